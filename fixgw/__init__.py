@@ -1,0 +1,1 @@
+"""fixgw: FIX in, crypto out."""

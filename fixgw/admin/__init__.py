@@ -1,0 +1,1 @@
+"""Operations: the admin socket (protocol.py, server.py, client.py) and what its answers look like to people (render.py)."""

@@ -1,0 +1,94 @@
+"""Client of the admin socket: one call at a time, with a deadline."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import msgspec
+
+from .protocol import MAX_REPLY_BYTES, AdminError, Reply
+
+DEFAULT_TIMEOUT_S: Final = 30.0
+# sun_path of Linux, without the final zero
+_MAX_PATH: Final = 107
+
+
+class NotRunning(Exception):
+    """Nobody listens on the admin socket: start the gateway with `fixgw run DIR`."""
+
+
+class AdminClient:
+    """with AdminClient(path) as client: client.call("orders", open=True)."""
+
+    def __init__(self, path: str | Path, *, user: str | None = None, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        """Connects at once. Raises NotRunning."""
+        self._user = default_user() if user is None else user
+        self._next_id = 1
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        self._socket.settimeout(timeout_s)
+        try:
+            _connect(self._socket, Path(path))
+        except OSError as error:
+            self._socket.close()
+            reason = error.strerror or str(error)
+            raise NotRunning(f"no gateway answers at {path}: {reason}; start it with `fixgw run DIR`") from error
+        self._lines = self._socket.makefile("rb")
+
+    def call(self, method: str, **params: Any) -> Any:
+        """The result of one method; parameters that are None are left out. Raises AdminError, NotRunning (connection
+        lost or no answer in time: whether a change was carried out is then unknown, read before trying again)."""
+        request_id, self._next_id = self._next_id, self._next_id + 1
+        given = {name: value for name, value in params.items() if value is not None}
+        line = msgspec.json.encode({"id": request_id, "method": method, "params": given, "user": self._user})
+        try:
+            self._socket.sendall(line + b"\n")
+            answer = self._lines.readline(MAX_REPLY_BYTES + 2)
+        except OSError as error:
+            raise NotRunning(f"the gateway did not answer {method!r}: {error}") from error
+        if not answer.endswith(b"\n"):
+            raise NotRunning(f"the gateway closed the admin connection during {method!r}")
+        try:
+            reply = msgspec.json.decode(answer, type=Reply)
+        except msgspec.MsgspecError as error:
+            raise AdminError("FAILED", f"not a reply: {error}") from error
+        if reply.error is not None:
+            raise AdminError(reply.error.code, reply.error.message)
+        if reply.id != request_id:
+            raise AdminError("FAILED", f"a reply to request {reply.id}, expected {request_id}")
+        return reply.result
+
+    def close(self) -> None:
+        """End the connection."""
+        self._lines.close()
+        self._socket.close()
+
+    def __enter__(self) -> AdminClient:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _connect(connection: socket.socket, path: Path) -> None:
+    """Connect, also where the path is longer than a socket address may be (by way of the folder's handle)."""
+    if len(os.fsencode(path)) <= _MAX_PATH:
+        connection.connect(str(path))
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        connection.connect(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)
+
+
+def default_user() -> str:
+    """Who asks: the login name, else the uid."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return f"uid {os.getuid()}"

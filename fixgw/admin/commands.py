@@ -1,0 +1,434 @@
+"""The commands that talk to a running gateway over its admin socket. Each only asks and prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ..config.paths import Paths
+from .client import AdminClient, NotRunning
+from .protocol import AdminError
+from .render import print_fields, print_json, print_table
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+ORDER_COLUMNS = [
+    "order_id",
+    "session",
+    "cl_ord_id",
+    "symbol",
+    "side",
+    "ord_type",
+    "tif",
+    "order_qty",
+    "price",
+    "cum_qty",
+    "leaves_qty",
+    "avg_px",
+    "ord_status",
+    "pending",
+    "unknown",
+    "updated_ns",
+]
+FILL_COLUMNS = [
+    "ts_ns",
+    "exec_id",
+    "order_id",
+    "session",
+    "symbol",
+    "side",
+    "last_qty",
+    "last_px",
+    "fee",
+    "fee_asset",
+    "liquidity",
+    "venue",
+    "venue_trade_id",
+    "busted",
+]
+SESSION_COLUMNS = [
+    "name",
+    "role",
+    "begin_string",
+    "client_comp_id",
+    "enabled",
+    "connected",
+    "level",
+    "next_sender",
+    "next_target",
+    "open_orders",
+    "pending_reports",
+    "last_logon_ns",
+]
+POSITION_COLUMNS = ["scope", "name", "symbol", "net", "open_buy", "open_sell"]
+BALANCE_COLUMNS = ["account", "venue", "asset", "free", "total", "in_flight", "available", "asof_ns"]
+LIMIT_COLUMNS = ["scope", "name", "limit", "symbol", "used", "max"]
+VENUE_COLUMNS = ["name", "account", "state", "up", "level", "unknown_orders", "host_pid", "reason"]
+
+
+def _directory(command: _F) -> _F:
+    return click.option(
+        "--dir",
+        "directory",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="FIXGW_DIR",
+        default=".",
+        show_envvar=True,
+        help="The installation's folder.  [default: .]",
+    )(command)
+
+
+def _json(command: _F) -> _F:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def _reason(command: _F) -> _F:
+    return click.option("--reason", required=True, metavar="TEXT", help="Why; journaled with your name.")(command)
+
+
+class _NotRunning(click.ClickException):
+    exit_code = 2
+
+
+def _ask(directory: Path, method: str, **params: Any) -> Any:
+    """One call; errors as click shows them: exit status 1, or 2 when no gateway answers."""
+    try:
+        with AdminClient(Paths(directory.resolve()).admin_socket) as client:
+            return client.call(method, **params)
+    except NotRunning as error:
+        raise _NotRunning(str(error)) from error
+    except AdminError as error:
+        raise click.ClickException(f"{error.code}: {error.message}") from error
+
+
+@click.command()
+@_directory
+@_json
+def status(directory: Path, as_json: bool) -> None:
+    """How the running gateway is: journal, venues, kill switches.
+
+    \b
+    Example:
+      fixgw status --dir demo
+    """
+    result = _ask(directory, "status")
+    if as_json:
+        print_json(result)
+        return
+    print_fields(str(result.get("firm", "gateway")), result)
+    print_table("venues", VENUE_COLUMNS, result.get("venues", []))
+
+
+@click.command()
+@click.option("--session", metavar="NAME", help="Only this one.")
+@_directory
+@_json
+def sessions(directory: Path, as_json: bool, session: str | None) -> None:
+    """List the FIX sessions: connected or not, numbers, undelivered reports.
+
+    \b
+    Example:
+      fixgw sessions --dir demo
+    """
+    result = _ask(directory, "sessions", session=session)
+    if as_json:
+        print_json(result)
+        return
+    print_table("sessions", SESSION_COLUMNS, result["sessions"], more=bool(result.get("more")))
+
+
+@click.command()
+@click.option("--session", metavar="NAME", help="Only of this session.")
+@click.option("--open", "only_open", is_flag=True, help="Only orders that are not finished.")
+@click.option("--symbol", metavar="SYMBOL", help="Only of this instrument, as BTC/USDT.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many.")
+@_directory
+@_json
+def orders(directory: Path, as_json: bool, session: str | None, only_open: bool, symbol: str | None, limit: int) -> None:
+    """List orders, the newest first.
+
+    \b
+    Example:
+      fixgw orders --open --session OMS44 --dir demo
+    """
+    result = _ask(directory, "orders", session=session, open=only_open or None, symbol=symbol, limit=limit)
+    if as_json:
+        print_json(result)
+        return
+    print_table("orders", ORDER_COLUMNS, result["orders"], more=bool(result.get("more")))
+
+
+@click.command()
+@click.argument("order_id")
+@_directory
+@_json
+def order(directory: Path, as_json: bool, order_id: str) -> None:
+    """Show one order by its OrderID(37): children, fills and history.
+
+    \b
+    Example:
+      fixgw order A1B2C0010000042 --dir demo
+    """
+    result = _ask(directory, "order", order_id=order_id)
+    if as_json:
+        print_json(result)
+        return
+    print_fields(f"order {order_id}", result["order"])
+    child_columns = ["venue_cl_ord_id", "venue_order_id", "venue", "qty", "px", "cum_qty", "state"]
+    print_table("children", child_columns, result.get("children", []))
+    print_table("fills", FILL_COLUMNS, result.get("fills", []))
+    print_table("history", ["seq", "ts_ns", "event", "text"], result.get("history", []))
+
+
+@click.command()
+@click.option("--session", metavar="NAME", help="Only of this session.")
+@click.option("--symbol", metavar="SYMBOL", help="Only of this instrument, as BTC/USDT.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many.")
+@_directory
+@_json
+def fills(directory: Path, as_json: bool, session: str | None, symbol: str | None, limit: int) -> None:
+    """List fills, the newest first.
+
+    \b
+    Example:
+      fixgw fills --symbol BTC/USDT --json --dir demo
+    """
+    result = _ask(directory, "fills", session=session, symbol=symbol, limit=limit)
+    if as_json:
+        print_json(result)
+        return
+    print_table("fills", FILL_COLUMNS, result["fills"], more=bool(result.get("more")))
+
+
+@click.command()
+@click.option("--account", metavar="NAME", help="Only of this account.")
+@click.option("--symbol", metavar="SYMBOL", help="Only of this instrument, as BTC/USDT.")
+@_directory
+@_json
+def positions(directory: Path, as_json: bool, account: str | None, symbol: str | None) -> None:
+    """List positions, open quantities, and the balances that venues report.
+
+    \b
+    Example:
+      fixgw positions --dir demo
+    """
+    result = _ask(directory, "positions", account=account, symbol=symbol)
+    if as_json:
+        print_json(result)
+        return
+    print_table("positions", POSITION_COLUMNS, result["positions"])
+    print_table("balances", BALANCE_COLUMNS, result.get("balances", []))
+
+
+@click.command()
+@click.option("--session", metavar="NAME", help="Only what applies to this session.")
+@_directory
+@_json
+def limits(directory: Path, as_json: bool, session: str | None) -> None:
+    """List limits, how much of them is used, and kill switches.
+
+    \b
+    Example:
+      fixgw limits --session OMS44 --dir demo
+    """
+    result = _ask(directory, "limits", session=session)
+    if as_json:
+        print_json(result)
+        return
+    print_table("limits", LIMIT_COLUMNS, result["limits"])
+    print_table("levels", ["scope", "name", "level"], result.get("levels", []))
+
+
+def _tell(result: Any, as_json: bool, title: str) -> None:
+    """The answer to a change."""
+    if as_json:
+        print_json(result)
+    else:
+        print_fields(title, result)
+
+
+@click.command()
+@click.argument("order_id")
+@_reason
+@_directory
+@_json
+def cancel(directory: Path, as_json: bool, order_id: str, reason: str) -> None:
+    """Cancel one order by its OrderID(37); its client gets the reports.
+
+    \b
+    Example:
+      fixgw cancel A1B2C0010000042 --reason "asked by phone" --dir demo
+    """
+    _tell(_ask(directory, "cancel", order_id=order_id, reason=reason), as_json, "cancel is under way")
+
+
+def _scope(command: _F) -> _F:
+    command = click.option("--firm", is_flag=True, help="Everything.")(command)
+    command = click.option("--venue", metavar="NAME", help="One venue.")(command)
+    return click.option("--session", metavar="NAME", help="One FIX session.")(command)
+
+
+def _scope_of(session: str | None, venue: str | None, firm: bool) -> tuple[str, str]:
+    """(scope, target). Raises UsageError unless exactly one is given."""
+    given = [("session", session)] if session else []
+    given += [("venue", venue)] if venue else []
+    given += [("firm", "")] if firm else []
+    if len(given) != 1:
+        raise click.UsageError("expected exactly one of --session NAME, --venue NAME, --firm")
+    scope, target = given[0]
+    return scope, target or ""
+
+
+@click.command()
+@_scope
+@click.option(
+    "--level",
+    type=click.Choice(["HALTED", "REDUCING"]),
+    default="HALTED",
+    show_default=True,
+    help="HALTED cancels and refuses everything; REDUCING lets through what cannot increase a position.",
+)
+@_reason
+@_directory
+@_json
+def kill(
+    directory: Path,
+    as_json: bool,
+    session: str | None,
+    venue: str | None,
+    firm: bool,
+    level: str,
+    reason: str,
+) -> None:
+    """Kill switch: refuse new orders and cancel what is open. Survives a restart; `resume` ends it.
+
+    \b
+    Example:
+      fixgw kill --session OMS44 --reason "runaway algo" --dir demo
+    """
+    scope, target = _scope_of(session, venue, firm)
+    result = _ask(directory, "kill", scope=scope, target=target, level=level, reason=reason)
+    _tell(result, as_json, f"{scope} {target}".strip())
+
+
+@click.command()
+@_scope
+@_reason
+@_directory
+@_json
+def resume(directory: Path, as_json: bool, session: str | None, venue: str | None, firm: bool, reason: str) -> None:
+    """Let trading go on after a kill.
+
+    \b
+    Example:
+      fixgw resume --session OMS44 --reason "fixed by the client" --dir demo
+    """
+    scope, target = _scope_of(session, venue, firm)
+    result = _ask(directory, "resume", scope=scope, target=target, reason=reason)
+    _tell(result, as_json, f"{scope} {target}".strip())
+
+
+@click.command()
+@click.argument("name")
+@click.argument("action", type=click.Choice(["show", "set-seq", "reset", "logout", "enable", "disable"]))
+@click.option("--next-sender", type=click.IntRange(1), help="set-seq: the next MsgSeqNum(34) that we send.")
+@click.option("--next-target", type=click.IntRange(1), help="set-seq: the next MsgSeqNum(34) that we expect.")
+@click.option("--reason", metavar="TEXT", help="Why; journaled with your name. Needed for every change.")
+@_directory
+@_json
+def session(
+    directory: Path,
+    as_json: bool,
+    name: str,
+    action: str,
+    next_sender: int | None,
+    next_target: int | None,
+    reason: str | None,
+) -> None:
+    """Show or change one FIX session: numbers, logout, enabled or not.
+
+    \b
+    Example:
+      fixgw session OMS44 show --dir demo
+      fixgw session OMS44 set-seq --next-target 120 --reason "agreed with the client" --dir demo
+    """
+    if action != "show" and not reason:
+        raise click.UsageError("--reason TEXT is needed for every action but show")
+    numbers = next_sender is not None or next_target is not None
+    if numbers != (action == "set-seq"):
+        raise click.UsageError("--next-sender or --next-target belong to set-seq, which needs at least one of them")
+    result = _ask(
+        directory,
+        "session",
+        name=name,
+        action=action.replace("-", "_"),
+        next_sender=next_sender,
+        next_target=next_target,
+        reason=reason,
+    )
+    _tell(result, as_json, f"session {name}")
+
+
+def _amount(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """A decimal above zero, passed on as the exact text."""
+    if value is None:
+        return None
+    try:
+        amount = Decimal(value)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount <= 0:
+        raise click.BadParameter(f"{value!r}, expected a number above zero", context, parameter)
+    return format(amount, "f")
+
+
+@click.command()
+@click.argument("order_id")
+@click.option(
+    "--as",
+    "outcome",
+    required=True,
+    type=click.Choice(["not_placed", "canceled", "open", "fill", "bust", "correct"]),
+    help="What became of it.",
+)
+@click.option("--evidence", required=True, metavar="TEXT", help="How you know; journaled with your name.")
+@click.option("--trade-id", metavar="ID", help="fill, bust, correct: the venue's trade id.")
+@click.option("--qty", metavar="QTY", callback=_amount, help="fill, correct: the quantity.")
+@click.option("--px", metavar="PRICE", callback=_amount, help="fill, correct: the price.")
+@_directory
+@_json
+def resolve(
+    directory: Path,
+    as_json: bool,
+    order_id: str,
+    outcome: str,
+    evidence: str,
+    trade_id: str | None,
+    qty: str | None,
+    px: str | None,
+) -> None:
+    """Settle what the venue will not tell: an unknown outcome, a missing fill, a bust.
+
+    \b
+    Example:
+      fixgw resolve A1B2C0010000042 --as not_placed --evidence "venue ticket 5512" --dir demo
+    """
+    needs = {"fill": (trade_id, qty, px), "correct": (trade_id, qty, px), "bust": (trade_id,)}.get(outcome, ())
+    if None in needs:
+        wanted = "--trade-id" if outcome == "bust" else "--trade-id, --qty and --px"
+        raise click.UsageError(f"--as {outcome} needs {wanted}")
+    result = _ask(
+        directory,
+        "resolve",
+        order_id=order_id,
+        outcome=outcome,
+        evidence=evidence,
+        trade_id=trade_id,
+        qty=qty,
+        px=px,
+    )
+    _tell(result, as_json, f"order {order_id}")

@@ -1,0 +1,194 @@
+"""The server of the admin socket: a few bounded threads that call the gateway's methods.
+
+A method gets (params, user) and returns what JSON can hold (msgspec encodes Decimal as text). It raises AdminError for
+what the user must know; ValueError, KeyError and TypeError are told as BAD_PARAMS; anything else is told as FAILED and
+logged, because an operator's typo must never end the process that holds orders.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from .protocol import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, AdminError, Fault, Reply, Request
+
+log = logging.getLogger(__name__)
+
+Method = Callable[[dict[str, Any], str], object]
+
+MAX_CONNECTIONS: Final = 16
+# an operator's shell may sit idle; a peer that stops in the middle of a request may not
+IDLE_TIMEOUT_S: Final = 600.0
+WRITE_TIMEOUT_S: Final = 10.0
+_UCRED: Final = struct.Struct("3i")
+# sun_path of Linux, without the final zero
+_MAX_PATH: Final = 107
+
+
+class AdminServer:
+    """Listens on `path` (mode 0600) after start(); close() ends every connection. All methods may run at the same time."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        methods: Mapping[str, Method],
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        idle_timeout_s: float = IDLE_TIMEOUT_S,
+    ) -> None:
+        self._path = Path(path)
+        self._methods = dict(methods)
+        self._idle_timeout_s = idle_timeout_s
+        self._slots = threading.BoundedSemaphore(max_connections)
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._threads: set[threading.Thread] = set()
+        self._listener: socket.socket | None = None
+        self._closing = False
+
+    def start(self) -> None:
+        """Bind and accept in the background. A socket file left by a dead process is replaced. Raises OSError."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            _bind(listener, self._path)
+            listener.listen(MAX_CONNECTIONS)
+        except BaseException:
+            listener.close()
+            raise
+        self._listener = listener
+        threading.Thread(target=self._accept, args=(listener,), name="admin-accept", daemon=True).start()
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Stop listening, end every connection, wait for running methods at most `timeout_s` each."""
+        with self._lock:
+            self._closing = True
+            connections, threads = list(self._open), list(self._threads)
+        if self._listener is not None:
+            # close() alone would not wake accept()
+            _shutdown(self._listener)
+            self._listener.close()
+            self._path.unlink(missing_ok=True)
+        for connection in connections:
+            _shutdown(connection)
+        for thread in threads:
+            thread.join(timeout_s)
+
+    def _accept(self, listener: socket.socket) -> None:
+        while not self._closing:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                # closed by close(); a lack of file handles ends admin access, never the gateway
+                if not self._closing:
+                    log.exception("admin socket: accept failed")
+                return
+            if not self._slots.acquire(blocking=False):
+                _answer(connection, Reply(id=0, error=Fault("BUSY", "too many admin connections, try again")))
+                connection.close()
+                continue
+            thread = threading.Thread(target=self._serve, args=(connection,), name="admin", daemon=True)
+            with self._lock:
+                self._open.add(connection)
+                self._threads.add(thread)
+            thread.start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            connection.settimeout(self._idle_timeout_s)
+            if _peer_uid(connection) not in (os.geteuid(), 0):
+                _answer(connection, Reply(id=0, error=Fault("REFUSED", "only the owner of the gateway may connect")))
+                return
+            with connection.makefile("rb") as lines:
+                while not self._closing:
+                    line = lines.readline(MAX_REQUEST_BYTES + 1)
+                    if not line:
+                        return
+                    if not line.endswith(b"\n"):
+                        if len(line) > MAX_REQUEST_BYTES:
+                            fault = Fault("BAD_REQUEST", f"a request of at most {MAX_REQUEST_BYTES} bytes")
+                            _answer(connection, Reply(id=0, error=fault))
+                        return
+                    _answer(connection, self._handle(line))
+        except OSError as error:
+            log.debug("admin connection ended: %s", error)
+        finally:
+            connection.close()
+            with self._lock:
+                self._open.discard(connection)
+                self._threads.discard(threading.current_thread())
+            self._slots.release()
+
+    def _handle(self, line: bytes) -> Reply:
+        """One request line to its reply; never raises."""
+        try:
+            request = msgspec.json.decode(line, type=Request)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return Reply(id=0, error=Fault("BAD_REQUEST", f"not a request: {error}"))
+        method = self._methods.get(request.method)
+        if method is None:
+            known = ", ".join(sorted(self._methods))
+            fault = Fault("UNKNOWN_METHOD", f"method {request.method[:40]!r}, expected one of {known}")
+            return Reply(id=request.id, error=fault)
+        try:
+            return Reply(id=request.id, result=method(request.params, request.user))
+        except AdminError as error:
+            return Reply(id=request.id, error=Fault(error.code, error.message))
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("admin %s refused: %r", request.method, error)
+            text = f"missing parameter {error}" if isinstance(error, KeyError) else str(error)
+            return Reply(id=request.id, error=Fault("BAD_PARAMS", text))
+        except Exception as error:
+            log.exception("admin %s failed", request.method)
+            return Reply(id=request.id, error=Fault("FAILED", f"{type(error).__name__}: {error}"))
+
+
+def _bind(listener: socket.socket, path: Path) -> None:
+    """Bind without a moment in which others could connect: made under another name, closed to others, then renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    if len(os.fsencode(temporary)) > _MAX_PATH:
+        raise OSError(f"admin socket {path}: the path is longer than {_MAX_PATH - 10} bytes, use a shorter DIR")
+    temporary.unlink(missing_ok=True)
+    old = os.umask(0o177)
+    try:
+        listener.bind(str(temporary))
+    finally:
+        os.umask(old)
+    temporary.rename(path)
+
+
+def _peer_uid(connection: socket.socket) -> int:
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    uid: int = _UCRED.unpack(raw)[1]
+    return uid
+
+
+def _answer(connection: socket.socket, reply: Reply) -> None:
+    """Write one reply line; a result that cannot be told is told as an error. Raises OSError."""
+    try:
+        line = msgspec.json.encode(reply)
+    except (TypeError, ValueError, msgspec.MsgspecError) as error:
+        log.exception("admin reply cannot be encoded")
+        line = msgspec.json.encode(Reply(id=reply.id, error=Fault("FAILED", f"reply cannot be encoded: {error}")))
+    if len(line) > MAX_REPLY_BYTES:
+        fault = Fault("FAILED", f"the reply exceeds {MAX_REPLY_BYTES} bytes, ask for less with `limit`")
+        line = msgspec.json.encode(Reply(id=reply.id, error=fault))
+    idle = connection.gettimeout()
+    connection.settimeout(WRITE_TIMEOUT_S)
+    connection.sendall(line + b"\n")
+    connection.settimeout(idle)
+
+
+def _shutdown(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        # already gone
+        pass

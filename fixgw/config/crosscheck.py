@@ -1,0 +1,214 @@
+"""Checks that need more than one table: names that must exist, ids that must differ, bounds that must fit together."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ..venues.settings import VenueFileSettings
+from .config import Config
+from .errors import Problem, shown
+from .models import LimitsTable, SessionFile
+
+_FIRM = "fixgw.toml"
+_PER_INSTRUMENT = ("max_order_qty", "max_notional", "max_open_notional", "max_gross", "max_net", "collar_bps")
+
+
+def cross_check(
+    config: Config,
+    sessions: list[tuple[str, SessionFile]],
+    venues: list[tuple[str, VenueFileSettings]],
+    broken: set[str],
+) -> list[Problem]:
+    """Every problem between the files. `broken`: the folders ("sessions", "venues") in which a file was not readable,
+    so that a name that is not found there proves nothing."""
+    known_venues = None if "venues" in broken else set(config.venues)
+    known_sessions = None if "sessions" in broken else set(config.sessions)
+    problems = list(_names(sessions, "sessions")) + list(_names(venues, "venues"))
+    problems += _firm(config, known_venues)
+    problems += _wire_ids(config, sessions)
+    for file, session in sessions:
+        problems += _session(config, file, session, known_venues, known_sessions)
+    return problems
+
+
+def _names(files: Iterable[tuple[str, SessionFile | VenueFileSettings]], folder: str) -> Iterator[Problem]:
+    """The file's name is the name, which keeps names unique and files easy to find."""
+    for file, model in files:
+        if file != f"{folder}/{model.name}.toml":
+            stem = file[len(folder) + 1 : -5]
+            yield Problem(file, "name", shown(model.name), f"expected the name of the file, {stem!r}")
+
+
+def _one_of(names: Iterable[str]) -> str:
+    listed = sorted(names)
+    return f"expected one of {', '.join(listed)}" if listed else "nothing of that kind is configured"
+
+
+def _firm(config: Config, known_venues: set[str] | None) -> Iterator[Problem]:
+    """fixgw.toml by itself and against venues/."""
+    firm = config.firm_file
+    for number, stage in enumerate(firm.risk.stages):
+        if stage in firm.risk.stages[:number]:
+            yield _twice(f"risk.stages.{number}", stage)
+        elif risk_stage_names() and stage not in risk_stage_names():
+            yield Problem(_FIRM, f"risk.stages.{number}", shown(stage), _one_of(risk_stage_names()))
+    if firm.engine.inbox_reserved >= firm.engine.inbox_max:
+        value = shown(firm.engine.inbox_reserved)
+        yield Problem(_FIRM, "engine.inbox_reserved", value, f"expected less than inbox_max = {firm.engine.inbox_max}")
+    yield from _instruments(config, known_venues)
+    yield from _accounts(config, known_venues)
+    yield from _limits(config, _FIRM, "limits", firm.limits)
+    for number, table in enumerate(firm.venues):
+        if known_venues is not None and table.name not in known_venues:
+            yield Problem(_FIRM, f"venues.{number}.name", shown(table.name), _one_of(known_venues))
+        if any(other.name == table.name for other in firm.venues[:number]):
+            yield _twice(f"venues.{number}.name", table.name)
+    simulator = firm.simulator
+    if simulator is None:
+        return
+    if (simulator.liquidity == "replay") != (simulator.replay is not None):
+        expected = 'expected a file exactly when liquidity = "replay"'
+        yield Problem(_FIRM, "simulator.replay", "" if simulator.replay is None else shown(simulator.replay), expected)
+    if simulator.enabled and known_venues is not None and simulator.venue not in known_venues:
+        yield Problem(_FIRM, "simulator.venue", shown(simulator.venue), _one_of(known_venues))
+    elif simulator.enabled and simulator.venue in config.venues and config.venues[simulator.venue].base_url:
+        expected = f"venues/{simulator.venue}.toml has a base_url of its own, expected none: the simulator's is used"
+        yield Problem(_FIRM, "simulator.venue", shown(simulator.venue), expected)
+
+
+def _twice(key: str, value: str) -> Problem:
+    return Problem(_FIRM, key, shown(value), "stands there twice, expected once")
+
+
+def _instruments(config: Config, known_venues: set[str] | None) -> Iterator[Problem]:
+    """[[instruments]]."""
+    symbols: set[str] = set()
+    for number, instrument in enumerate(config.firm_file.instruments):
+        key = f"instruments.{number}"
+        if instrument.symbol in symbols:
+            yield _twice(f"{key}.symbol", instrument.symbol)
+        symbols.add(instrument.symbol)
+        pair = f"{instrument.base}/{instrument.quote}"
+        if instrument.symbol.partition(":")[0] != pair:
+            yield Problem(_FIRM, f"{key}.symbol", shown(instrument.symbol), f"expected base/quote, {pair!r}")
+        for venue in instrument.venues:
+            if known_venues is not None and venue not in known_venues:
+                yield Problem(_FIRM, f"{key}.venues", shown(venue), _one_of(known_venues))
+            elif venue in config.venues and instrument.symbol not in config.venues[venue].symbols:
+                expected = f"venues/{venue}.toml does not list {instrument.symbol!r} in symbols"
+                yield Problem(_FIRM, f"{key}.venues", shown(venue), expected)
+
+
+def _accounts(config: Config, known_venues: set[str] | None) -> Iterator[Problem]:
+    """[[accounts]]."""
+    names: set[str] = set()
+    held: dict[tuple[str, str], str] = {}
+    for number, account in enumerate(config.firm_file.accounts):
+        key = f"accounts.{number}"
+        if account.name in names:
+            yield _twice(f"{key}.name", account.name)
+        names.add(account.name)
+        if known_venues is not None and account.venue not in known_venues:
+            yield Problem(_FIRM, f"{key}.venue", shown(account.venue), _one_of(known_venues))
+        other = held.setdefault((account.venue, account.venue_account), account.name)
+        if other != account.name:
+            expected = f"account {other!r} is the same venue account, expected one name for it"
+            yield Problem(_FIRM, f"{key}.venue_account", shown(account.venue_account), expected)
+        file = config.venues.get(account.venue)
+        if file is not None and file.account != account.venue_account:
+            expected = f"expected the account whose keys venues/{account.venue}.toml holds, {file.account!r}"
+            yield Problem(_FIRM, f"{key}.venue_account", shown(account.venue_account), expected)
+        yield from _limits(config, _FIRM, f"{key}.limits", account.limits)
+
+
+def _limits(config: Config, file: str, key: str, limits: LimitsTable) -> Iterator[Problem]:
+    """Limits on instruments that do not exist would never apply."""
+    known = config.instrument_names()
+    for name in _PER_INSTRUMENT:
+        for symbol in getattr(limits, name):
+            if symbol != "*" and symbol not in known:
+                yield Problem(file, f'{key}.{name}."{symbol}"', "", f'unknown instrument, {_one_of(known)}, or "*"')
+
+
+def _wire_ids(config: Config, sessions: list[tuple[str, SessionFile]]) -> Iterator[Problem]:
+    """(BeginString, SenderCompID, TargetCompID) must tell the sessions apart."""
+    seen: dict[tuple[str, str, str], str] = {}
+    for file, session in sessions:
+        wire = (session.begin_string, session.client_comp_id, config.gateway_comp_id(session))
+        other = seen.setdefault(wire, file)
+        if other != file:
+            expected = f"{other} has the same BeginString and CompIDs, expected different ones"
+            yield Problem(file, "client_comp_id", shown(session.client_comp_id), expected)
+
+
+def _session(
+    config: Config, file: str, session: SessionFile, venues: set[str] | None, sessions: set[str] | None
+) -> Iterator[Problem]:
+    """One session file against the rest."""
+    yield from _session_form(config, file, session)
+    accounts, instruments = config.account_names(), config.instrument_names()
+    for client, account in session.accounts.items():
+        if account not in accounts:
+            yield Problem(file, f"accounts.{client}", shown(account), _one_of(accounts))
+    if session.default_account is not None and session.default_account not in accounts:
+        yield Problem(file, "default_account", shown(session.default_account), _one_of(accounts))
+    entitled = session.entitlements.symbols
+    for symbol in entitled or ():
+        if symbol not in instruments:
+            yield Problem(file, "entitlements.symbols", shown(symbol), _one_of(instruments))
+    for venue in session.entitlements.venues or ():
+        if venues is not None and venue not in venues:
+            yield Problem(file, "entitlements.venues", shown(venue), _one_of(venues))
+    for alias, symbol in session.symbols.items():
+        if symbol not in instruments:
+            yield Problem(file, f"symbols.{alias}", shown(symbol), _one_of(instruments))
+        elif alias in instruments and alias != symbol:
+            expected = "an alias must not be the name of another instrument"
+            yield Problem(file, f"symbols.{alias}", shown(symbol), expected)
+        elif entitled is not None and symbol not in entitled:
+            yield Problem(file, f"symbols.{alias}", shown(symbol), "the session is not entitled to this instrument")
+    yield from _limits(config, file, "limits", session.limits)
+    if session.scope is None:
+        return
+    for name in session.scope.sessions:
+        if name == session.name or (name != "*" and sessions is not None and name not in sessions):
+            others = (sessions or set()) - {session.name}
+            yield Problem(file, "scope.sessions", shown(name), f'{_one_of(others)}, or "*"')
+    for name in session.scope.accounts:
+        if name != "*" and name not in accounts:
+            yield Problem(file, "scope.accounts", shown(name), f'{_one_of(accounts)}, or "*"')
+
+
+def _session_form(config: Config, file: str, session: SessionFile) -> Iterator[Problem]:
+    """Keys of one session file that depend on each other."""
+    if (session.begin_string == "FIXT.1.1") != (session.appl_ver is not None):
+        expected = 'expected "FIX.5.0SP2" exactly when begin_string = "FIXT.1.1"'
+        yield Problem(file, "appl_ver", "" if session.appl_ver is None else shown(session.appl_ver), expected)
+    if session.heartbeat_min_s > session.heartbeat_max_s:
+        expected = f"expected at most heartbeat_max_s = {session.heartbeat_max_s}"
+        yield Problem(file, "heartbeat_min_s", shown(session.heartbeat_min_s), expected)
+    if session.role == "drop_copy":
+        if session.scope is None or not (session.scope.sessions or session.scope.accounts):
+            yield Problem(file, "scope", "", 'a drop copy needs [scope] with sessions or accounts, ["*"] is all')
+        if session.accounts or session.default_account:
+            yield Problem(file, "accounts", "", "a drop copy sends no orders, expected no accounts")
+    else:
+        if session.scope is not None:
+            yield Problem(file, "scope", "", 'only a session of role = "drop_copy" has a [scope]')
+        if not session.accounts and session.default_account is None:
+            expected = f"a trading session needs accounts or a default_account, {_one_of(config.account_names())}"
+            yield Problem(file, "default_account", "", expected)
+
+
+@functools.cache
+def risk_stage_names() -> frozenset[str]:
+    """The checks that exist: the modules of fixgw/risk that define `check`, found by listing the folder."""
+    names: set[str] = set()
+    for path in sorted((Path(__file__).parent.parent / "risk").glob("[a-z]*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        if any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in tree.body):
+            names.add(path.stem)
+    return frozenset(names)

@@ -1,0 +1,180 @@
+"""DIR -> Config: read every file, collect every problem, then cross-check. The one door to the configuration."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+import typing
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ..venues.settings import VenueFileSettings
+from .config import Config
+from .crosscheck import cross_check
+from .errors import ConfigErrors, Problem, shown
+from .models import FirmFile, SessionFile
+from .paths import Paths
+
+_MAX_FILE_BYTES = 1 << 20
+_MAX_FILES = 10_000
+# sun_path of Linux, without the final zero
+_MAX_SOCKET_PATH = 107
+_CREDENTIAL_FILES = ("api_key_file", "secret_file", "password_file")
+_SECRET_WORDS = ("secret", "password", "private", "api_key", "apikey", "token", "credentials", "passphrase")
+_M = TypeVar("_M", bound=BaseModel)
+
+
+def load(directory: str | Path) -> Config:
+    """Read, validate and cross-check the configuration of DIR. Raises ConfigErrors with ALL problems found."""
+    paths = Paths(Path(directory).resolve())
+    problems: list[Problem] = []
+    if not paths.firm_file.is_file():
+        expected = "a folder made by `fixgw init DIR`; this file is missing"
+        raise ConfigErrors([Problem("fixgw.toml", "", "", f"{paths.root}: {expected}")])
+    room = _MAX_SOCKET_PATH - len(os.fsencode(paths.run / ".venues.sock.1234567"))
+    if room < 0:
+        problems.append(Problem("fixgw.toml", "", "", f"{paths.root}: expected a path that is {-room} bytes shorter (sockets)"))
+    firm = _read_file(paths.firm_file, paths.root, FirmFile, problems)
+    sessions = _read_folder(paths.sessions, paths.root, SessionFile, problems)
+    venues = _read_folder(paths.venues, paths.root, VenueFileSettings, problems)
+    config = None
+    if firm is not None:
+        config = Config(
+            paths=paths,
+            firm_file=firm,
+            sessions={session.name: session for _, session in sessions},
+            venues={venue.name: venue for _, venue in venues},
+        )
+        # A file that could not be read must not make every name in it look unknown as well.
+        broken = {Path(problem.file).parent.name for problem in problems}
+        problems += cross_check(config, sessions, venues, broken)
+    if problems or config is None:
+        raise ConfigErrors(sorted(problems, key=lambda problem: (problem.file != "fixgw.toml", problem.file)))
+    return config
+
+
+def _read_folder(folder: Path, root: Path, model: type[_M], problems: list[Problem]) -> list[tuple[str, _M]]:
+    """(file relative to DIR, model) of every readable *.toml of a folder, in order of name."""
+    found: list[tuple[str, _M]] = []
+    paths = sorted(folder.glob("*.toml"))
+    if len(paths) > _MAX_FILES:
+        problems.append(Problem(folder.name, "", "", f"at most {_MAX_FILES} files, found {len(paths)}"))
+        paths = paths[:_MAX_FILES]
+    for path in paths:
+        read = _read_file(path, root, model, problems)
+        if read is not None:
+            found.append((str(path.relative_to(root)), read))
+    return found
+
+
+def _read_file(path: Path, root: Path, model: type[_M], problems: list[Problem]) -> _M | None:
+    """One file as its model, or None with what is wrong added to `problems`."""
+    name = str(path.relative_to(root))
+    try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            problems.append(Problem(name, "", "", f"a file of at most {_MAX_FILE_BYTES} bytes"))
+            return None
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        problems.append(Problem(name, "", "", f"a file that can be read: {error.strerror}"))
+        return None
+    except UnicodeDecodeError as error:
+        problems.append(Problem(name, "", "", f"a text in UTF-8: {error.reason} at byte {error.start}"))
+        return None
+    except tomllib.TOMLDecodeError as error:
+        problems.append(Problem(name, "", "", f"valid TOML: {error}"))
+        return None
+    if model is VenueFileSettings:
+        problems.extend(_prepare_venue(path, name, content))
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        problems.extend(_problem(name, content, model, detail) for detail in error.errors(include_url=False))
+        return None
+
+
+def _prepare_venue(path: Path, name: str, content: dict[str, Any]) -> list[Problem]:
+    """What a venue file's own loader does: the name by the file's, credential files relative to the file. Floats for
+    exact numbers are told here, because the model would take them."""
+    content.setdefault("name", path.stem)
+    for key in _CREDENTIAL_FILES:
+        if isinstance(content.get(key), str) and content[key]:
+            content[key] = str(path.parent / content[key])
+    fields = VenueFileSettings.model_fields
+    return [
+        Problem(name, key, shown(value), f'expected a quoted number: a TOML float is not exact, write "{value!r}"')
+        for key, value in content.items()
+        if isinstance(value, float) and key in fields and fields[key].annotation is Decimal
+    ]
+
+
+def _problem(file: str, content: dict[str, Any], model: type[BaseModel], detail: Any) -> Problem:
+    """One pydantic error in the words of the file."""
+    location = _in_file(content, detail["loc"])
+    key = ".".join(str(part) for part in location)
+    kind = detail["type"]
+    secret = any(word in key.lower() for word in _SECRET_WORDS)
+    value = "" if secret or kind == "missing" else shown(detail["input"])
+    if kind == "missing":
+        expected = "this key is required"
+    elif kind == "extra_forbidden":
+        expected = _unknown_key(model, location)
+        # what stands under an unknown key may be anything, a secret too
+        value = ""
+    elif kind == "value_error":
+        expected = f"expected {detail['ctx']['error']}"
+    elif kind == "string_pattern_mismatch":
+        expected = f"expected text of the form {detail['ctx']['pattern']}"
+    else:
+        message = str(detail["msg"])
+        expected = message.replace("Input should be", "expected", 1)
+        if isinstance(detail["input"], float) and "integer" in message:
+            expected += " (a whole number)"
+    return Problem(file, key, value, expected)
+
+
+def _in_file(content: Any, loc: tuple[int | str, ...]) -> list[int | str]:
+    """The part of pydantic's location that exists in the file (it adds names of union members and of validators)."""
+    location: list[int | str] = []
+    for number, part in enumerate(loc):
+        if isinstance(content, dict):
+            if part not in content and number < len(loc) - 1:
+                continue
+            location.append(part)
+            content = content.get(part)
+        elif isinstance(content, list) and isinstance(part, int) and part < len(content):
+            location.append(part)
+            content = content[part]
+    return location
+
+
+def _unknown_key(model: type[BaseModel], location: list[int | str]) -> str:
+    """'unknown key', with the nearest known one or the list of them."""
+    current: type[BaseModel] | None = model
+    for part in location[:-1]:
+        if isinstance(part, int) or current is None:
+            continue
+        field = current.model_fields.get(part)
+        current = None if field is None else _model_in(field.annotation)
+    if current is None:
+        return "unknown key"
+    names = [field.alias or name for name, field in current.model_fields.items()]
+    near = difflib.get_close_matches(str(location[-1]), names, n=1, cutoff=0.6)
+    if near:
+        return f"unknown key, did you mean {near[0]!r}?"
+    return f"unknown key, expected one of {', '.join(names)}"
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model within Optional, tuple or Annotated."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in typing.get_args(annotation):
+        found = _model_in(inner)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,220 @@
+"""decide for OrderCancelRequest(F), OrderCancelReplaceRequest(G) and OrderStatusRequest(H).
+
+F and H are never refused by risk or a throttle. A replace is: risk on the new terms, then cancel at the venue, the final
+executed quantity, and a new child for OrderQty - CumQty (settle.py); a stop that we hold is replaced at once.
+"""
+
+from __future__ import annotations
+
+from ..risk.base import Denied
+from . import events as e
+from . import rules
+from .commands import CancelOrder, ReplaceOrder, StatusRequest
+from .draft import Draft, reason_fields
+from .order import Order
+from .placing import assess, market_of
+from .reasons import Reason
+from .reports import Report
+from .settle import finish_if_idle, is_replacing, replaced
+
+
+def _find(draft: Draft, session_name: str, orig_cl_ord_id: str, order_id: str) -> Order | None:
+    """By OrigClOrdID(41), any id of the order's chain, else by OrderID(37); of this session only."""
+    session = draft.state.sessions.get(session_name)
+    found = session.cl_ord_ids.get(orig_cl_ord_id) if session is not None else None
+    order = draft.state.orders.get(found or order_id)
+    return order if order is not None and order.session == session_name else None
+
+
+def _refusal(draft: Draft, cmd: CancelOrder | ReplaceOrder, order: Order | None) -> Denied | None:
+    """What cancel and replace have in common."""
+    if order is None:
+        text = f"no order with ClOrdID {cmd.orig_cl_ord_id!r}" + (f" or OrderID {cmd.order_id!r}" if cmd.order_id else "")
+        return Denied(Reason.UNKNOWN_ORDER, 41, cmd.orig_cl_ord_id, "a known ClOrdID", text)
+    if cmd.order_id and cmd.order_id != order.order_id and cmd.order_id != "NONE":
+        return Denied(Reason.MISMATCH, 37, cmd.order_id, order.order_id, "OrderID and OrigClOrdID name different orders")
+    symbols = draft.state.settings.sessions[cmd.session].symbols
+    if cmd.symbol and symbols.get(cmd.symbol, "") != order.symbol and cmd.symbol != order.client_symbol:
+        return Denied(Reason.MISMATCH, 55, cmd.symbol, order.client_symbol, "the symbol is not that of the order")
+    if cmd.side and cmd.side != order.side:
+        return Denied(Reason.MISMATCH, 54, cmd.side, order.side, "the side is not that of the order")
+    if cmd.cl_ord_id in draft.state.sessions[cmd.session].cl_ord_ids:
+        text = f"ClOrdID {cmd.cl_ord_id!r} was used before"
+        return Denied(Reason.DUPLICATE_CL_ORD_ID, 11, cmd.cl_ord_id, "unused", text)
+    if not order.is_open:
+        return Denied(Reason.TOO_LATE, 41, cmd.orig_cl_ord_id, "an open order", f"the order is finished ({order.status})")
+    return None
+
+
+def _is_repeat(draft: Draft, cmd: CancelOrder | ReplaceOrder, order: Order | None) -> bool:
+    """A possible resend of a request that we have: answered with the current status."""
+    if order is None or not (cmd.poss_dup or cmd.poss_resend):
+        return False
+    return draft.state.sessions[cmd.session].cl_ord_ids.get(cmd.cl_ord_id) == order.order_id
+
+
+def cancel_order(draft: Draft, cmd: CancelOrder) -> None:
+    """Pending cancel and a cancel to the venue; what has no child is canceled at once."""
+    order = _find(draft, cmd.session, cmd.orig_cl_ord_id, cmd.order_id)
+    if order is not None and _is_repeat(draft, cmd, order):
+        draft.report(order, "I", status_reply=True)
+        return
+    denied = _refusal(draft, cmd, order)
+    if denied is None and order is not None and order.pending is not None and order.pending.kind == "6":
+        denied = Denied(Reason.PENDING, 41, cmd.orig_cl_ord_id, "no pending cancel", Reason.PENDING.meaning)
+    if denied is not None:
+        _reject(draft, cmd, order, "1", denied)
+        return
+    assert order is not None
+    if order.pending is not None:
+        _supersede(draft, order)
+    draft.emit(e.CancelRequested(order_id=order.order_id, ts_ns=cmd.ts_ns, cl_ord_id=cmd.cl_ord_id))
+    order = draft.order(order.order_id)
+    if draft.cancel_children(order):
+        draft.report(order, "6", cl_ord_id=cmd.cl_ord_id, orig_cl_ord_id=order.cl_ord_id)
+    else:
+        finish_if_idle(draft, order.order_id)
+
+
+def _supersede(draft: Draft, order: Order) -> None:
+    """A cancel goes over a pending replace: better out of the market than right about the price."""
+    pending = order.pending
+    assert pending is not None
+    if any(is_replacing(order, child) for child in draft.live_children(order)):
+        replaced(draft, order)  # the replacing child is out already: whatever trades now trades on the new terms
+        return
+    draft.emit(e.ReplaceRefused(order_id=order.order_id, ts_ns=draft.ts_ns, reason=Reason.SUPERSEDED.value))
+    order = draft.order(order.order_id)
+    draft.cancel_reject(order.session, order, pending.cl_ord_id, order.cl_ord_id, "2", Reason.SUPERSEDED)
+
+
+def _reject(draft: Draft, cmd: CancelOrder | ReplaceOrder, order: Order | None, response_to: str, denied: Denied) -> None:
+    draft.cancel_reject(
+        cmd.session,
+        order,
+        cmd.cl_ord_id,
+        # FIX: the last accepted ClOrdID, so that both sides agree on the chain again
+        order.cl_ord_id if order is not None and denied.reason is Reason.PENDING else cmd.orig_cl_ord_id,
+        response_to,
+        denied.reason,
+        tag=denied.tag,
+        value=denied.value,
+        limit=denied.limit,
+        text=denied.text,
+    )
+
+
+def replace_order(draft: Draft, cmd: ReplaceOrder) -> None:
+    """Pending replace (150=E) and the cancel of the working child, or at once for a held stop (150=5)."""
+    order = _find(draft, cmd.session, cmd.orig_cl_ord_id, cmd.order_id)
+    if order is not None and _is_repeat(draft, cmd, order):
+        draft.report(order, "I", status_reply=True)
+        return
+    denied = _refusal(draft, cmd, order) or _replace_refusal(draft, cmd, order)
+    if denied is not None:
+        _reject(draft, cmd, order, "2", denied)
+        return
+    assert order is not None
+    terms = _new_terms(cmd, order)
+    denied = rules.check_terms(terms, cmd.ts_ns)
+    market = market_of(draft.state, order, cmd.quotes)
+    verdict = denied if denied is not None else assess(draft.state, market, terms, cmd.ts_ns, "replace", order)
+    if isinstance(verdict, Denied):
+        _reject(draft, cmd, order, "2", verdict)
+        return
+    expire_ns = terms.expire_ns if terms.tif == rules.GTD else None
+    if terms.tif == rules.DAY:
+        expire_ns = rules.day_end_ns(cmd.ts_ns, market.session.roll_time_s)
+    draft.emit(
+        e.ReplaceRequested(
+            order_id=order.order_id,
+            ts_ns=cmd.ts_ns,
+            cl_ord_id=cmd.cl_ord_id,
+            order_qty=verdict.qty,
+            ord_type=terms.ord_type,
+            tif=terms.tif,
+            cash_qty=terms.cash_qty,
+            price=terms.price,
+            stop_px=terms.stop_px,
+            expire_ns=expire_ns,
+            exec_inst=terms.exec_inst,
+            risk_px=verdict.risk_px,
+        )
+    )
+    order = draft.order(order.order_id)
+    if draft.cancel_children(order):
+        draft.report(order, "E", cl_ord_id=cmd.cl_ord_id, orig_cl_ord_id=order.cl_ord_id)
+    else:
+        finish_if_idle(draft, order.order_id)
+
+
+def _replace_refusal(draft: Draft, cmd: ReplaceOrder, order: Order | None) -> Denied | None:
+    """What stands against a replace only."""
+    assert order is not None
+    if order.pending is not None or order.stopping:
+        return Denied(Reason.PENDING, 41, cmd.orig_cl_ord_id, "nothing pending", Reason.PENDING.meaning)
+    if cmd.orig_cl_ord_id != order.cl_ord_id:
+        text = f"the order's ClOrdID is {order.cl_ord_id!r} by now"
+        return Denied(Reason.MISMATCH, 41, cmd.orig_cl_ord_id, order.cl_ord_id, text)
+    if cmd.ord_type != order.ord_type:
+        return Denied(Reason.UNSUPPORTED, 40, cmd.ord_type, order.ord_type, "OrdType cannot be changed by a replace")
+    if any(child.is_uncertain for child in draft.live_children(order)):
+        text = "the order's outcome is unknown; a replace waits for reconciliation, a cancel does not"
+        return Denied(Reason.OUTCOME_UNKNOWN, 41, cmd.orig_cl_ord_id, "a known outcome", text)
+    if order.ord_type == rules.MARKET:
+        return Denied(Reason.UNSUPPORTED, 40, cmd.ord_type, "2, 3, 4", "a market order cannot be replaced")
+    state = draft.state.venues.get(order.venue)
+    if not order.held and (state is None or state.state != "READY"):
+        reason = Reason.RECONCILING if state is not None and state.state == "RECONCILING" else Reason.VENUE_DOWN
+        return Denied(reason, 41, order.venue, "READY", f"venue {order.venue} is not ready")
+    return None
+
+
+def _new_terms(cmd: ReplaceOrder, order: Order) -> rules.Terms:
+    """The order as it is to be; what the client left out stays."""
+    order_qty, cash_qty = cmd.order_qty, cmd.cash_qty
+    if order_qty is None and cash_qty is None:
+        order_qty, cash_qty = (None, order.cash_qty) if order.cash_qty is not None else (order.order_qty, None)
+    return rules.Terms(
+        side=order.side,
+        ord_type=order.ord_type,
+        tif=cmd.tif if cmd.tif is not None else order.tif,
+        order_qty=order_qty,
+        cash_qty=cash_qty,
+        price=cmd.price if cmd.price is not None else order.price,
+        stop_px=cmd.stop_px if cmd.stop_px is not None else order.stop_px,
+        expire_ns=cmd.expire_ns if cmd.expire_ns is not None else order.expire_ns,
+        exec_inst=cmd.exec_inst if cmd.exec_inst is not None else order.exec_inst,
+    )
+
+
+def status_request(draft: Draft, cmd: StatusRequest) -> None:
+    """150=I with the order as it stands; an unknown order: 39=8 with OrdRejReason 5, as FIX has it."""
+    order = _find(draft, cmd.session, cmd.cl_ord_id, cmd.order_id)
+    if order is not None:
+        fields = {}
+        if any(child.is_uncertain for child in draft.live_children(order)):
+            fields = reason_fields(Reason.OUTCOME_UNKNOWN)
+        elif order.reason:
+            fields = reason_fields(Reason[order.reason])
+        pending_id = order.pending.cl_ord_id if order.pending is not None and cmd.cl_ord_id == order.pending.cl_ord_id else ""
+        if pending_id:
+            fields |= {"cl_ord_id": pending_id, "orig_cl_ord_id": order.cl_ord_id}
+        draft.report(order, "I", status_reply=True, request_id=cmd.request_id, **fields)
+        return
+    message = Report(
+        exec_id=draft.next_exec_id(),
+        exec_type="I",
+        ord_status="8",
+        order_id=cmd.order_id or "NONE",
+        cl_ord_id=cmd.cl_ord_id,
+        symbol=cmd.symbol,
+        side=cmd.side,
+        status_reply=True,
+        request_id=cmd.request_id,
+        transact_ns=cmd.ts_ns,
+        **reason_fields(Reason.UNKNOWN_ORDER, 11, cmd.cl_ord_id, "a known ClOrdID"),
+    )
+    draft.emit(e.Reported(session=cmd.session, account="", message=message))
+
+

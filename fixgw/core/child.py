@@ -1,0 +1,151 @@
+"""The child: a slice of an order sent to one venue, and what we know of its fate.
+
+    sent ----ack----> working ----done----> (closing: trades missing) ----> closed
+      \\--unknown--/     a query or reconciliation settles what is unknown; nothing is ever guessed
+
+`cancel`: "" none asked, "sent", "unknown" (sent, no answer).
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from . import events as e
+from .numbers import ZERO
+
+SENT, UNKNOWN, WORKING, CLOSING, CLOSED = "sent", "unknown", "working", "closing", "closed"
+
+
+class Fill(msgspec.Struct, array_like=True):
+    """One trade, keyed by its venue_trade_id in the child. `exec_id` is that of the report that last told of it."""
+
+    qty: Decimal
+    px: Decimal
+    exec_id: str
+    base_fee: Decimal = ZERO
+    busted: bool = False
+
+
+class Child(msgspec.Struct, array_like=True):
+    """One child order. `closed_as`: filled, canceled, expired, rejected, not_placed."""
+
+    venue_cl_ord_id: str
+    order_id: str
+    venue: str
+    account: str
+    symbol: str
+    side: str
+    ord_type: str
+    tif: str
+    qty: Decimal
+    px: Decimal | None
+    sent_ns: int
+    expires_ns: int
+    reserve_asset: str
+    reserve_qty: Decimal
+    state: str = SENT
+    venue_order_id: str = ""
+    cum_qty: Decimal = ZERO
+    cancel: str = ""
+    cancel_ns: int = 0
+    cancels: int = 0
+    fills: dict[str, Fill] = {}
+    not_found: int = 0
+    queries: int = 0
+    next_query_ns: int = 0
+    final_cum: Decimal | None = None
+    closed_as: str = ""
+
+    @property
+    def is_live(self) -> bool:
+        return self.state != CLOSED
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Something about it is unknown, so that it is queried until it is settled."""
+        return self.state in (UNKNOWN, CLOSING) or self.cancel == "unknown"
+
+
+def new_child(ev: e.ChildPlaced) -> Child:
+    """The child as it is sent."""
+    return Child(
+        venue_cl_ord_id=ev.venue_cl_ord_id,
+        order_id=ev.order_id,
+        venue=ev.venue,
+        account=ev.account,
+        symbol=ev.symbol,
+        side=ev.side,
+        ord_type=ev.ord_type,
+        tif=ev.tif,
+        qty=ev.qty,
+        px=ev.px,
+        sent_ns=ev.ts_ns,
+        expires_ns=ev.expires_ns,
+        reserve_asset=ev.reserve_asset,
+        reserve_qty=ev.reserve_qty,
+        fills={},
+    )
+
+
+def apply_child(child: Child, ev: e.ChildEvent) -> None:
+    """Apply one event. A closed child changes only by fills (see apply_fill)."""
+    match ev:
+        case e.ChildConfirmed():
+            child.venue_order_id = ev.venue_order_id or child.venue_order_id
+            if child.state in (SENT, UNKNOWN):
+                child.state = WORKING
+                child.not_found = 0
+        case e.ChildCancelSent():
+            child.cancel = "sent"
+            child.cancel_ns = ev.ts_ns
+            child.cancels += 1
+        case e.ChildCancelRefused():
+            child.cancel = ""
+        case e.ChildUnknown():
+            if ev.op == "place":
+                child.state = UNKNOWN
+            else:
+                child.cancel = "unknown"
+        case e.ChildQueried():
+            child.queries += 1
+            child.next_query_ns = ev.next_ns
+        case e.ChildNotFound():
+            child.not_found += 1
+        case e.ChildSettled():
+            child.queries = 0
+            child.next_query_ns = 0
+            child.not_found = 0
+            if child.cancel == "unknown":
+                child.cancel = ""
+        case e.ChildClosing():
+            child.state = CLOSING
+            child.final_cum = ev.final_cum
+            child.closed_as = ev.status
+        case e.ChildClosed():
+            child.state = CLOSED
+            child.closed_as = ev.status
+            child.cancel = ""
+            child.next_query_ns = 0
+        case _:
+            raise AssertionError(f"{type(ev).__name__} is no child event")
+
+
+def apply_fill(child: Child, ev: e.OrderFilled | e.FillBusted | e.FillCorrected) -> tuple[Decimal, Decimal]:
+    """Record, bust or correct a trade; gives the (quantity, price) that stood before (zeros for a new one)."""
+    if isinstance(ev, e.OrderFilled):
+        assert ev.venue_trade_id not in child.fills, f"trade {ev.venue_trade_id} twice"
+        child.fills[ev.venue_trade_id] = Fill(qty=ev.qty, px=ev.px, exec_id=ev.exec_id, base_fee=ev.base_fee)
+        child.cum_qty += ev.qty
+        return ZERO, ZERO
+    fill = child.fills[ev.venue_trade_id]
+    before = (fill.qty, fill.px)
+    # a new Fill each time: copies of a child share those that did not change
+    if isinstance(ev, e.FillBusted):
+        child.fills[ev.venue_trade_id] = msgspec.structs.replace(fill, busted=True)
+        child.cum_qty -= fill.qty
+    else:
+        child.fills[ev.venue_trade_id] = msgspec.structs.replace(fill, qty=ev.qty, px=ev.px, exec_id=ev.exec_id)
+        child.cum_qty += ev.qty - fill.qty
+    return before

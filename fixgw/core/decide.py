@@ -1,0 +1,97 @@
+"""decide(state, command) -> events: the whole of the gateway's judgement, pure and synchronous.
+
+Nothing is changed here. A command of operations that cannot be carried out raises Refusal and leaves no trace; a command
+that means nothing (any more) gives no events and is not journaled. A client's message that was taken in before (same
+session, reset epoch and MsgSeqNum) is passed over: its reports are redelivered by the sender, not decided again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import changes, new_order, operations, reconcile, venue_reports
+from . import commands as c
+from . import events as e
+from .draft import Draft, Refusal
+from .state import State
+
+__all__ = ["Refusal", "decide", "partition_of"]
+
+_COUNTED = (c.NewOrder, c.ReplaceOrder, c.CancelOrder)
+
+
+def decide(state: State, command: c.Command) -> list[e.AnyEvent]:
+    """The events of one command; raises Refusal (operations only)."""
+    draft = Draft(state, command.ts_ns)
+    if isinstance(command, c.ClientCommand):
+        if _seen_before(state, command):
+            return []
+        _HANDLERS[type(command)](draft, command)
+        draft.events.insert(
+            0,
+            e.Received(
+                session=command.session,
+                reset_epoch=command.reset_epoch,
+                msg_seq=command.msg_seq,
+                ts_ns=command.ts_ns,
+                counts=isinstance(command, _COUNTED),
+            ),
+        )
+    else:
+        _HANDLERS[type(command)](draft, command)
+    return draft.events
+
+
+def partition_of(command: c.Command) -> str:
+    """The partition that a command's record belongs to."""
+    if isinstance(command, c.ClientCommand | c.SessionLogon | c.SessionLogout | c.Delivered):
+        return "s:" + command.session
+    if isinstance(command, c.VenueCommand):
+        return "v:" + command.venue
+    return "gw"
+
+
+def _seen_before(state: State, command: c.ClientCommand) -> bool:
+    session = state.sessions.get(command.session)
+    if session is None:
+        return False
+    if command.reset_epoch != session.reset_epoch:
+        return command.reset_epoch < session.reset_epoch
+    return command.msg_seq <= session.last_in_seq
+
+
+def _seq_seen(draft: Draft, cmd: c.SeqSeen) -> None:
+    """The Received event, which every client command gets, says it all."""
+
+
+_HANDLERS: dict[type, Callable[..., None]] = {
+    c.NewOrder: new_order.new_order,
+    c.CancelOrder: changes.cancel_order,
+    c.ReplaceOrder: changes.replace_order,
+    c.StatusRequest: changes.status_request,
+    c.Unsupported: operations.unsupported,
+    c.SeqSeen: _seq_seen,
+    c.SessionLogon: operations.session_logon,
+    c.SessionLogout: operations.session_logout,
+    c.Delivered: operations.delivered,
+    c.ChildAck: venue_reports.child_ack,
+    c.ChildReject: venue_reports.child_reject,
+    c.ChildAmbiguous: venue_reports.child_ambiguous,
+    c.ChildTrade: venue_reports.child_trade,
+    c.ChildDone: venue_reports.child_done,
+    c.ChildCancelReject: venue_reports.child_cancel_reject,
+    c.ChildQueryResult: venue_reports.child_query_result,
+    c.VenueLink: reconcile.venue_link,
+    c.VenueReconciled: reconcile.venue_reconciled,
+    c.BalancesReport: venue_reports.balances,
+    c.InstrumentsReport: venue_reports.instruments,
+    c.TriggerStop: new_order.trigger_stop,
+    c.Timer: operations.timer,
+    c.EngineStart: operations.engine_start,
+    c.LoadSettings: operations.load_settings,
+    c.AdminKill: operations.kill,
+    c.AdminResume: operations.resume,
+    c.AdminCancel: operations.admin_cancel,
+    c.AdminResolve: operations.resolve,
+    c.AdminNote: operations.admin_note,
+}

@@ -1,0 +1,192 @@
+"""A decision in the making: the events so far, and working copies of the orders and children that they touch.
+
+decide changes nothing, but later steps of one decision depend on earlier ones (a fill that completes an order whose replace
+is pending...). The draft applies each event to copies with the very functions that evolve uses, so that both agree.
+"""
+
+from __future__ import annotations
+
+import copy
+from decimal import Decimal
+from typing import Any
+
+from . import events as e
+from .child import Child, apply_child, apply_fill, new_child
+from .ids import exec_id, order_id
+from .order import Order, apply_order, new_order
+from .reasons import Reason
+from .reports import BusinessReject, CancelReject, Report
+from .state import State
+
+
+class Refusal(Exception):
+    """A command of operations that cannot be carried out; the text says why. Nothing is journaled."""
+
+
+class Draft:
+    """Events of one command. Read through order() / child(), change only through emit()."""
+
+    def __init__(self, state: State, ts_ns: int) -> None:
+        self.state = state
+        self.ts_ns = ts_ns
+        self.seq = state.seq + 1
+        self.install = state.install
+        self.epoch = state.epoch
+        self.events: list[e.AnyEvent] = []
+        self._orders: dict[str, Order] = {}
+        self._children: dict[str, Child] = {}
+        self._exec_count = 0
+
+    # --- reading ---
+
+    def order(self, order: str) -> Order:
+        """The order as it stands after the events so far. Do not change it."""
+        return self._orders.get(order) or self.state.orders[order]
+
+    def child(self, venue_cl_ord_id: str) -> Child:
+        """The child as it stands after the events so far. Do not change it."""
+        return self._children.get(venue_cl_ord_id) or self.state.children[venue_cl_ord_id]
+
+    def live_children(self, order: Order) -> list[Child]:
+        """The order's children that are not closed."""
+        children = [self.child(child) for child in order.children]
+        return [child for child in children if child.is_live]
+
+    def new_order_id(self) -> str:
+        """One per record."""
+        return order_id(self.install, self.epoch, self.seq)
+
+    def next_exec_id(self) -> str:
+        """A fresh ExecID."""
+        self._exec_count += 1
+        return exec_id(self.install, self.epoch, self.seq, self._exec_count)
+
+    # --- writing ---
+
+    def emit(self, event: Any) -> None:
+        """Add an event and apply it to the working copies."""
+        self.events.append(event)
+        if isinstance(event, e.OrderReceived):
+            self._orders[event.order_id] = new_order(event)
+        elif isinstance(event, e.OrderEvent):
+            fill = None
+            if isinstance(event, e.OrderFilled | e.FillBusted | e.FillCorrected):
+                fill = apply_fill(self._own_child(event.venue_cl_ord_id), event)
+            apply_order(self._own_order(event.order_id), event, fill)
+        elif isinstance(event, e.ChildPlaced):
+            self._children[event.venue_cl_ord_id] = new_child(event)
+            self._own_order(event.order_id).children.append(event.venue_cl_ord_id)
+        elif isinstance(event, e.ChildEvent):
+            apply_child(self._own_child(event.venue_cl_ord_id), event)
+
+    def alert(self, kind: str, text: str) -> None:
+        """Operations should look at this."""
+        self.events.append(e.Alerted(kind=kind, text=text, ts_ns=self.ts_ns))
+
+    def report(self, order: Order, exec_type: str, **fields: Any) -> None:
+        """An ExecutionReport of the order as it stands; `fields` override or add (see reports.Report)."""
+        values: dict[str, Any] = {
+            "exec_id": "",
+            "exec_type": exec_type,
+            "ord_status": order.ord_status,
+            "order_id": order.order_id,
+            "cl_ord_id": order.cl_ord_id,
+            "symbol": order.client_symbol,
+            "instrument": order.symbol,
+            "account": order.client_account,
+            "side": order.side,
+            "ord_type": order.ord_type,
+            "tif": order.tif,
+            "order_qty": order.order_qty,
+            "cash_qty": order.cash_qty,
+            "price": order.price,
+            "stop_px": order.stop_px,
+            "expire_ns": order.expire_ns if order.tif == "6" else None,
+            "exec_inst": order.exec_inst,
+            "cum_qty": order.cum_qty,
+            "leaves_qty": order.leaves_qty,
+            "avg_px": order.avg_px,
+            "venue": order.venue,
+            "transact_ns": self.ts_ns,
+        }
+        values.update(fields)
+        if not values["exec_id"]:
+            values["exec_id"] = self.next_exec_id()
+        self.events.append(e.Reported(session=order.session, account=order.account, message=Report(**values)))
+
+    def cancel_reject(
+        self,
+        session: str,
+        order: Order | None,
+        cl_ord_id: str,
+        orig_cl_ord_id: str,
+        response_to: str,
+        reason: Reason,
+        *,
+        tag: int = 0,
+        value: str = "",
+        limit: str = "",
+        text: str = "",
+    ) -> None:
+        """An OrderCancelReject; `order` None: unknown (OrderID NONE, OrdStatus Rejected as FIX asks)."""
+        message = CancelReject(
+            order_id=order.order_id if order else "NONE",
+            cl_ord_id=cl_ord_id,
+            orig_cl_ord_id=orig_cl_ord_id,
+            ord_status=order.ord_status if order else "8",
+            response_to=response_to,
+            reason=reason.value,
+            reason_tag=tag,
+            reason_value=value,
+            reason_limit=limit,
+            text=text or reason.meaning,
+            account=order.client_account if order else "",
+            transact_ns=self.ts_ns,
+        )
+        self.events.append(e.Reported(session=session, account=order.account if order else "", message=message))
+
+    def business_reject(self, session: str, message: BusinessReject) -> None:
+        """A BusinessMessageReject."""
+        self.events.append(e.Reported(session=session, account="", message=message))
+
+    def cancel_children(self, order: Order) -> int:
+        """Send a cancel for every live child that has none under way; gives the number of live children."""
+        live = self.live_children(order)
+        for child in live:
+            if child.cancel != "sent" and child.state != "closing":
+                self.emit(e.ChildCancelSent(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=self.ts_ns))
+        return len(live)
+
+    # --- working copies ---
+
+    def _own_order(self, order: str) -> Order:
+        own = self._orders.get(order)
+        if own is None:
+            own = copy.copy(self.state.orders[order])
+            own.children = list(own.children)
+            self._orders[order] = own
+        return own
+
+    def _own_child(self, venue_cl_ord_id: str) -> Child:
+        own = self._children.get(venue_cl_ord_id)
+        if own is None:
+            own = copy.copy(self.state.children[venue_cl_ord_id])
+            own.fills = dict(own.fills)
+            self._children[venue_cl_ord_id] = own
+        return own
+
+
+def reason_fields(reason: Reason, tag: int = 0, value: object = "", limit: object = "", text: str = "") -> dict[str, Any]:
+    """Report fields of a coded reason."""
+    return {
+        "reason": reason.value,
+        "reason_tag": tag,
+        "reason_value": str(value),
+        "reason_limit": str(limit),
+        "text": text or reason.meaning,
+    }
+
+
+def decimal_text(value: Decimal | None) -> str:
+    """Fixed-point text, "none" for None."""
+    return "none" if value is None else format(value, "f")

@@ -1,0 +1,379 @@
+"""evolve(state, event): the one place where state changes. Replay and live run through the same code.
+
+Orders and children change by their own `apply_*`; here is what hangs on them: indices, exposures per scope, positions,
+reservations, timers. Exposures are kept incrementally: what an order counted before the event is taken out, what it
+counts after it is put in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from . import events as e
+from .child import CLOSED, SENT, Child, apply_child, apply_fill, new_child
+from .numbers import CTX, ZERO
+from .order import OPEN, Order, apply_order, new_order
+from .state import Exposure, State, SymbolExposure
+
+MINUTE_NS = 60_000_000_000
+MAX_REPEATS = 64
+
+
+def evolve(state: State, event: e.Event) -> None:
+    """Apply one event in place. Raises only for our own bugs (IllegalTransition, KeyError): the engine then stops."""
+    _HANDLERS[type(event)](state, event)
+
+
+def scopes_of(order: Order) -> tuple[str, str, str]:
+    """The scopes in which an order counts."""
+    return ("s:" + order.session, "a:" + order.account, "firm")
+
+
+def at_risk(order: Order) -> Decimal:
+    """The quantity that may still trade, a pending replace at the larger of both."""
+    if order.status not in OPEN:
+        return ZERO
+    qty = order.order_qty
+    if order.pending is not None and order.pending.order_qty > qty:
+        qty = order.pending.order_qty
+    left = qty - order.cum_qty
+    return left if left > 0 else ZERO
+
+
+def notional_at_risk(order: Order) -> Decimal:
+    """at_risk valued at the order's risk price (quote asset)."""
+    px = order.risk_px
+    if order.pending is not None and order.pending.risk_px > px:
+        px = order.pending.risk_px
+    return CTX.multiply(at_risk(order), px)
+
+
+def _symbol_exposure(state: State, scope: str, symbol: str) -> SymbolExposure:
+    exposure = state.exposures.get(scope)
+    if exposure is None:
+        exposure = state.exposures[scope] = Exposure(symbols={})
+    found = exposure.symbols.get(symbol)
+    if found is None:
+        found = exposure.symbols[symbol] = SymbolExposure()
+    return found
+
+
+def _count(state: State, order: Order, orders: int, qty: Decimal, notional: Decimal) -> None:
+    """Add to what an order counts in its scopes."""
+    if not orders and not qty and not notional:
+        return
+    buy = order.side == "1"
+    for scope in scopes_of(order):
+        symbol = _symbol_exposure(state, scope, order.symbol)
+        if buy:
+            symbol.open_buy += qty
+        else:
+            symbol.open_sell += qty
+        symbol.open_notional += notional
+        state.exposures[scope].open_orders += orders
+
+
+def _move_position(state: State, order: Order, qty: Decimal, base_fee: Decimal) -> None:
+    change = (qty if order.side == "1" else -qty) - base_fee
+    for scope in scopes_of(order):
+        _symbol_exposure(state, scope, order.symbol).position += change
+
+
+def _order_received(state: State, ev: e.OrderReceived) -> None:
+    order = new_order(ev)
+    state.orders[ev.order_id] = order
+    state.open_orders[ev.order_id] = None
+    session = state.session(ev.session)
+    session.open_orders[ev.order_id] = None
+    session.cl_ord_ids[ev.cl_ord_id] = ev.order_id
+    if ev.held:
+        state.stops[ev.order_id] = None
+    if ev.expire_ns is not None:
+        state.expiries.setdefault(ev.expire_ns // MINUTE_NS, {})[ev.order_id] = ev.expire_ns
+    _count(state, order, 1, at_risk(order), notional_at_risk(order))
+    _note_repeat(state, ev)
+
+
+def _note_repeat(state: State, ev: e.OrderReceived) -> None:
+    settings = state.settings.sessions.get(ev.session)
+    if settings is None or settings.limits.repeat_max is None:
+        return
+    repeats = state.session(ev.session).repeats
+    horizon = ev.ts_ns - settings.limits.repeat_window_ns
+    key = f"{ev.symbol}|{ev.side}|{ev.order_qty}|{ev.price}"
+    times = [ts for ts in repeats.pop(key, []) if ts > horizon]
+    repeats[key] = [*times, ev.ts_ns][-MAX_REPEATS:]
+    # the oldest key stands first: drop what has left the window, a few at a time
+    for _ in range(2):
+        oldest = next(iter(repeats))
+        if repeats[oldest][-1] > horizon:
+            break
+        del repeats[oldest]
+
+
+def _order_event(state: State, ev: e.OrderEvent) -> None:
+    order = state.orders[ev.order_id]
+    was_open, qty, notional = order.status in OPEN, at_risk(order), notional_at_risk(order)
+    expire_ns = order.expire_ns
+    fill = None
+    if isinstance(ev, e.OrderFilled | e.FillBusted | e.FillCorrected):
+        fill = _fill(state, order, ev)
+    elif isinstance(ev, e.CancelRequested | e.ReplaceRequested):
+        state.session(order.session).cl_ord_ids[ev.cl_ord_id] = ev.order_id
+    apply_order(order, ev, fill)
+    now_open = order.status in OPEN
+    _count(
+        state, order, int(now_open) - int(was_open), at_risk(order) - qty, notional_at_risk(order) - notional
+    )
+    if order.expire_ns != expire_ns:
+        _move_expiry(state, order, expire_ns)
+    if not order.held or not now_open:
+        state.stops.pop(order.order_id, None)
+    if was_open and not now_open:
+        _finish(state, order)
+    elif now_open and not was_open:
+        state.open_orders[order.order_id] = None
+        state.session(order.session).open_orders[order.order_id] = None
+        state.finished.pop(order.order_id, None)
+
+
+def _fill(state: State, order: Order, ev: e.OrderFilled | e.FillBusted | e.FillCorrected) -> tuple[Decimal, Decimal]:
+    """Record the trade in its child and in the positions; gives what stood before."""
+    child = state.children[ev.venue_cl_ord_id]
+    before = apply_fill(child, ev)
+    if isinstance(ev, e.OrderFilled):
+        _move_position(state, order, ev.qty, ev.base_fee)
+        venue = state.venue(child.venue)
+        venue.last_trade_ns = max(venue.last_trade_ns, ev.venue_ns)
+    elif isinstance(ev, e.FillBusted):
+        _move_position(state, order, -before[0], -child.fills[ev.venue_trade_id].base_fee)
+    else:
+        _move_position(state, order, ev.qty - before[0], ZERO)
+    return before
+
+
+def _finish(state: State, order: Order) -> None:
+    state.open_orders.pop(order.order_id, None)
+    state.session(order.session).open_orders.pop(order.order_id, None)
+    state.finished[order.order_id] = None
+    _move_expiry(state, order, order.expire_ns, keep=False)
+    _forget(state, order.finished_ns)
+
+
+def _move_expiry(state: State, order: Order, old_ns: int | None, keep: bool = True) -> None:
+    if old_ns is not None:
+        bucket = state.expiries.get(old_ns // MINUTE_NS)
+        if bucket is not None:
+            bucket.pop(order.order_id, None)
+            if not bucket:
+                del state.expiries[old_ns // MINUTE_NS]
+    if keep and order.expire_ns is not None:
+        state.expiries.setdefault(order.expire_ns // MINUTE_NS, {})[order.order_id] = order.expire_ns
+
+
+def _forget(state: State, now_ns: int) -> None:
+    """Drop orders that finished longer ago than the retention time; two a step keep up with any flow."""
+    horizon = now_ns - state.settings.cl_ord_id_retention_ns
+    for _ in range(2):
+        oldest = next(iter(state.finished), None)
+        if oldest is None or state.orders[oldest].finished_ns > horizon:
+            return
+        order = state.orders[oldest]
+        if any(state.children[child].state != CLOSED for child in order.children):
+            return
+        del state.finished[oldest], state.orders[oldest]
+        for child_id in order.children:
+            child = state.children.pop(child_id)
+            state.venue(child.venue).order_ids.pop(child.venue_order_id, None)
+        ids = state.session(order.session).cl_ord_ids
+        # ids are in the order of their use, so those of the oldest order stand near the front
+        for cl_ord_id in [key for key, value in _front(ids, 64) if value == oldest]:
+            del ids[cl_ord_id]
+
+
+def _front(ids: dict[str, str], count: int) -> list[tuple[str, str]]:
+    return [item for item, _ in zip(ids.items(), range(count), strict=False)]
+
+
+def _child_placed(state: State, ev: e.ChildPlaced) -> None:
+    child = new_child(ev)
+    state.children[ev.venue_cl_ord_id] = child
+    state.orders[ev.order_id].children.append(ev.venue_cl_ord_id)
+    state.venue(ev.venue).live[ev.venue_cl_ord_id] = None
+    state.inflight[ev.venue_cl_ord_id] = ev.ts_ns
+    if ev.reserve_qty:
+        state.account(ev.account).uncovered[ev.venue_cl_ord_id] = None
+
+
+def _child_event(state: State, ev: e.ChildEvent) -> None:
+    child = state.children[ev.venue_cl_ord_id]
+    apply_child(child, ev)
+    if isinstance(ev, e.ChildConfirmed) and ev.venue_order_id:
+        state.venue(child.venue).order_ids[ev.venue_order_id] = ev.venue_cl_ord_id
+        account = state.account(child.account)
+        if ev.venue_cl_ord_id in account.uncovered:
+            account.covered_from.setdefault(ev.venue_cl_ord_id, ev.ts_ns)
+    if isinstance(ev, e.ChildCancelSent):
+        state.inflight.pop(ev.venue_cl_ord_id, None)
+        state.inflight[ev.venue_cl_ord_id] = ev.ts_ns
+    elif child.state != SENT and child.cancel != "sent":
+        state.inflight.pop(ev.venue_cl_ord_id, None)
+    if child.is_uncertain:
+        state.uncertain[ev.venue_cl_ord_id] = None
+    else:
+        state.uncertain.pop(ev.venue_cl_ord_id, None)
+    if child.state == CLOSED:
+        state.venue(child.venue).live.pop(ev.venue_cl_ord_id, None)
+        _uncover(state, child)
+
+
+def _uncover(state: State, child: Child) -> None:
+    account = state.account(child.account)
+    # what a closed child spent shows in the next balance report; until then its fills stay reserved
+    if not child.cum_qty:
+        account.uncovered.pop(child.venue_cl_ord_id, None)
+        account.covered_from.pop(child.venue_cl_ord_id, None)
+    elif child.venue_cl_ord_id in account.uncovered:
+        account.covered_from.setdefault(child.venue_cl_ord_id, child.sent_ns)
+
+
+def _balances(state: State, ev: e.BalancesUpdated) -> None:
+    account = state.account(ev.account)
+    account.asof_ns = ev.asof_ns
+    account.free, account.total = ev.free, ev.total
+    for child_id in [child_id for child_id, ts_ns in account.covered_from.items() if ts_ns <= ev.asof_ns]:
+        del account.covered_from[child_id]
+        account.uncovered.pop(child_id, None)
+
+
+def _received(state: State, ev: e.Received) -> None:
+    session = state.session(ev.session)
+    session.reset_epoch = ev.reset_epoch
+    session.last_in_seq = max(session.last_in_seq, ev.msg_seq)
+    settings = state.settings.sessions.get(ev.session)
+    if ev.counts and settings is not None and settings.limits.msg_rate is not None:
+        session.tat_ns = max(session.tat_ns, ev.ts_ns) + 1_000_000_000 // settings.limits.msg_rate
+
+
+def _session_reset(state: State, ev: e.SessionReset) -> None:
+    session = state.session(ev.session)
+    session.reset_epoch = ev.reset_epoch
+    session.last_in_seq = 0
+
+
+def _session_seq_set(state: State, ev: e.SessionSeqSet) -> None:
+    state.session(ev.session).last_in_seq = ev.last_in_seq
+
+
+def _session_changed(state: State, ev: e.SessionChanged) -> None:
+    session = state.session(ev.session)
+    session.logged_on = ev.logged_on
+    session.cancel_on_disconnect = ev.cancel_on_disconnect
+
+
+def _session_enabled(state: State, ev: e.SessionEnabled) -> None:
+    state.session(ev.session).enabled = ev.enabled
+
+
+def _delivery(state: State, ev: e.DeliveryAdvanced) -> None:
+    session = state.session(ev.session)
+    session.delivered_seq = max(session.delivered_seq, ev.seq)
+
+
+def _kill_set(state: State, ev: e.KillSet) -> None:
+    if ev.scope == "firm":
+        state.level = ev.level
+    elif ev.scope == "session":
+        state.session(ev.target).level = ev.level
+    else:
+        state.venue(ev.target).level = ev.level
+
+
+def _venue_state(state: State, ev: e.VenueStateChanged) -> None:
+    venue = state.venue(ev.venue)
+    venue.state = ev.state
+    venue.reason = ev.reason
+
+
+def _external_fill(state: State, ev: e.ExternalFill) -> None:
+    trade = ev.trade
+    venue = state.venue(ev.venue)
+    venue.external_trades[f"{trade.account}|{trade.symbol}|{trade.venue_trade_id}"] = None
+    if len(venue.external_trades) > 10_000:
+        del venue.external_trades[next(iter(venue.external_trades))]
+    base = trade.symbol.split("/")[0]
+    fee = trade.fee if trade.fee_asset == base else ZERO
+    change = (trade.qty if trade.side == "1" else -trade.qty) - fee
+    for account in state.settings.accounts.values():
+        if account.venue == ev.venue and account.venue_account == trade.account:
+            _symbol_exposure(state, "a:" + account.name, trade.symbol).position += change
+    _symbol_exposure(state, "firm", trade.symbol).position += change
+
+
+def _instruments(state: State, ev: e.InstrumentsLoaded) -> None:
+    prefix = ev.venue + "|"
+    for key in [key for key in state.instruments if key.startswith(prefix)]:
+        del state.instruments[key]
+    for spec in ev.instruments:
+        state.instruments[prefix + spec.symbol] = spec
+
+
+def _settings(state: State, ev: e.SettingsLoaded) -> None:
+    state.settings = ev.settings
+    for name in ev.settings.sessions:
+        state.session(name)
+    for name in ev.settings.venues:
+        state.venue(name)
+    for name in ev.settings.accounts:
+        state.account(name)
+
+
+def _started(state: State, ev: e.EngineStarted) -> None:
+    state.install = ev.install
+    state.epoch = ev.epoch
+    for session in state.sessions.values():
+        session.logged_on = False
+
+
+def _nothing(state: State, ev: e.Event) -> None:
+    """For the record and for its effect; the state is not concerned."""
+
+
+_HANDLERS: dict[type, Callable[..., None]] = {
+    e.OrderReceived: _order_received,
+    **{
+        kind: _order_event
+        for kind in (
+            e.OrderConfirmed, e.OrderRejected, e.OrderFilled, e.FillBusted, e.FillCorrected, e.OrderCanceled,
+            e.OrderExpired, e.CancelRequested, e.CancelRefused, e.ReplaceRequested, e.OrderReplaced, e.ReplaceRefused,
+            e.OrderStopping, e.StopTriggered,
+        )
+    },
+    e.ChildPlaced: _child_placed,
+    **{
+        kind: _child_event
+        for kind in (
+            e.ChildConfirmed, e.ChildCancelSent, e.ChildCancelRefused, e.ChildUnknown, e.ChildQueried, e.ChildNotFound,
+            e.ChildSettled, e.ChildClosing, e.ChildClosed,
+        )
+    },
+    e.Reported: _nothing,
+    e.Received: _received,
+    e.SessionReset: _session_reset,
+    e.SessionSeqSet: _session_seq_set,
+    e.SessionChanged: _session_changed,
+    e.SessionEnabled: _session_enabled,
+    e.DeliveryAdvanced: _delivery,
+    e.KillSet: _kill_set,
+    e.VenueStateChanged: _venue_state,
+    e.ReconcileRequested: _nothing,
+    e.OrphanCancelSent: _nothing,
+    e.ExternalFill: _external_fill,
+    e.BalancesUpdated: _balances,
+    e.InstrumentsLoaded: _instruments,
+    e.SettingsLoaded: _settings,
+    e.EngineStarted: _started,
+    e.AdminActed: _nothing,
+    e.Alerted: _nothing,
+}

@@ -1,0 +1,189 @@
+"""decide for NewOrderSingle(D), and for stops that trigger."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from ..risk.base import Denied
+from . import events as e
+from . import rules
+from .commands import NewOrder, TriggerStop
+from .draft import Draft, reason_fields
+from .numbers import ZERO
+from .order import Order
+from .placing import Assessment, Market, assess, find_market, market_of, place_child, venue_ready
+from .reasons import Reason
+from .reports import Report
+
+
+def new_order(draft: Draft, cmd: NewOrder) -> None:
+    """Accept (150=A, and 150=0 for what the gateway holds), deny (150=8) or, for what is known, tell the status again."""
+    state = draft.state
+    session = state.sessions.get(cmd.session)
+    known = session.cl_ord_ids.get(cmd.cl_ord_id) if session is not None else None
+    if known is not None and not _forgotten(draft, known):
+        if cmd.poss_resend or cmd.poss_dup:
+            draft.report(draft.order(known), "I", status_reply=True)
+        else:
+            text = f"ClOrdID {cmd.cl_ord_id!r} was used before"
+            _refuse_unnamed(draft, cmd, Denied(Reason.DUPLICATE_CL_ORD_ID, 11, cmd.cl_ord_id, "unused", text))
+        return
+    terms = rules.Terms(
+        side=cmd.side,
+        ord_type=cmd.ord_type,
+        tif=cmd.tif,
+        order_qty=cmd.order_qty,
+        cash_qty=cmd.cash_qty,
+        price=cmd.price,
+        stop_px=cmd.stop_px,
+        expire_ns=cmd.expire_ns,
+        exec_inst=cmd.exec_inst,
+    )
+    market = find_market(state, cmd.session, cmd.symbol, cmd.account, cmd.ex_destination, cmd.quotes)
+    if isinstance(market, Denied):
+        _deny(draft, cmd, None, market)
+        return
+    denied = _too_old(draft, cmd) or rules.check_terms(terms, cmd.ts_ns) or venue_ready(state, market.venue.name)
+    if denied is not None:
+        _deny(draft, cmd, market, denied)
+        return
+    verdict = assess(state, market, terms, cmd.ts_ns, "new", None)
+    if isinstance(verdict, Denied):
+        _deny(draft, cmd, market, verdict)
+        return
+    _accept(draft, cmd, market, verdict)
+
+
+def _forgotten(draft: Draft, order_id: str) -> bool:
+    """A ClOrdID may be used again once its order finished longer ago than the retention time."""
+    order = draft.state.orders.get(order_id)
+    if order is None:
+        return True
+    return bool(order.finished_ns) and order.finished_ns + draft.state.settings.cl_ord_id_retention_ns < draft.ts_ns
+
+
+def _too_old(draft: Draft, cmd: NewOrder) -> Denied | None:
+    if not (cmd.poss_resend or cmd.poss_dup) or cmd.origin_ns is None:
+        return None
+    limit = draft.state.settings.max_order_age_ns
+    age = cmd.ts_ns - cmd.origin_ns
+    if age <= limit:
+        return None
+    text = f"sent {age / 1e9:.1f} s ago, a possible resend is taken as new within {limit / 1e9:.0f} s only"
+    return Denied(Reason.STALE_REQUEST, 60, str(cmd.origin_ns), f"{limit} ns", text)
+
+
+def _accept(draft: Draft, cmd: NewOrder, market: Market, verdict: Assessment) -> None:
+    held = cmd.ord_type in (rules.STOP, rules.STOP_LIMIT)
+    order = _receive(draft, cmd, market, verdict.qty, verdict.risk_px, held)
+    draft.report(order, "A")
+    if held:
+        draft.emit(e.OrderConfirmed(order_id=order.order_id, ts_ns=cmd.ts_ns))
+        draft.report(draft.order(order.order_id), "0")
+    else:
+        place_child(draft, order, market, order.order_qty)
+
+
+def _receive(
+    draft: Draft, cmd: NewOrder, market: Market | None, qty: Decimal, risk_px: Decimal = ZERO, held: bool = False
+) -> Order:
+    expire_ns = cmd.expire_ns if cmd.tif == rules.GTD else None
+    if cmd.tif == rules.DAY and market is not None:
+        expire_ns = rules.day_end_ns(cmd.ts_ns, market.session.roll_time_s)
+    order_id = draft.new_order_id()
+    draft.emit(
+        e.OrderReceived(
+            order_id=order_id,
+            ts_ns=cmd.ts_ns,
+            session=cmd.session,
+            cl_ord_id=cmd.cl_ord_id,
+            client_account=cmd.account,
+            account=market.account.name if market else "",
+            venue=market.venue.name if market else "",
+            symbol=market.instrument.symbol if market else "",
+            client_symbol=cmd.symbol,
+            side=cmd.side,
+            ord_type=cmd.ord_type,
+            tif=cmd.tif,
+            order_qty=qty,
+            cash_qty=cmd.cash_qty,
+            price=cmd.price,
+            stop_px=cmd.stop_px,
+            expire_ns=expire_ns,
+            exec_inst=cmd.exec_inst,
+            risk_px=risk_px,
+            held=held,
+        )
+    )
+    return draft.order(order_id)
+
+
+def _deny(draft: Draft, cmd: NewOrder, market: Market | None, denied: Denied) -> None:
+    """The order exists, was never open and is rejected; its ClOrdID is used up."""
+    order = _receive(draft, cmd, market, cmd.order_qty or ZERO)
+    draft.emit(e.OrderRejected(order_id=order.order_id, ts_ns=cmd.ts_ns, reason=denied.reason.value))
+    order = draft.order(order.order_id)
+    fields = reason_fields(denied.reason, denied.tag, denied.value, denied.limit, denied.text)
+    draft.report(order, "8", order_qty=cmd.order_qty, **fields)
+
+
+def _refuse_unnamed(draft: Draft, cmd: NewOrder, denied: Denied) -> None:
+    """A duplicate ClOrdID: a rejection with an OrderID of its own; the order that has the ClOrdID is not touched."""
+    fields = reason_fields(denied.reason, denied.tag, denied.value, denied.limit, denied.text)
+    message = Report(
+        exec_id=draft.next_exec_id(),
+        exec_type="8",
+        ord_status="8",
+        order_id=draft.new_order_id(),
+        cl_ord_id=cmd.cl_ord_id,
+        symbol=cmd.symbol,
+        account=cmd.account,
+        side=cmd.side,
+        ord_type=cmd.ord_type,
+        tif=cmd.tif,
+        order_qty=cmd.order_qty,
+        cash_qty=cmd.cash_qty,
+        price=cmd.price,
+        stop_px=cmd.stop_px,
+        transact_ns=cmd.ts_ns,
+        **fields,
+    )
+    draft.emit(e.Reported(session=cmd.session, account="", message=message))
+
+
+def trigger_stop(draft: Draft, cmd: TriggerStop) -> None:
+    """A held stop goes to the venue after the risk stages have run again; refused, it is canceled with the reason."""
+    order = draft.state.orders.get(cmd.order_id)
+    if order is None or not order.held or not order.is_open or order.stopping:
+        return
+    if order.symbol not in draft.state.settings.instruments or order.session not in draft.state.settings.sessions:
+        return
+    market = market_of(draft.state, order, cmd.quotes)
+    if venue_ready(draft.state, order.venue) is not None:
+        return  # stays held: the next fresh price asks again
+    terms = rules.Terms(
+        side=order.side,
+        ord_type=order.ord_type,
+        tif=order.tif,
+        order_qty=order.order_qty,
+        cash_qty=None,
+        price=order.price,
+        stop_px=order.stop_px,
+        expire_ns=order.expire_ns,
+        exec_inst=order.exec_inst,
+    )
+    verdict = assess(draft.state, market, terms, cmd.ts_ns, "trigger", order)
+    if isinstance(verdict, Denied):
+        if verdict.reason is Reason.STALE_MARKET_DATA:
+            return  # never triggered on stale data
+        draft.emit(
+            e.OrderCanceled(
+                order_id=order.order_id, ts_ns=cmd.ts_ns, cl_ord_id=order.cl_ord_id, reason=Reason.TRIGGER_DENIED.value
+            )
+        )
+        text = f"{Reason.TRIGGER_DENIED.meaning}: {verdict.reason.value}: {verdict.text}"
+        fields = reason_fields(Reason.TRIGGER_DENIED, verdict.tag, verdict.value, verdict.limit, text)
+        draft.report(draft.order(order.order_id), "4", **fields)
+        return
+    draft.emit(e.StopTriggered(order_id=order.order_id, ts_ns=cmd.ts_ns, trigger_px=cmd.trigger_px))
+    place_child(draft, draft.order(order.order_id), market, order.order_qty)

@@ -1,0 +1,52 @@
+"""Decimal arithmetic with named rounding. A client's decimals are kept exactly; nothing is rounded silently."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
+
+ZERO = Decimal(0)
+BPS = Decimal(10_000)
+# Averages are quoted to 12 decimals (half even); everything else is exact.
+_AVERAGE = Decimal("1E-12")
+# 60 digits: the product of two 28-digit figures is still exact.
+CTX = Context(prec=60)
+
+
+def is_multiple(value: Decimal, step: Decimal) -> bool:
+    """True when `value` is a whole number of `step`s; a step of zero admits every value."""
+    return not step or CTX.remainder(value, step) == 0
+
+
+def floor_to(value: Decimal, step: Decimal) -> Decimal:
+    """The largest multiple of `step` not above `value` (step zero: the value itself)."""
+    if not step:
+        return value
+    return CTX.multiply(CTX.divide(value, step).to_integral_value(ROUND_FLOOR), step)
+
+
+def ceil_to(value: Decimal, step: Decimal) -> Decimal:
+    """The smallest multiple of `step` not below `value` (step zero: the value itself)."""
+    if not step:
+        return value
+    return CTX.multiply(CTX.divide(value, step).to_integral_value(ROUND_CEILING), step)
+
+
+def average(notional: Decimal, qty: Decimal) -> Decimal:
+    """AvgPx(6): notional / quantity, half even to 12 decimals, without trailing zeros; zero when nothing traded."""
+    if not qty:
+        return ZERO
+    return plain(CTX.divide(notional, qty).quantize(_AVERAGE, ROUND_HALF_EVEN, context=CTX))
+
+
+def plain(value: Decimal) -> Decimal:
+    """The same number without trailing zeros and without an exponent: 1E+3 -> 1000, 1.500 -> 1.5."""
+    value = value.normalize(CTX)
+    exponent = value.as_tuple().exponent
+    if isinstance(exponent, int) and exponent > 0:
+        return value.quantize(Decimal(1), context=CTX)
+    return value
+
+
+def text(value: Decimal) -> str:
+    """Fixed-point text as FIX wants it (never an exponent)."""
+    return format(value, "f")

@@ -1,0 +1,296 @@
+"""decide for starts, configuration, FIX sessions, timers and the operations desk."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from . import commands as c
+from . import events as e
+from .child import SENT, Child
+from .commands import VenueTrade
+from .draft import Draft, Refusal, reason_fields
+from .order import Order
+from .reasons import Reason
+from .reconcile import link_down
+from .reports import BusinessReject
+from .settle import close, confirm, finish_if_idle, trade
+from .state import ACTIVE, HALTED
+from .venue_reports import become_unknown, query_now
+
+KILL_LEVELS = ("REDUCING", "HALTED")
+RESOLUTIONS = ("not_placed", "canceled", "open", "fill", "bust", "correct")
+
+
+def engine_start(draft: Draft, cmd: c.EngineStart) -> None:
+    """A run begins: whatever was under way has no answer yet, and every venue is down until its host says otherwise.
+
+    After a power loss with sync = "os" the tail of the journal may be gone: the firm begins HALTED and operations resume.
+    """
+    draft.emit(e.EngineStarted(install=cmd.install, epoch=cmd.epoch, ts_ns=cmd.ts_ns))
+    draft.install, draft.epoch = cmd.install, cmd.epoch
+    for venue in draft.state.venues:
+        link_down(draft, venue, "gateway started")
+    if cmd.sync == "os" and not cmd.clean and cmd.rebooted:
+        text = 'unclean stop with sync = "os": the end of the journal may be lost; check venue orders, then resume'
+        draft.emit(e.KillSet(scope="firm", target="", level=HALTED, ts_ns=cmd.ts_ns, user="gateway", reason=text))
+        draft.alert("UNCLEAN_START", text)
+
+
+def load_settings(draft: Draft, cmd: c.LoadSettings) -> None:
+    """Journaled when it differs from what is in force."""
+    if cmd.settings.hash != draft.state.settings.hash:
+        draft.emit(e.SettingsLoaded(settings=cmd.settings))
+
+
+def session_logon(draft: Draft, cmd: c.SessionLogon) -> None:
+    session = draft.state.sessions.get(cmd.session)
+    epoch = session.reset_epoch if session is not None else 0
+    if cmd.reset:
+        epoch += 1
+        draft.emit(e.SessionReset(session=cmd.session, reset_epoch=epoch))
+    draft.emit(e.Received(session=cmd.session, reset_epoch=epoch, msg_seq=cmd.msg_seq, ts_ns=cmd.ts_ns))
+    settings = draft.state.settings.sessions.get(cmd.session)
+    by_default = settings.cancel_on_disconnect if settings is not None else False
+    on = by_default if cmd.cancel_on_disconnect is None else cmd.cancel_on_disconnect
+    draft.emit(e.SessionChanged(session=cmd.session, logged_on=True, ts_ns=cmd.ts_ns, cancel_on_disconnect=on))
+
+
+def session_logout(draft: Draft, cmd: c.SessionLogout) -> None:
+    """Cancel on disconnect, where it was asked for."""
+    session = draft.state.sessions.get(cmd.session)
+    if session is None or not session.logged_on:
+        return
+    draft.emit(e.SessionChanged(session=cmd.session, logged_on=False, ts_ns=cmd.ts_ns, reason=cmd.reason))
+    if session.cancel_on_disconnect:
+        for order_id in session.open_orders:
+            stop_order(draft, order_id, Reason.DISCONNECT)
+
+
+def delivered(draft: Draft, cmd: c.Delivered) -> None:
+    session = draft.state.sessions.get(cmd.session)
+    if session is None or cmd.seq > session.delivered_seq:
+        draft.emit(e.DeliveryAdvanced(session=cmd.session, seq=min(cmd.seq, draft.state.seq)))
+
+
+def unsupported(draft: Draft, cmd: c.Unsupported) -> None:
+    """BusinessMessageReject with our reason."""
+    draft.business_reject(
+        cmd.session,
+        BusinessReject(
+            ref_msg_type=cmd.msg_type,
+            ref_seq=cmd.msg_seq,
+            business_reason=cmd.business_reason,
+            reason=cmd.reason,
+            text=cmd.text or Reason[cmd.reason].meaning,
+            ref_id=cmd.ref_id,
+            reason_tag=cmd.tag,
+            reason_value=cmd.value,
+        ),
+    )
+
+
+def stop_order(draft: Draft, order_id: str, reason: Reason) -> None:
+    """Cancel an order not at the client's wish; what has no child ends at once, the rest when the venue has confirmed."""
+    order = draft.order(order_id)
+    if not order.is_open or order.stopping:
+        return
+    draft.emit(e.OrderStopping(order_id=order_id, ts_ns=draft.ts_ns, reason=reason.value))
+    if not draft.cancel_children(draft.order(order_id)):
+        finish_if_idle(draft, order_id)
+
+
+def timer(draft: Draft, cmd: c.Timer) -> None:
+    """Deadlines: "expire:ORDER", "query:CHILD", "inflight:CHILD". A deadline that no longer means anything is passed over."""
+    kind, _, key = cmd.key.partition(":")
+    if kind == "expire":
+        order = draft.state.orders.get(key)
+        if order is not None and order.expire_ns is not None and order.expire_ns <= cmd.ts_ns:
+            stop_order(draft, key, Reason.EXPIRED)
+        return
+    child = draft.state.children.get(key)
+    if child is None or not child.is_live:
+        return
+    if kind == "query" and child.is_uncertain and child.next_query_ns <= cmd.ts_ns:
+        query_now(draft, child)
+    elif kind == "inflight":
+        op = "place" if child.state == SENT else "cancel"
+        become_unknown(draft, child, op, "no answer from the venue host in time")
+
+
+def _kill_targets(draft: Draft, scope: str, target: str) -> list[str]:
+    orders = draft.state.orders
+    if scope == "firm":
+        return list(draft.state.open_orders)
+    if scope == "session":
+        return list(draft.state.sessions[target].open_orders)
+    return [order_id for order_id in draft.state.open_orders if orders[order_id].venue == target]
+
+
+def _check_scope(draft: Draft, scope: str, target: str) -> None:
+    known = {"firm": {""}, "session": draft.state.settings.sessions, "venue": draft.state.settings.venues}.get(scope)
+    if known is None:
+        raise Refusal(f"scope {scope!r}: expected firm, session or venue")
+    if target not in known:
+        raise Refusal(f"{scope} {target!r} is unknown: expected one of {', '.join(sorted(known)) or 'none'}")
+
+
+def kill(draft: Draft, cmd: c.AdminKill) -> None:
+    """HALTED cancels everything in the scope, unknown outcomes included; REDUCING only bars what increases a position."""
+    _check_scope(draft, cmd.scope, cmd.target)
+    if cmd.level not in KILL_LEVELS:
+        raise Refusal(f"level {cmd.level!r}: expected one of {', '.join(KILL_LEVELS)}")
+    _admin(draft, "kill", f"{cmd.scope} {cmd.target} {cmd.level}".replace("  ", " "), cmd.user, cmd.reason)
+    draft.emit(
+        e.KillSet(
+            scope=cmd.scope, target=cmd.target, level=cmd.level, ts_ns=cmd.ts_ns, user=cmd.user, reason=cmd.reason
+        )
+    )
+    if cmd.level == HALTED:
+        for order_id in _kill_targets(draft, cmd.scope, cmd.target):
+            stop_order(draft, order_id, Reason.KILLED)
+
+
+def resume(draft: Draft, cmd: c.AdminResume) -> None:
+    _check_scope(draft, cmd.scope, cmd.target)
+    _admin(draft, "resume", f"{cmd.scope} {cmd.target}".strip(), cmd.user, cmd.reason)
+    draft.emit(
+        e.KillSet(scope=cmd.scope, target=cmd.target, level=ACTIVE, ts_ns=cmd.ts_ns, user=cmd.user, reason=cmd.reason)
+    )
+
+
+def admin_cancel(draft: Draft, cmd: c.AdminCancel) -> None:
+    order = _order(draft, cmd.order_id)
+    if not order.is_open:
+        raise Refusal(f"order {cmd.order_id} is finished (OrdStatus {order.status})")
+    if order.stopping:
+        raise Refusal(f"order {cmd.order_id} is being canceled already ({order.stopping})")
+    _admin(draft, "cancel", cmd.order_id, cmd.user, cmd.reason)
+    stop_order(draft, cmd.order_id, Reason.ADMIN_CANCEL)
+
+
+def admin_note(draft: Draft, cmd: c.AdminNote) -> None:
+    """Session actions: the edge carries them out, the journal remembers; what state holds of them changes here."""
+    _admin(draft, cmd.action, cmd.target, cmd.user, cmd.reason)
+    name, _, value = cmd.target.partition(" ")
+    if cmd.action in ("session enable", "session disable"):
+        draft.emit(e.SessionEnabled(session=name, enabled=cmd.action == "session enable"))
+    elif cmd.action == "session set-seq in":
+        draft.emit(e.SessionSeqSet(session=name, last_in_seq=int(value) - 1))
+    elif cmd.action == "session reset":
+        session = draft.state.sessions.get(name)
+        draft.emit(e.SessionReset(session=name, reset_epoch=(session.reset_epoch if session is not None else 0) + 1))
+
+
+def resolve(draft: Draft, cmd: c.AdminResolve) -> None:
+    """What the venue will not tell, by a person with evidence."""
+    order = _order(draft, cmd.order_id)
+    if cmd.outcome not in RESOLUTIONS:
+        raise Refusal(f"outcome {cmd.outcome!r}: expected one of {', '.join(RESOLUTIONS)}")
+    if not cmd.evidence.strip():
+        raise Refusal("evidence: expected what shows this outcome")
+    _admin(draft, f"resolve {cmd.outcome}", cmd.order_id, cmd.user, cmd.evidence)
+    if cmd.outcome in ("bust", "correct"):
+        _bust_or_correct(draft, order, cmd)
+        return
+    live = draft.live_children(order)
+    if cmd.outcome == "fill":
+        _manual_fill(draft, order, live, cmd)
+        return
+    if not live:
+        raise Refusal(f"order {cmd.order_id}: nothing of it works or is unknown at a venue")
+    for child in live:
+        if cmd.outcome == "open":
+            confirm(draft, child, child.venue_order_id)
+            draft.emit(e.ChildSettled(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
+        else:
+            if cmd.outcome == "not_placed" and child.cum_qty > 0:
+                raise Refusal(f"order {cmd.order_id}: {child.venue_cl_ord_id} has trades, so it was placed")
+            close(draft, child, cmd.outcome, f"{Reason.RESOLVED.meaning}: {cmd.evidence}")
+
+
+def _order(draft: Draft, order_id: str) -> Order:
+    order = draft.state.orders.get(order_id)
+    if order is None:
+        raise Refusal(f"order {order_id!r} is unknown")
+    return order
+
+
+def _manual_fill(draft: Draft, order: Order, live: list[Child], cmd: c.AdminResolve) -> None:
+    children = live or [draft.child(child) for child in order.children]
+    if not children:
+        raise Refusal(f"order {cmd.order_id} was never sent to a venue")
+    if not cmd.trade_id or cmd.qty is None or cmd.px is None or cmd.qty <= 0 or cmd.px <= 0:
+        raise Refusal("fill: expected --trade-id, --qty above 0 and --px above 0")
+    child = children[-1]
+    if cmd.trade_id in child.fills:
+        raise Refusal(f"trade {cmd.trade_id} is known already")
+    account = draft.state.settings.accounts.get(order.account)
+    trade(
+        draft,
+        child.venue,
+        VenueTrade(
+            account=account.venue_account if account is not None else "",
+            symbol=child.symbol,
+            venue_cl_ord_id=child.venue_cl_ord_id,
+            venue_order_id=child.venue_order_id,
+            venue_trade_id=cmd.trade_id,
+            side=child.side,
+            qty=cmd.qty,
+            px=cmd.px,
+        ),
+    )
+
+
+def _bust_or_correct(draft: Draft, order: Order, cmd: c.AdminResolve) -> None:
+    child = next((draft.child(item) for item in order.children if cmd.trade_id in draft.child(item).fills), None)
+    if child is None:
+        raise Refusal(f"trade {cmd.trade_id!r} is no trade of order {cmd.order_id}")
+    fill = child.fills[cmd.trade_id]
+    if fill.busted:
+        raise Refusal(f"trade {cmd.trade_id} is busted already")
+    common = {
+        "exec_ref_id": fill.exec_id,
+        "venue_trade_id": cmd.trade_id,
+        "venue_order_id": child.venue_order_id,
+        "venue_cl_ord_id": child.venue_cl_ord_id,
+    }
+    reason = reason_fields(Reason.RESOLVED, text=f"{Reason.RESOLVED.meaning}: {cmd.evidence}")
+    if cmd.outcome == "bust":
+        draft.emit(
+            e.FillBusted(
+                order_id=order.order_id,
+                ts_ns=draft.ts_ns,
+                venue_cl_ord_id=child.venue_cl_ord_id,
+                venue_trade_id=cmd.trade_id,
+            )
+        )
+        draft.report(draft.order(order.order_id), "H", last_qty=fill.qty, last_px=fill.px, **common, **reason)
+    else:
+        qty, px = cmd.qty or fill.qty, cmd.px or fill.px
+        if qty <= Decimal(0) or px <= Decimal(0):
+            raise Refusal("correct: expected --qty and --px above 0")
+        exec_id = draft.next_exec_id()
+        draft.emit(
+            e.FillCorrected(
+                order_id=order.order_id,
+                ts_ns=draft.ts_ns,
+                venue_cl_ord_id=child.venue_cl_ord_id,
+                venue_trade_id=cmd.trade_id,
+                exec_id=exec_id,
+                qty=qty,
+                px=px,
+            )
+        )
+        draft.report(draft.order(order.order_id), "G", exec_id=exec_id, last_qty=qty, last_px=px, **common, **reason)
+    order = draft.order(order.order_id)
+    if order.is_open and not draft.live_children(order) and not order.held:
+        draft.emit(
+            e.OrderCanceled(
+                order_id=order.order_id, ts_ns=draft.ts_ns, cl_ord_id=order.cl_ord_id, reason=Reason.BUSTED.value
+            )
+        )
+        draft.report(draft.order(order.order_id), "4", **reason_fields(Reason.BUSTED))
+
+
+def _admin(draft: Draft, action: str, target: str, user: str, reason: str) -> None:
+    draft.emit(e.AdminActed(action=action, target=target, user=user, reason=reason, ts_ns=draft.ts_ns))

@@ -1,0 +1,107 @@
+"""decide for the link to a venue host: down, up, and the full picture that follows.
+
+    down   every child without an answer becomes unknown, clients are told; new orders are refused (VENUE_DOWN)
+    up     RECONCILING: the host is asked for open orders and trades; cancels work, new orders are refused
+    READY  the picture is in: each live child is settled, or queried one by one; orphans of ours are canceled
+"""
+
+from __future__ import annotations
+
+from . import commands as c
+from . import events as e
+from .child import SENT, UNKNOWN, Child
+from .draft import Draft
+from .ids import is_ours
+from .settle import confirm, trade
+from .state import DOWN, READY, RECONCILING
+from .venue_reports import become_unknown, query_now
+
+# asked again from this long before the newest trade seen: venues' clocks and pages are not exact
+OVERLAP_NS = 600_000_000_000
+
+
+def venue_link(draft: Draft, cmd: c.VenueLink) -> None:
+    """The link changed."""
+    if cmd.up:
+        _up(draft, cmd)
+    else:
+        link_down(draft, cmd.venue, cmd.reason)
+
+
+def link_down(draft: Draft, venue: str, reason: str) -> None:
+    """Nothing that is under way can be answered any more."""
+    state = draft.state.venues.get(venue)
+    if state is None:
+        return
+    if state.state != DOWN or state.reason != reason:
+        draft.emit(e.VenueStateChanged(venue=venue, state=DOWN, ts_ns=draft.ts_ns, reason=reason))
+    for child_id in state.live:
+        child = draft.child(child_id)
+        if child.state == SENT:
+            become_unknown(draft, child, "place", reason)
+        elif child.cancel == "sent":
+            become_unknown(draft, child, "cancel", reason)
+
+
+def _up(draft: Draft, cmd: c.VenueLink) -> None:
+    if cmd.venue not in draft.state.settings.venues:
+        draft.alert("UNKNOWN_VENUE", f"a host for venue {cmd.venue!r} connected, which is not configured")
+        return
+    link_down(draft, cmd.venue, "reconnected")
+    draft.emit(e.VenueStateChanged(venue=cmd.venue, state=RECONCILING, ts_ns=draft.ts_ns, reason=cmd.reason))
+    request_reconciliation(draft, cmd.venue)
+
+
+def request_reconciliation(draft: Draft, venue: str) -> None:
+    """Ask for every open order, and the trades since the oldest thing that is not settled."""
+    state = draft.state.venues[venue]
+    since_ns = state.last_trade_ns or draft.ts_ns
+    for child_id in state.live:
+        since_ns = min(since_ns, draft.child(child_id).sent_ns)
+    symbols = {name: None for name, item in draft.state.settings.instruments.items() if venue in item.venues or not item.venues}
+    for child_id in state.live:
+        symbols[draft.child(child_id).symbol] = None
+    draft.emit(
+        e.ReconcileRequested(venue=venue, since_ns=max(since_ns - OVERLAP_NS, 0), symbols=tuple(symbols))
+    )
+
+
+def venue_reconciled(draft: Draft, cmd: c.VenueReconciled) -> None:
+    """Trades first, then each live child against the list of open orders, then orphans."""
+    state = draft.state.venues.get(cmd.venue)
+    if state is None or cmd.venue not in draft.state.settings.venues:
+        return
+    live = dict(state.live)
+    for item in cmd.trades:
+        trade(draft, cmd.venue, item)
+    listed = {item.venue_cl_ord_id: item for item in cmd.open_orders}
+    for child_id in live:
+        child = draft.child(child_id)
+        if child.is_live and not (child.state == SENT and child.sent_ns >= cmd.asked_ns):
+            _settle(draft, child, listed.get(child_id), cmd.asked_ns)
+    for found in cmd.open_orders:
+        if found.venue_cl_ord_id not in live and is_ours(draft.state.install, found.venue_cl_ord_id):
+            known = draft.state.children.get(found.venue_cl_ord_id)
+            if known is not None and known.sent_ns >= cmd.asked_ns:
+                continue
+            draft.emit(e.OrphanCancelSent(venue=cmd.venue, order=found))
+            draft.alert("ORPHAN", f"{cmd.venue}: open order {found.venue_cl_ord_id} of ours is not known as live: canceled")
+    if state.state != READY:
+        draft.emit(e.VenueStateChanged(venue=cmd.venue, state=READY, ts_ns=draft.ts_ns))
+
+
+def _settle(draft: Draft, child: Child, listed: c.OpenOrder | None, asked_ns: int) -> None:
+    """One live child after the full picture."""
+    if listed is None or child.state == "closing" or listed.cum_qty > child.cum_qty:
+        query_now(draft, child)  # over, or trades are missing: its own answer says which
+        return
+    if child.state in (SENT, UNKNOWN):
+        confirm(draft, child, listed.venue_order_id)
+        draft.emit(e.ChildSettled(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
+        child = draft.child(child.venue_cl_ord_id)
+    order = draft.order(child.order_id)
+    wanted = child.cancel == "unknown" or bool(order.stopping) or order.pending is not None
+    if wanted and order.is_open and (child.cancel != "sent" or child.cancel_ns < asked_ns):
+        if order.pending is not None and order.pending.kind == "E" and not child.cancel and len(order.children) > 1:
+            return  # the new child of a replace
+        draft.emit(e.ChildCancelSent(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))

@@ -1,0 +1,183 @@
+"""Rules of an order that hold whatever the limits are: what FIX requires of its fields, and what the venue's tick, lot and
+minimum notional admit. Nothing is rounded: what does not fit is refused with the field, the value and the rule."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from ..risk.base import Denied
+from .commands import InstrumentSpec, Quote
+from .numbers import BPS, CTX, ZERO, ceil_to, floor_to, is_multiple
+from .numbers import text as fmt
+from .reasons import Reason
+from .settings import AccountSettings, CoreSettings, SessionSettings, limit_for
+
+MARKET, LIMIT, STOP, STOP_LIMIT = "1", "2", "3", "4"
+DAY, GTC, IOC, FOK, GTD = "0", "1", "3", "4", "6"
+POST_ONLY = "6"
+DAY_NS = 86_400_000_000_000
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """The client's terms of an order, new or as it is to be after a replace."""
+
+    side: str
+    ord_type: str
+    tif: str
+    order_qty: Decimal | None
+    cash_qty: Decimal | None
+    price: Decimal | None
+    stop_px: Decimal | None
+    expire_ns: int | None
+    exec_inst: str
+
+    @property
+    def post_only(self) -> bool:
+        """ExecInst(18) holds 6, "participate don't initiate"."""
+        return POST_ONLY in self.exec_inst.split()
+
+
+def check_terms(terms: Terms, ts_ns: int) -> Denied | None:
+    """Conditionally required fields and combinations, by FIX and by what is supported here."""
+    if terms.side not in ("1", "2"):
+        return _unsupported(54, terms.side, "1 (buy) or 2 (sell)")
+    if terms.ord_type not in (MARKET, LIMIT, STOP, STOP_LIMIT):
+        return _unsupported(40, terms.ord_type, "1 market, 2 limit, 3 stop, 4 stop limit")
+    if terms.tif not in (DAY, GTC, IOC, FOK, GTD):
+        return _unsupported(59, terms.tif, "0 day, 1 GTC, 3 IOC, 4 FOK, 6 GTD")
+    unknown = [inst for inst in terms.exec_inst.split() if inst != POST_ONLY]
+    if unknown:
+        return _unsupported(18, terms.exec_inst, "6 (participate don't initiate) or absent")
+    if terms.order_qty is None and terms.cash_qty is None:
+        return _missing(38, "OrderQty(38) or CashOrderQty(152)")
+    if terms.order_qty is not None and terms.cash_qty is not None:
+        return _invalid(152, fmt(terms.cash_qty), "only one of OrderQty(38) and CashOrderQty(152)")
+    if terms.order_qty is not None and terms.order_qty <= 0:
+        return _invalid(38, fmt(terms.order_qty), "above 0")
+    if terms.cash_qty is not None and terms.cash_qty <= 0:
+        return _invalid(152, fmt(terms.cash_qty), "above 0")
+    return _check_prices(terms) or _check_time(terms, ts_ns)
+
+
+def _check_prices(terms: Terms) -> Denied | None:
+    if terms.ord_type in (LIMIT, STOP_LIMIT) and terms.price is None:
+        return _missing(44, "Price(44) with OrdType(40)=" + terms.ord_type)
+    if terms.ord_type in (LIMIT, STOP_LIMIT) and terms.price is not None and terms.price <= 0:
+        return _invalid(44, fmt(terms.price), "above 0")
+    if terms.ord_type in (STOP, STOP_LIMIT) and terms.stop_px is None:
+        return _missing(99, "StopPx(99) with OrdType(40)=" + terms.ord_type)
+    if terms.stop_px is not None and terms.stop_px <= 0:
+        return _invalid(99, fmt(terms.stop_px), "above 0")
+    return None
+
+
+def _check_time(terms: Terms, ts_ns: int) -> Denied | None:
+    if terms.tif == GTD and terms.expire_ns is None:
+        return _missing(126, "ExpireTime(126) or ExpireDate(432) with TimeInForce(59)=6")
+    if terms.tif == GTD and terms.expire_ns is not None and terms.expire_ns <= ts_ns:
+        return _invalid(126, str(terms.expire_ns), f"later than now ({ts_ns} ns)")
+    if terms.post_only and (terms.ord_type in (MARKET, STOP) or terms.tif in (IOC, FOK)):
+        return _unsupported(18, terms.exec_inst, "post-only needs a limit order that may rest")
+    if terms.tif == FOK and terms.ord_type in (MARKET, STOP):
+        return _unsupported(59, terms.tif, "FOK needs a limit price")
+    return None
+
+
+def check_venue_rules(spec: InstrumentSpec, terms: Terms, qty: Decimal, value_px: Decimal | None) -> Denied | None:
+    """Tick, lot, bounds and minimum notional of the venue."""
+    for tag, px in ((44, terms.price if terms.ord_type in (LIMIT, STOP_LIMIT) else None), (99, terms.stop_px)):
+        if px is None:
+            continue
+        if not is_multiple(px, spec.tick):
+            return Denied(Reason.BAD_TICK, tag, fmt(px), fmt(spec.tick), f"not a multiple of the tick {fmt(spec.tick)}")
+        if px < spec.min_px or (spec.max_px and px > spec.max_px):
+            bounds = f"{fmt(spec.min_px)}..{fmt(spec.max_px)}"
+            return Denied(Reason.BAD_TICK, tag, fmt(px), bounds, f"outside the venue's range {bounds}")
+    market = terms.ord_type in (MARKET, STOP)
+    lot = spec.market_lot if market and spec.market_lot else spec.lot
+    qty_tag = 38 if terms.cash_qty is None else 152
+    if not is_multiple(qty, lot):
+        return Denied(Reason.BAD_LOT, qty_tag, fmt(qty), fmt(lot), f"not a multiple of the lot {fmt(lot)}")
+    max_qty = spec.market_max_qty if market and spec.market_max_qty else spec.max_qty
+    if qty < spec.min_qty or (max_qty and qty > max_qty):
+        bounds = f"{fmt(spec.min_qty)}..{fmt(max_qty)}"
+        return Denied(Reason.BAD_LOT, qty_tag, fmt(qty), bounds, f"outside the venue's range {bounds}")
+    px = terms.price if terms.price is not None and not market else value_px
+    if spec.min_notional and px is not None and CTX.multiply(qty, px) < spec.min_notional:
+        notional = fmt(CTX.multiply(qty, px))
+        return Denied(Reason.MIN_NOTIONAL, qty_tag, notional, fmt(spec.min_notional), "below the venue's minimum notional")
+    return None
+
+
+def base_qty(terms: Terms, spec: InstrumentSpec, px: Decimal | None, fee_bps: Decimal) -> Decimal | Denied:
+    """OrderQty(38) of a quote-sized order: the lot floor of cash / price, for a buy with the fee inside the cash."""
+    if terms.order_qty is not None:
+        return terms.order_qty
+    assert terms.cash_qty is not None
+    if px is None or px <= 0:
+        return Denied(Reason.STALE_MARKET_DATA, 152, fmt(terms.cash_qty), "a fresh price", "no market data to size the order")
+    cost = CTX.multiply(px, 1 + CTX.divide(fee_bps, BPS)) if terms.side == "1" else px
+    lot = spec.market_lot if terms.ord_type in (MARKET, STOP) and spec.market_lot else spec.lot
+    qty = floor_to(CTX.divide(terms.cash_qty, cost), lot)
+    if qty <= 0:
+        return Denied(Reason.BAD_LOT, 152, fmt(terms.cash_qty), fmt(lot), f"buys less than one lot of {fmt(lot)}")
+    return qty
+
+
+def reference_px(side: str, quote: Quote | None) -> Decimal | None:
+    """Ask for a buy, bid for a sell, else the last trade."""
+    if quote is None:
+        return None
+    near = quote.ask if side == "1" else quote.bid
+    return near if near is not None else quote.last
+
+
+def value_px(terms: Terms, reference: Decimal | None) -> Decimal | None:
+    """The price at which an order is valued: never below what it could cost."""
+    if terms.ord_type in (LIMIT, STOP_LIMIT):
+        assert terms.price is not None
+        if terms.side == "2" and terms.ord_type == LIMIT and reference is not None:
+            return max(terms.price, reference)
+        return terms.price
+    if terms.ord_type == STOP:
+        assert terms.stop_px is not None
+        return terms.stop_px if reference is None else max(terms.stop_px, reference)
+    return reference
+
+
+def collar_px(
+    side: str, reference: Decimal | None, settings: CoreSettings, session: SessionSettings, account: AccountSettings, symbol: str
+) -> Decimal | None:
+    """The worst price that the tightest collar admits; None without a collar or a reference."""
+    found = [limit_for(limits.collar_bps, symbol) for limits in (session.limits, account.limits, settings.firm)]
+    collars = [bps for bps in found if bps is not None]
+    if not collars or reference is None:
+        return None
+    part = CTX.divide(min(collars), BPS)
+    return CTX.multiply(reference, 1 + part if side == "1" else max(1 - part, ZERO))
+
+
+def to_tick_inside(side: str, px: Decimal, spec: InstrumentSpec) -> Decimal:
+    """The tick at or inside a bound: down for a buy, up for a sell."""
+    return floor_to(px, spec.tick) if side == "1" else ceil_to(px, spec.tick)
+
+
+def day_end_ns(ts_ns: int, roll_time_s: int) -> int:
+    """The next roll time after `ts_ns` (ns since the epoch)."""
+    roll_ns = roll_time_s * 1_000_000_000
+    start = (ts_ns - roll_ns) // DAY_NS * DAY_NS + roll_ns
+    return start + DAY_NS
+
+
+def _missing(tag: int, expected: str) -> Denied:
+    return Denied(Reason.MISSING_FIELD, tag, "", expected, f"missing: {expected} is required")
+
+
+def _invalid(tag: int, value: str, expected: str) -> Denied:
+    return Denied(Reason.INVALID_VALUE, tag, value, expected, f"tag {tag}={value}: expected {expected}")
+
+
+def _unsupported(tag: int, value: str, expected: str) -> Denied:
+    return Denied(Reason.UNSUPPORTED, tag, value, expected, f"tag {tag}={value} is not supported: expected {expected}")

@@ -1,0 +1,289 @@
+"""What follows when a trade arrives or a child ends: the order's own fate.
+
+    child closed, others live ............. nothing yet
+    order fully executed .................. Filled; a pending request is refused: too late
+    pending cancel ........................ Canceled under the cancel's ClOrdID
+    pending replace, no replacing child ... the new quantity is executed already: Replaced and Filled; else the new child
+    pending replace, new child refused .... cancel reject, then an unsolicited Canceled
+    being stopped by us ................... Canceled (kill, operations, disconnect) or Expired
+    refused / never placed ................ Rejected, or Canceled when something was executed
+    otherwise ............................. Canceled: the rest of an immediate order, or the venue's own doing
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from ..risk.base import Denied
+from . import events as e
+from . import rules
+from .child import CLOSING, SENT, UNKNOWN, Child
+from .commands import VenueTrade
+from .draft import Draft, reason_fields
+from .numbers import ZERO
+from .order import PENDING_CANCEL, PENDING_REPLACE, Order
+from .placing import market_of, place_child, venue_ready
+from .reasons import Reason
+
+
+def find_child(draft: Draft, venue: str, venue_cl_ord_id: str, venue_order_id: str) -> Child | None:
+    """By our id, else by the venue's; only a child of that venue."""
+    state = draft.state
+    known = venue_cl_ord_id
+    if known not in state.children and venue in state.venues:
+        known = state.venues[venue].order_ids.get(venue_order_id, "")
+    if known not in state.children:
+        return None
+    child = draft.child(known)
+    return child if child.venue == venue else None
+
+
+def confirm(draft: Draft, child: Child, venue_order_id: str) -> None:
+    """The venue has the child. First word of it: 150=0, or 150=5 where it replaces another."""
+    if child.state not in (SENT, UNKNOWN) and (not venue_order_id or child.venue_order_id):
+        return
+    fresh = child.state in (SENT, UNKNOWN)
+    draft.emit(
+        e.ChildConfirmed(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, venue_order_id=venue_order_id)
+    )
+    order = draft.order(child.order_id)
+    if not fresh or not order.is_open:
+        return
+    if order.status == "A":
+        draft.emit(e.OrderConfirmed(order_id=order.order_id, ts_ns=draft.ts_ns))
+        order = draft.order(order.order_id)
+        draft.report(order, "0", venue_order_id=venue_order_id, venue_cl_ord_id=child.venue_cl_ord_id)
+    elif is_replacing(order, child):
+        replaced(draft, order)
+
+
+def is_replacing(order: Order, child: Child) -> bool:
+    """True for the new child of a pending replace: it is the last one, and not being canceled for that replace."""
+    pending = order.pending
+    return (
+        pending is not None
+        and pending.kind == PENDING_REPLACE
+        and len(order.children) > 1
+        and order.children[-1] == child.venue_cl_ord_id
+        and not child.cancel
+    )
+
+
+def replaced(draft: Draft, order: Order) -> None:
+    assert order.pending is not None
+    old, new = order.cl_ord_id, order.pending.cl_ord_id
+    draft.emit(e.OrderReplaced(order_id=order.order_id, ts_ns=draft.ts_ns))
+    draft.report(draft.order(order.order_id), "5", cl_ord_id=new, orig_cl_ord_id=old)
+
+
+def trade(draft: Draft, venue: str, item: VenueTrade) -> None:
+    """One trade, from wherever it came; known ones are passed over."""
+    child = find_child(draft, venue, item.venue_cl_ord_id, item.venue_order_id)
+    if child is None:
+        _external(draft, venue, item)
+        return
+    if item.venue_trade_id in child.fills:
+        return
+    confirm(draft, child, item.venue_order_id)
+    order = draft.order(child.order_id)
+    base = draft.state.settings.instruments[order.symbol].base if order.symbol in draft.state.settings.instruments else ""
+    exec_id = draft.next_exec_id()
+    draft.emit(
+        e.OrderFilled(
+            order_id=order.order_id,
+            ts_ns=draft.ts_ns,
+            venue_cl_ord_id=child.venue_cl_ord_id,
+            venue_trade_id=item.venue_trade_id,
+            exec_id=exec_id,
+            qty=item.qty,
+            px=item.px,
+            fee=item.fee,
+            fee_asset=item.fee_asset,
+            base_fee=item.fee if item.fee_asset and item.fee_asset == base else ZERO,
+            venue_ns=item.venue_ns,
+        )
+    )
+    was_open = order.is_open
+    order = draft.order(order.order_id)
+    draft.report(
+        order,
+        "F",
+        exec_id=exec_id,
+        last_qty=item.qty,
+        last_px=item.px,
+        liquidity=item.liquidity,
+        fee=item.fee,
+        fee_asset=item.fee_asset,
+        venue_order_id=item.venue_order_id,
+        venue_trade_id=item.venue_trade_id,
+        venue_cl_ord_id=child.venue_cl_ord_id,
+    )
+    if not was_open:
+        draft.alert("FILL_AFTER_END", f"order {order.order_id} ({order.ord_status}) got trade {item.venue_trade_id}")
+    if order.cum_qty > order.order_qty:
+        draft.alert("OVERFILL", f"order {order.order_id}: executed {order.cum_qty} of {order.order_qty}")
+    child = draft.child(child.venue_cl_ord_id)
+    if child.is_live:
+        if child.state == CLOSING and child.final_cum is not None and child.cum_qty >= child.final_cum:
+            close(draft, child, child.closed_as)
+        elif child.cum_qty >= child.qty:
+            close(draft, child, "filled")
+
+
+def _external(draft: Draft, venue: str, item: VenueTrade) -> None:
+    """Not ours: the position moves, nobody gets a fill, operations are told."""
+    state = draft.state.venues.get(venue)
+    key = f"{item.account}|{item.symbol}|{item.venue_trade_id}"
+    if state is not None and key in state.external_trades:
+        return
+    if any(isinstance(ev, e.ExternalFill) and ev.trade == item for ev in draft.events):
+        return
+    draft.emit(e.ExternalFill(venue=venue, trade=item))
+    draft.alert("EXTERNAL_FILL", f"{venue}: trade {item.venue_trade_id} {item.symbol} {item.qty} @ {item.px} is no order of ours")
+
+
+def end_child(draft: Draft, child: Child, status: str, cum_qty: Decimal | None, text: str = "") -> None:
+    """The venue says the child is over with `cum_qty` executed (None: unsaid). Missing trades are asked for first."""
+    if not child.is_live:
+        return
+    if cum_qty is None and status == "filled":
+        cum_qty = child.qty
+    if cum_qty is None or cum_qty <= child.cum_qty:
+        close(draft, child, status, text)
+        return
+    if child.state != CLOSING:
+        draft.emit(
+            e.ChildClosing(
+                venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, status=status, final_cum=cum_qty, text=text
+            )
+        )
+        # trades usually follow within milliseconds; if they do not, the query fetches them
+        draft.emit(
+            e.ChildQueried(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, next_ns=draft.ts_ns + 1_000_000_000)
+        )
+
+
+def close(draft: Draft, child: Child, status: str, text: str = "") -> None:
+    """The child is over and complete."""
+    draft.emit(e.ChildClosed(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, status=status))
+    order = draft.order(child.order_id)
+    if not order.is_open:
+        _refuse_late(draft, order)
+        return
+    finish_if_idle(draft, order.order_id, status, text)
+
+
+def _refuse_late(draft: Draft, order: Order) -> None:
+    """The order ended (filled) under a pending request: too late."""
+    pending = order.pending
+    if pending is None:
+        return
+    replace = pending.kind == PENDING_REPLACE
+    kind = e.ReplaceRefused if replace else e.CancelRefused
+    draft.emit(kind(order_id=order.order_id, ts_ns=draft.ts_ns, reason=Reason.TOO_LATE.value))
+    order = draft.order(order.order_id)
+    draft.cancel_reject(
+        order.session, order, pending.cl_ord_id, order.cl_ord_id, "2" if replace else "1", Reason.TOO_LATE
+    )
+
+
+def finish_if_idle(draft: Draft, order_id: str, ended_as: str = "", text: str = "") -> None:
+    """When nothing works at a venue any more: what becomes of the order. `ended_as`: how the last child ended."""
+    order = draft.order(order_id)
+    if not order.is_open or draft.live_children(order):
+        return
+    pending = order.pending
+    if pending is not None and pending.kind == PENDING_CANCEL:
+        _canceled(draft, order, pending.cl_ord_id, "", orig=order.cl_ord_id)
+    elif pending is not None:
+        _go_on_replacing(draft, order, ended_as, text)
+    elif order.stopping == Reason.EXPIRED.value:
+        draft.emit(e.OrderExpired(order_id=order_id, ts_ns=draft.ts_ns))
+        draft.report(draft.order(order_id), "C", **reason_fields(Reason.EXPIRED))
+    elif order.stopping:
+        _canceled(draft, order, order.cl_ord_id, order.stopping)
+    elif ended_as in ("rejected", "not_placed"):
+        _rejected(draft, order, Reason.NOT_PLACED if ended_as == "not_placed" else Reason.VENUE_REJECT, text)
+    elif order.ord_type in (rules.MARKET, rules.STOP) or order.tif in (rules.IOC, rules.FOK):
+        _canceled(draft, order, order.cl_ord_id, Reason.IOC_REMAINDER.value, text=text)
+    else:
+        _canceled(draft, order, order.cl_ord_id, Reason.VENUE_CANCEL.value, text=text)
+
+
+def _rejected(draft: Draft, order: Order, reason: Reason, text: str) -> None:
+    if order.cum_qty > 0:
+        _canceled(draft, order, order.cl_ord_id, reason.value, text=text)
+        return
+    draft.emit(e.OrderRejected(order_id=order.order_id, ts_ns=draft.ts_ns, reason=reason.value))
+    fields = reason_fields(reason, 11, order.cl_ord_id, "", f"{reason.meaning}: {text}" if text else "")
+    draft.report(draft.order(order.order_id), "8", **fields)
+
+
+_RESTATEMENT = {Reason.DISCONNECT.value: 12, Reason.ADMIN_CANCEL.value: 8, Reason.KILLED.value: 8}
+
+
+def _canceled(draft: Draft, order: Order, cl_ord_id: str, reason: str, orig: str = "", text: str = "") -> None:
+    """150=4; with a reason when it is not the client's own doing."""
+    draft.emit(e.OrderCanceled(order_id=order.order_id, ts_ns=draft.ts_ns, cl_ord_id=cl_ord_id, reason=reason))
+    fields = {}
+    if reason:
+        coded = Reason[reason]
+        fields = reason_fields(coded, text=f"{coded.meaning}: {text}" if text else "")
+        if reason in _RESTATEMENT:
+            fields["restatement"] = _RESTATEMENT[reason]
+    draft.report(draft.order(order.order_id), "4", orig_cl_ord_id=orig, **fields)
+
+
+def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> None:
+    """The old child is gone, or there was none (a held stop), or the new one was refused."""
+    pending = order.pending
+    assert pending is not None
+    if ended_as in ("rejected", "not_placed") or order.stopping:
+        _replace_failed(draft, order, text or ended_as)
+        return
+    if pending.order_qty <= order.cum_qty or order.held:
+        replaced(draft, order)
+        return
+    if order.status == "A" and ended_as == "":
+        # nothing was ever at a venue: cannot happen for an order with children
+        raise AssertionError(f"order {order.order_id} pending replace without a child")
+    market = market_of(draft.state, order, {})
+    not_ready = venue_ready(draft.state, order.venue)
+    if isinstance(not_ready, Denied) or draft.state.level_of(order.session, order.venue) == "HALTED":
+        _replace_failed(draft, order, not_ready.text if isinstance(not_ready, Denied) else Reason.HALTED.meaning)
+        return
+    # the child carries the pending terms; they are in force once the venue has it
+    as_replaced = _with_pending_terms(order)
+    place_child(draft, as_replaced, market, pending.order_qty - order.cum_qty)
+
+
+def _with_pending_terms(order: Order) -> Order:
+    pending = order.pending
+    assert pending is not None
+    return msgspec.structs.replace(
+        order,
+        ord_type=pending.ord_type,
+        tif=pending.tif,
+        price=pending.price,
+        cash_qty=pending.cash_qty,
+        exec_inst=pending.exec_inst,
+        risk_px=pending.risk_px,
+    )
+
+
+def _replace_failed(draft: Draft, order: Order, text: str) -> None:
+    """35=9 for the replace, then an unsolicited 150=4 for the rest: the old child is gone already."""
+    pending = order.pending
+    assert pending is not None
+    draft.emit(e.ReplaceRefused(order_id=order.order_id, ts_ns=draft.ts_ns, reason=Reason.REPLACE_FAILED.value))
+    order = draft.order(order.order_id)
+    detail = f"{Reason.REPLACE_FAILED.meaning}: {text}" if text else ""
+    draft.cancel_reject(
+        order.session, order, pending.cl_ord_id, order.cl_ord_id, "2", Reason.REPLACE_FAILED, text=detail
+    )
+    if order.stopping == Reason.EXPIRED.value:
+        finish_if_idle(draft, order.order_id)
+    else:
+        _canceled(draft, order, order.cl_ord_id, order.stopping or Reason.REPLACE_FAILED.value, text=text)

@@ -1,0 +1,195 @@
+"""decide for what venue hosts tell: acknowledgements, refusals, trades, ends, ambiguities, answers to queries."""
+
+from __future__ import annotations
+
+from . import commands as c
+from . import events as e
+from .child import SENT, UNKNOWN, Child
+from .draft import Draft, reason_fields
+from .order import PENDING_CANCEL, PENDING_REPLACE
+from .reasons import Reason
+from .settle import close, confirm, end_child, find_child, trade
+
+# asked again after these many seconds, the last one for ever
+QUERY_BACKOFF_S = (1, 1, 2, 4, 8, 15, 30)
+# a "not found" must be heard twice
+NOT_FOUND_NEEDED = 2
+# cancels of one child that were found without effect, before the client's request is refused
+MAX_CANCELS = 8
+ALERT_AFTER_QUERIES = 5
+
+
+def child_ack(draft: Draft, cmd: c.ChildAck) -> None:
+    child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id, cmd.venue_order_id)
+    if child is not None and child.is_live:
+        confirm(draft, child, cmd.venue_order_id)
+
+
+def child_reject(draft: Draft, cmd: c.ChildReject) -> None:
+    child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id, "")
+    if child is None or not child.is_live:
+        return
+    if child.state not in (SENT, UNKNOWN):
+        draft.alert("REJECT_AFTER_ACK", f"{cmd.venue}: {cmd.venue_cl_ord_id} refused after it was confirmed: {cmd.code}")
+        query_now(draft, child)
+        return
+    close(draft, child, "rejected", f"{cmd.code}: {cmd.text}")
+
+
+def child_trade(draft: Draft, cmd: c.ChildTrade) -> None:
+    trade(draft, cmd.venue, cmd.trade)
+
+
+def child_done(draft: Draft, cmd: c.ChildDone) -> None:
+    child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id, cmd.venue_order_id)
+    if child is None or not child.is_live:
+        return
+    if cmd.status != "rejected":
+        confirm(draft, child, cmd.venue_order_id)
+        child = draft.child(child.venue_cl_ord_id)
+    end_child(draft, child, cmd.status, cmd.cum_qty, cmd.text)
+
+
+def child_cancel_reject(draft: Draft, cmd: c.ChildCancelReject) -> None:
+    """A definite refusal of a cancel: when the venue does not know the order it is over (or never was): ask. Otherwise the
+    client's request is refused and the order works on."""
+    child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id, "")
+    if child is None or not child.is_live:
+        return
+    if cmd.unknown_order:
+        if child.state not in ("closing",):
+            draft.emit(e.ChildUnknown(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, op="cancel", reason=cmd.code))
+            query_now(draft, draft.child(child.venue_cl_ord_id))
+        return
+    draft.emit(e.ChildCancelRefused(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, reason=cmd.code))
+    refuse_cancel(draft, child.order_id, f"{cmd.code}: {cmd.text}")
+
+
+def refuse_cancel(draft: Draft, order_id: str, text: str) -> None:
+    """The client's pending cancel or replace is refused; the order works on."""
+    order = draft.order(order_id)
+    pending = order.pending
+    if pending is None:
+        draft.alert("CANCEL_REFUSED", f"order {order_id}: the venue refused our cancel: {text}")
+        return
+    replace = pending.kind == PENDING_REPLACE
+    refused = e.ReplaceRefused if replace else e.CancelRefused
+    draft.emit(refused(order_id=order_id, ts_ns=draft.ts_ns, reason=Reason.CANCEL_FAILED.value))
+    order = draft.order(order_id)
+    draft.cancel_reject(
+        order.session,
+        order,
+        pending.cl_ord_id,
+        order.cl_ord_id,
+        "2" if replace else "1",
+        Reason.CANCEL_FAILED,
+        text=f"{Reason.CANCEL_FAILED.meaning}: {text}",
+    )
+
+
+def child_ambiguous(draft: Draft, cmd: c.ChildAmbiguous) -> None:
+    child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id, "")
+    if child is None or not child.is_live:
+        return
+    become_unknown(draft, child, cmd.op, f"{cmd.code}: {cmd.text}")
+
+
+def become_unknown(draft: Draft, child: Child, op: str, text: str) -> None:
+    """Sent, no answer: the client is told (150=I) and the venue is asked. Nothing is guessed, nothing is sent again."""
+    if op == "place" and child.state != SENT:
+        return  # something was heard of it meanwhile
+    if op != "place" and child.cancel != "sent":
+        return
+    draft.emit(e.ChildUnknown(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, op=op, reason=text))
+    order = draft.order(child.order_id)
+    if order.is_open:
+        fields = reason_fields(Reason.OUTCOME_UNKNOWN, text=f"{Reason.OUTCOME_UNKNOWN.meaning} ({op}): {text}")
+        if order.pending is not None and op != "place":
+            fields |= {"cl_ord_id": order.pending.cl_ord_id, "orig_cl_ord_id": order.cl_ord_id}
+        draft.report(order, "I", venue_cl_ord_id=child.venue_cl_ord_id, **fields)
+    query_now(draft, draft.child(child.venue_cl_ord_id))
+
+
+def query_now(draft: Draft, child: Child) -> None:
+    """Ask the venue by our id; the next time after the back-off."""
+    wait_s = QUERY_BACKOFF_S[min(child.queries, len(QUERY_BACKOFF_S) - 1)]
+    next_ns = draft.ts_ns + wait_s * 1_000_000_000
+    draft.emit(e.ChildQueried(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, next_ns=next_ns))
+    if child.queries + 1 == ALERT_AFTER_QUERIES:
+        draft.alert("OUTCOME_UNKNOWN", f"{child.venue}: {child.venue_cl_ord_id} unsettled after {ALERT_AFTER_QUERIES} queries")
+
+
+def child_query_result(draft: Draft, cmd: c.ChildQueryResult) -> None:
+    child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id, cmd.venue_order_id)
+    if child is None:
+        return
+    venue_cl_ord_id = child.venue_cl_ord_id
+    if cmd.outcome == "not_found":
+        if child.is_live:
+            _not_found(draft, child, cmd)
+        return
+    if cmd.outcome == "error":
+        return
+    if cmd.outcome != "rejected":
+        confirm(draft, child, cmd.venue_order_id)
+    for item in cmd.trades:
+        trade(draft, cmd.venue, item)
+    child = draft.child(venue_cl_ord_id)
+    if not child.is_live:
+        return
+    if cmd.outcome == "open":
+        _found_working(draft, child, cmd)
+    else:
+        end_child(draft, child, cmd.outcome, cmd.cum_qty, cmd.text)
+        child = draft.child(venue_cl_ord_id)
+        if child.state == "closing" and cmd.trades_checked and child.queries >= ALERT_AFTER_QUERIES:
+            draft.alert("MISSING_FILL", f"{cmd.venue}: {venue_cl_ord_id} executed {cmd.cum_qty}, trades show {child.cum_qty}")
+
+
+def _found_working(draft: Draft, child: Child, cmd: c.ChildQueryResult) -> None:
+    """It works. A cancel that was sent before the query was asked has had no effect: send it again."""
+    if child.cancel == "sent" and child.cancel_ns >= cmd.asked_ns:
+        return  # the query passed the cancel; its answer is still to come
+    wanted = child.cancel != ""
+    draft.emit(e.ChildSettled(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
+    order = draft.order(child.order_id)
+    wanted = wanted or bool(order.stopping) or (order.pending is not None and order.pending.kind == PENDING_CANCEL)
+    if not wanted or not order.is_open:
+        return
+    if child.cancels < MAX_CANCELS or order.stopping:
+        draft.emit(e.ChildCancelSent(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
+    else:
+        draft.emit(e.ChildCancelRefused(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, reason="NO_EFFECT"))
+        refuse_cancel(draft, order.order_id, f"{child.cancels} cancels had no effect")
+
+
+def _not_found(draft: Draft, child: Child, cmd: c.ChildQueryResult) -> None:
+    """Counts only for a child that was never confirmed, after the send window, with the trades checked; twice."""
+    venue = draft.state.settings.venues.get(child.venue)
+    window_ns = (venue.recv_window_ns + venue.margin_ns) if venue is not None else 10_000_000_000
+    if child.state == "working":
+        if child.cancel or child.queries >= ALERT_AFTER_QUERIES:
+            draft.alert("ORDER_LOST", f"{cmd.venue}: {child.venue_cl_ord_id} was confirmed and is not found now")
+        return
+    if child.state not in (SENT, UNKNOWN) or not cmd.trades_checked or cmd.asked_ns < child.sent_ns + window_ns:
+        return
+    draft.emit(e.ChildNotFound(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, asked_ns=cmd.asked_ns))
+    if draft.child(child.venue_cl_ord_id).not_found >= NOT_FOUND_NEEDED:
+        close(draft, draft.child(child.venue_cl_ord_id), "not_placed")
+
+
+def balances(draft: Draft, cmd: c.BalancesReport) -> None:
+    for account in draft.state.settings.accounts.values():
+        if account.venue == cmd.venue and account.venue_account == cmd.account:
+            draft.emit(
+                e.BalancesUpdated(
+                    venue=cmd.venue, account=account.name, asof_ns=cmd.asof_ns, free=cmd.free, total=cmd.total
+                )
+            )
+
+
+def instruments(draft: Draft, cmd: c.InstrumentsReport) -> None:
+    """Journaled only when something changed."""
+    known = {key: spec for key, spec in draft.state.instruments.items() if key.startswith(cmd.venue + "|")}
+    if known != {f"{cmd.venue}|{spec.symbol}": spec for spec in cmd.instruments}:
+        draft.emit(e.InstrumentsLoaded(venue=cmd.venue, instruments=cmd.instruments))

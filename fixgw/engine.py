@@ -1,0 +1,278 @@
+"""READ FIRST: the engine. receive -> decide -> buffer -> evolve -> commit -> effects.
+
+One writer at a time owns the state, but no fixed thread does: whoever submits a command and finds the engine free leads.
+The leader takes what the inbox holds (a group of at most GROUP), decides each command on the state as the one before left
+it, appends the record to the journal's buffer and evolves at once. Then one commit makes the whole group durable, and only
+after it the effects happen: senders see the records (`records`), venue hosts get their requests. A follower leaves its
+command in the inbox and goes back to its socket.
+
+    submit ---> inbox ---> [decide, append, evolve] x group ---> commit ---> records() for senders
+                                                                        \\--> on_durable(record): venue links, edge
+
+Failures. decide raising is a bug of ours that hits one command: nothing has changed, the client is answered, operations
+are alerted. evolve raising, or a failed write or sync, means that memory or disk can no longer be trusted: on_fatal, and
+the process ends; nothing leaves after that.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from .core import commands as c
+from .core import events as e
+from .core.codec import Record, decode_record, encode_record
+from .core.decide import Refusal, decide, partition_of
+from .core.errors import JournalFull, Overloaded
+from .core.evolve import evolve
+from .core.reports import BusinessReject
+from .core.state import State
+from .journal.base import JournalStore
+
+log = logging.getLogger(__name__)
+
+GROUP = 256
+# after so many groups a borrowed thread hands the lead to the engine's own
+MAX_LEAD = 16
+RING = 8192
+BATCH = 512
+
+
+class SessionCursor(msgspec.Struct, frozen=True):
+    """Where a FIX session stands, by the journal."""
+
+    reset_epoch: int
+    last_in_seq: int
+    delivered_seq: int
+    enabled: bool
+
+
+class _Ticket:
+    """Somebody waits for the outcome of a command."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.record: Record | None = None
+        self.error: Exception | None = None
+
+
+class Engine:
+    """Owns the state. Thread-safe: submit, call, records, session_cursor, reading()."""
+
+    def __init__(
+        self,
+        journal: JournalStore,
+        state: State,
+        *,
+        on_fatal: Callable[[str], None],
+        clock: Callable[[], int] = time.time_ns,
+        inbox_limit: int = 10_000,
+    ) -> None:
+        self.journal = journal
+        self.state = state
+        self.on_durable: list[Callable[[Record], None]] = []
+        self._on_fatal = on_fatal
+        self._clock = clock
+        self._last_ns = 0
+        self._inbox_limit = inbox_limit
+        self._inbox: deque[tuple[c.Command, _Ticket | None]] = deque()
+        self._lock = threading.Lock()
+        self._news = threading.Condition(threading.Lock())
+        self._ring: deque[Record] = deque(maxlen=RING)
+        self._visible_seq = state.seq
+        self._dead = False
+        self._handoff = threading.Event()
+        self._stopping = False
+        self._own = threading.Thread(target=self._run_own, name="engine", daemon=True)
+        self._own.start()
+
+    # --- for callers on any thread ---
+
+    def now_ns(self) -> int:
+        """The gateway's clock: integer ns since the epoch, never going back within a run."""
+        self._last_ns = max(self._last_ns, self._clock())
+        return self._last_ns
+
+    def submit(self, command: c.Command) -> None:
+        """Take a command in. Raises Overloaded or JournalFull for new orders and replaces only."""
+        if isinstance(command, c.NewOrder | c.ReplaceOrder):
+            if self.journal.full:
+                raise JournalFull("the journal has no room for new orders")
+            if len(self._inbox) >= self._inbox_limit:
+                raise Overloaded(f"{len(self._inbox)} commands wait, the limit for new orders is {self._inbox_limit}")
+        self._inbox.append((command, None))
+        self._pump()
+
+    def call(self, command: c.Command, timeout_s: float = 10.0) -> Record | None:
+        """Submit and wait until it is durable; its record, or None when it meant nothing. Raises Refusal, TimeoutError."""
+        ticket = _Ticket()
+        self._inbox.append((command, ticket))
+        self._pump()
+        if not ticket.done.wait(timeout_s):
+            raise TimeoutError(f"{type(command).__name__} was not decided within {timeout_s} s")
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket.record
+
+    @property
+    def durable_seq(self) -> int:
+        """The last record whose effects may be seen."""
+        return self._visible_seq
+
+    def session_cursor(self, session: str) -> SessionCursor:
+        """Where the session stands."""
+        with self._lock:
+            found = self.state.session(session)
+            return SessionCursor(found.reset_epoch, found.last_in_seq, found.delivered_seq, found.enabled)
+
+    @contextmanager
+    def reading(self) -> Iterator[State]:
+        """The state, held still. Keep it short: orders wait. What is read may not be durable yet: see `call` for that."""
+        with self._lock:
+            yield self.state
+        self._pump()
+
+    def records(self, after_seq: int, timeout_s: float) -> list[Record]:
+        """Durable records after `after_seq`, at most BATCH; waits up to `timeout_s` for the first (then: empty)."""
+        with self._news:
+            if self._visible_seq <= after_seq:
+                self._news.wait_for(lambda: self._visible_seq > after_seq or self._dead, timeout_s)
+            if self._visible_seq <= after_seq or self._dead:
+                return []
+            ring = self._ring
+            if ring and ring[0].seq <= after_seq + 1:
+                start = after_seq + 1 - ring[0].seq
+                return [ring[i] for i in range(start, min(start + BATCH, len(ring)))]
+            upto = self._visible_seq
+        found = []
+        for _seq, payload in self.journal.read(after_seq + 1):
+            record = decode_record(payload)
+            if record.seq > upto or len(found) >= BATCH:
+                break
+            found.append(record)
+        return found
+
+    def stop(self) -> None:
+        """No more leading by the engine's own thread; what is in the inbox is decided first."""
+        self._pump()
+        self._stopping = True
+        self._handoff.set()
+        self._own.join(timeout=5)
+        self._pump()
+
+    # --- leading ---
+
+    def _pump(self) -> None:
+        """Lead while there is something to do and nobody else leads."""
+        groups = 0
+        while self._inbox and not self._dead:
+            if not self._lock.acquire(blocking=False):
+                return  # whoever leads looks at the inbox again after letting go
+            try:
+                self._lead()
+            finally:
+                self._lock.release()
+            groups += 1
+            if groups >= MAX_LEAD and threading.current_thread() is not self._own and not self._stopping:
+                self._handoff.set()
+                return
+
+    def _run_own(self) -> None:
+        while not self._stopping:
+            self._handoff.wait()
+            self._handoff.clear()
+            self._pump()
+
+    def _lead(self) -> None:
+        """One group: decide, append, evolve each; commit; effects."""
+        done: list[tuple[Record | None, _Ticket | None]] = []
+        try:
+            while self._inbox and len(done) < GROUP:
+                command, ticket = self._inbox.popleft()
+                done.append((self._step(command, ticket), ticket))
+            records = [record for record, _ in done if record is not None]
+            if records:
+                self.journal.commit()
+        except Exception as error:
+            self._fail(error)
+            return
+        with self._news:
+            self._ring.extend(records)
+            if records:
+                self._visible_seq = records[-1].seq
+            self._news.notify_all()
+        for record in records:
+            for listener in self.on_durable:
+                listener(record)
+        for made, ticket in done:
+            if ticket is not None:
+                ticket.record = made
+                ticket.done.set()
+
+    def _step(self, command: c.Command, ticket: _Ticket | None) -> Record | None:
+        """Decide and evolve one command; None when nothing came of it."""
+        state = self.state
+        try:
+            events = decide(state, command)
+        except Refusal as refusal:
+            if ticket is not None:
+                ticket.error = refusal
+            return None
+        except Exception as bug:
+            log.exception("decide failed on %s", type(command).__name__)
+            events = self._after_bug(command, bug)
+            if ticket is not None:
+                ticket.error = RuntimeError(f"internal error: {type(bug).__name__}: {bug}")
+        if not events:
+            return None
+        seq = state.seq + 1
+        record = Record(
+            seq=seq,
+            ts_ns=command.ts_ns,
+            part=partition_of(command),
+            command=command,  # type: ignore[arg-type]
+            events=tuple(events),
+        )
+        self.journal.append(seq, encode_record(record))
+        for event in events:
+            evolve(state, event)
+        state.seq = seq
+        return record
+
+    def _after_bug(self, command: c.Command, bug: Exception) -> list[e.AnyEvent]:
+        """The client is answered, operations are told; the state is as it was."""
+        text = f"{type(command).__name__}: {type(bug).__name__}: {bug}"
+        events: list[e.AnyEvent] = [e.Alerted(kind="INTERNAL_ERROR", text=text, ts_ns=command.ts_ns)]
+        if isinstance(command, c.ClientCommand):
+            events.append(
+                e.Received(
+                    session=command.session,
+                    reset_epoch=command.reset_epoch,
+                    msg_seq=command.msg_seq,
+                    ts_ns=command.ts_ns,
+                )
+            )
+            message = BusinessReject(
+                ref_msg_type=command.__struct_config__.tag if isinstance(command.__struct_config__.tag, str) else "",
+                ref_seq=command.msg_seq,
+                business_reason=4,
+                reason="INTERNAL_ERROR",
+                text="internal error: the message was not acted on; operations have been told",
+                ref_id=getattr(command, "cl_ord_id", ""),
+            )
+            events.append(e.Reported(session=command.session, account="", message=message))
+        return events
+
+    def _fail(self, error: Exception) -> None:
+        """Nothing leaves any more."""
+        self._dead = True
+        with self._news:
+            self._news.notify_all()
+        log.critical("fatal: %s: %s", type(error).__name__, error)
+        self._on_fatal(f"{type(error).__name__}: {error}")

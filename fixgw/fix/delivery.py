@@ -1,0 +1,278 @@
+"""Delivery: one sender thread per session carries the reports of the journal to QuickFIX, and learns what has arrived.
+
+A position is (journal sequence, index of the event in the record). The sender PULLS durable records from the engine, so
+nothing is buffered here, however long a counterparty stays away; only these positions are kept:
+
+    done        every report up to here was handed to QuickFIX under the current message numbers: QuickFIX's own store
+                resends it when the counterparty finds a gap
+    resend_upto a report up to here may have been sent before (before this process, or before 141=Y wiped the store), so
+                it carries PossResend(97)=Y and, as always, its one ExecID
+    delivered   the counterparty has it: it answered our TestRequest "fixgw-<journal sequence>" with a Heartbeat, which
+                stands behind the report in the one ordered stream (or its Logon says so by NextExpectedMsgSeqNum(789))
+
+    logon                   go on at done
+    logon with 141=Y        the store is empty: done = delivered
+    start of the process    done = delivered, but what the FileStore holds is not handed over again
+
+Locks: `_lock` guards the positions and is never held while QuickFIX or the engine is called.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+import quickfix as fix
+
+from fixgw.core.codec import Record
+from fixgw.core.commands import Delivered
+from fixgw.core.events import Reported
+from fixgw.core.reports import Report
+from fixgw.fix.acceptor_settings import AcceptorSession
+from fixgw.fix.outbound import encode
+from fixgw.fix.port import EnginePort
+from fixgw.fix.session_store import TEST_REQUEST_PREFIX, Key, key_of
+
+log = logging.getLogger("fixgw.fix.delivery")
+
+END: Final = 1 << 62  # index behind all events of a record
+ASK_INTERVAL_S: Final = 1.0
+ASK_AGAIN_S: Final = 5.0
+WAIT_S: Final = 0.5
+RETRY_S: Final = (0.05, 1.0)
+# records without a report of this session after which the cursor is moved all the same, to keep the next start short
+QUIET_RECORDS: Final = 50_000
+
+Position = tuple[int, int]
+
+
+class Delivery:
+    """The sender of one session. `send` hands a message to QuickFIX: True when it is in the store under its number."""
+
+    def __init__(
+        self,
+        engine: EnginePort,
+        session: AcceptorSession,
+        send: Callable[[fix.Message], bool],
+        in_store: collections.Counter[Key],
+    ) -> None:
+        self.session = session
+        self.sent = 0
+        self.failed = 0
+        self.undeliverable = 0
+        self._engine = engine
+        self._send = send
+        self._in_store = in_store
+        self._lock = threading.Condition()
+        self._logged_on = False
+        self._stopping = False
+        self._delivered = engine.session_cursor(session.name).delivered_seq
+        self._done: Position = (self._delivered, END)
+        self._resend_upto: Position = (engine.durable_seq, END)
+        self._handing: Position = self._done
+        self._wipes = 0
+        self._report_seq = 0
+        self._asked = 0
+        self._asked_at = 0.0
+        # (MsgSeqNum, journal sequence) of our last TestRequests, for 789
+        self._asked_numbers: collections.deque[tuple[int, int]] = collections.deque(maxlen=64)
+        self._thread = threading.Thread(target=self._run, name=f"fix-send-{session.name}", daemon=True)
+
+    # --- called by QuickFIX's threads (through the acceptor) and by operations ---
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> bool:
+        """True when the thread has ended."""
+        with self._lock:
+            self._stopping = True
+            self._lock.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def logged_on(self) -> None:
+        with self._lock:
+            self._logged_on = True
+            self._asked = 0
+            self._asked_at = 0.0
+            self._lock.notify_all()
+
+    def logged_out(self) -> None:
+        with self._lock:
+            self._logged_on = False
+            self._lock.notify_all()
+
+    def wiped(self) -> None:
+        """QuickFIX's store is empty and the numbers start anew."""
+        with self._lock:
+            self._wipes += 1
+            self._resend_upto = max(self._resend_upto, self._done, self._handing)
+            self._done = self._handing = (self._delivered, END)
+            self._in_store.clear()
+            self._asked = 0
+            self._asked_numbers.clear()
+
+    def test_request_sent(self, number: int, test_req_id: str) -> None:
+        """One of our TestRequests left as message `number`."""
+        seq = _journal_seq(test_req_id)
+        if seq:
+            with self._lock:
+                self._asked_numbers.append((number, seq))
+
+    def heartbeat(self, test_req_id: str) -> None:
+        """A Heartbeat with this TestReqID came in."""
+        seq = _journal_seq(test_req_id)
+        # it must be one of ours under these numbers: a counterparty cannot confirm what it was not sent
+        with self._lock:
+            valid = 0 < seq <= self._asked
+        if valid:
+            self._advance(seq)
+
+    def next_expected(self, number: int) -> None:
+        """The Logon says that everything before message `number` has arrived (789)."""
+        with self._lock:
+            seq = max((seq for sent_as, seq in self._asked_numbers if sent_as < number), default=0)
+        self._advance(seq)
+
+    @property
+    def delivered_seq(self) -> int:
+        return self._delivered
+
+    @property
+    def handed_seq(self) -> int:
+        """Journal sequence up to which everything was handed to QuickFIX."""
+        with self._lock:
+            seq, index = self._done
+        return seq if index == END else seq - 1
+
+    def _advance(self, seq: int) -> None:
+        if seq <= self._delivered:
+            return
+        self._engine.submit(Delivered(ts_ns=self._engine.now_ns(), session=self.session.name, seq=seq))
+        with self._lock:
+            self._delivered = max(self._delivered, seq)
+
+    # --- the sender thread ---
+
+    def _run(self) -> None:
+        pause = RETRY_S[0]
+        while True:
+            with self._lock:
+                while not (self._logged_on or self._stopping):
+                    self._lock.wait()
+                if self._stopping:
+                    return
+            try:
+                fine = self._turn()
+            except Exception:
+                # the outer loop of this thread: whatever it was, the position has not moved, so nothing is lost
+                log.exception("session %s: delivery failed, trying again", self.session.name)
+                fine = False
+            if fine:
+                pause = RETRY_S[0]
+                continue
+            with self._lock:
+                if self._logged_on and not self._stopping:
+                    self.failed += 1
+                    self._lock.wait(pause)
+            pause = min(pause * 2, RETRY_S[1])
+
+    def _turn(self) -> bool:
+        """Hands over what there is, asks for a confirmation when one is due; False: a message could not be handed."""
+        with self._lock:
+            wipes = self._wipes
+        for record in self._engine.records(self.handed_seq, self._wait_s()):
+            if not self._record(record, wipes):
+                return False
+        self._ask()
+        return True
+
+    def _record(self, record: Record, wipes: int) -> bool:
+        for index, event in enumerate(record.events):
+            if isinstance(event, Reported):
+                copy_of = self._concerns(event)
+                if copy_of is not None and not self._report(event, copy_of, (record.seq, index), wipes):
+                    return False
+        return self._settle((record.seq, END), wipes)
+
+    def _concerns(self, event: Reported) -> str | None:
+        """None: not for this session; "": its own; else the session whose report is copied."""
+        spec = self.session
+        if event.session == spec.name:
+            return ""
+        if spec.role != "drop_copy" or not isinstance(event.message, Report) or event.message.status_reply:
+            return None
+        sessions, accounts = spec.scope_sessions, spec.scope_accounts
+        if event.session in sessions or "*" in sessions or event.account in accounts or "*" in accounts:
+            return event.session
+        return None
+
+    def _report(self, event: Reported, copy_of: str, position: Position, wipes: int) -> bool:
+        with self._lock:
+            if position <= self._done:
+                return True
+            if wipes != self._wipes or not self._logged_on:
+                return False
+            key = key_of(event.message)
+            held = self._in_store[key] > 0
+            if held:
+                self._in_store[key] -= 1
+            self._handing = position
+            again = position <= self._resend_upto
+        if not held:
+            try:
+                message = encode(event.message, self.session.version, copy_of=copy_of, poss_resend=again)
+            except Exception:
+                # our own bug; retrying cannot help and would hold back everything behind it
+                self.undeliverable += 1
+                log.critical("session %s: cannot encode %r", self.session.name, event.message, exc_info=True)
+            else:
+                if not self._send(message):
+                    return False
+                self.sent += 1
+        with self._lock:
+            self._report_seq = max(self._report_seq, position[0])
+        return self._settle(position, wipes)
+
+    def _settle(self, position: Position, wipes: int) -> bool:
+        """False when the numbers were reset meanwhile: what was handed over may be gone with the store."""
+        with self._lock:
+            if wipes != self._wipes:
+                return False
+            self._done = max(self._done, position)
+            return True
+
+    def _due(self) -> float | None:
+        """Seconds until a TestRequest is due; None: nothing to confirm. The lock is held."""
+        seq = self._done[0]
+        if self._report_seq <= self._delivered and seq - self._delivered < QUIET_RECORDS:
+            return None
+        interval = ASK_AGAIN_S if self._asked == seq else ASK_INTERVAL_S
+        return max(0.0, self._asked_at + interval - time.monotonic())
+
+    def _wait_s(self) -> float:
+        with self._lock:
+            due = self._due()
+        return WAIT_S if due is None else min(WAIT_S, due)
+
+    def _ask(self) -> None:
+        with self._lock:
+            seq = self._done[0]
+            if not self._logged_on or self._done[1] != END or self._due() != 0.0:
+                return
+            # before the sending: the answer may be here before send() returns
+            self._asked = seq
+            self._asked_at = time.monotonic()
+        text = f"8={self.session.begin_string}\x019=0\x0135=1\x01112={TEST_REQUEST_PREFIX}{seq}\x0110=000\x01"
+        self._send(fix.Message(text, False))
+
+
+def _journal_seq(test_req_id: str) -> int:
+    number = test_req_id.removeprefix(TEST_REQUEST_PREFIX)
+    return int(number) if number != test_req_id and number.isdigit() and len(number) < 19 else 0

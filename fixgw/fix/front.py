@@ -1,0 +1,456 @@
+"""The front: the process that faces FIX clients and forwards only what QuickFIX may see.
+
+    client --TCP--> front --loopback TCP--> QuickFIX ThreadedSocketAcceptor
+
+QuickFIX trusts whoever reaches it: it keeps unlimited bytes for a frame, resets a session's numbers before any
+callback can refuse, and blocks on a client that does not read. So the front stands before it. One connection lives
+through these phases:
+
+    WAITING    until one complete Logon (deadline, small frame cap); no byte has reached QuickFIX
+    CONNECTING the Logon was let in and holds its session's slot; the loopback connection is being made
+    OPEN       bytes go both ways; client -> QuickFIX cut at frame borders and capped, QuickFIX -> client untouched
+    CLOSING    one side is gone: what it had sent is still delivered to the other, for at most drain_s
+    CLOSED
+
+Rules: one connection per session (a slot is free again only when QuickFIX itself has let go of the old
+connection); a second Logon of a live session is closed, the live one notices nothing; a client that leaves more
+than write_cap bytes unread is dropped at once, because QuickFIX would otherwise block; the listening socket stays
+up while QuickFIX is away. TLS would be an ssl context at `create_server` in serve(), authentication a check in
+front_logon.judge_logon.
+"""
+
+import argparse
+import asyncio
+import collections
+import contextlib
+import ctypes
+import enum
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Final, cast
+
+import uvloop
+
+from fixgw.fix.frames import SOH, FrameError, FrameSplitter, first_frame_end
+from fixgw.fix.front_log import LineLog
+from fixgw.fix.front_logon import (
+    ConfigError,
+    FrontConfig,
+    FrontSession,
+    Logon,
+    LogonRefused,
+    SessionKey,
+    judge_logon,
+    load_config,
+)
+
+# QuickFIX closes its socket a moment before it frees the session; a Logon in between would wait a whole second there.
+_BACKEND_LETS_GO_S: Final = 0.02
+# A client that reconnects at once: its new Logon may be read a moment before the end of its old connection.
+_SAME_MOMENT_S: Final = 0.1
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class Phase(enum.Enum):
+    WAITING = 1
+    CONNECTING = 2
+    OPEN = 3
+    CLOSING = 4
+    CLOSED = 5
+
+
+class Front:
+    """All connections of one front process. Used from its event loop only."""
+
+    def __init__(self, config: FrontConfig, backend: tuple[str, int], log: LineLog) -> None:
+        self.config = config
+        self.sessions = config.by_key()
+        self.backend = backend
+        self.log = log
+        self.loop = asyncio.get_running_loop()
+        self.connections: set[ClientSide] = set()
+        self.waiting_per_address: collections.Counter[str] = collections.Counter()
+        self.slots: dict[SessionKey, Slot] = {}
+        self.stopping = False
+
+    def reload(self, path: Path) -> None:
+        """Reads the sessions file again; a bad file changes nothing. Sessions that are gone or disabled are closed."""
+        try:
+            config = load_config(path)
+        except ConfigError as error:
+            self.log.warn("reload_refused", error=error)
+            return
+        self.config, self.sessions = config, config.by_key()
+        for connection in list(self.connections):
+            session = connection.session
+            if session is not None and not (session.key in self.sessions and self.sessions[session.key].enabled):
+                connection.close("session_disabled")
+        self.log.info("reloaded", sessions=len(config.sessions))
+
+    async def stop(self) -> None:
+        """Closes every client, and waits at most drain_s for what is on its way."""
+        self.stopping = True
+        for connection in list(self.connections):
+            connection.close("front_stops")
+        deadline = self.loop.time() + self.config.drain_s + 0.5
+        while (self.connections or self.slots) and self.loop.time() < deadline:  # noqa: ASYNC110  (once, bounded)
+            await asyncio.sleep(0.01)
+        for connection in list(self.connections):
+            connection.abort("front_stops")
+
+
+class Slot:
+    """The right of one connection to be its session's only one; freed when QuickFIX has let go."""
+
+    def __init__(self, owner: "ClientSide") -> None:
+        self.owner = owner
+        self.freed = asyncio.Event()
+
+
+class ClientSide(asyncio.Protocol):
+    """The connection of one client, in one of the phases above."""
+
+    def __init__(self, front: Front) -> None:
+        self.front = front
+        self.phase = Phase.WAITING
+        self.session: FrontSession | None = None
+        self.peer = ""
+        self.address = ""
+        self.transport: asyncio.Transport
+        self.backend: BackendSide | None = None
+        self._slot: Slot | None = None
+        self._early = bytearray()  # what came before the backend is connected: at most cap + one read
+        self._splitter = FrameSplitter(front.config.frame_cap)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._since = 0.0
+
+    # -- events from the client's socket
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        front, config = self.front, self.front.config
+        name = transport.get_extra_info("peername") or ("?", 0)
+        self.address, self.peer = str(name[0]), f"{name[0]}:{name[1]}"
+        self._since = front.loop.time()
+        refused = ""
+        if front.stopping:
+            refused = "front_stops"
+        elif len(front.connections) >= config.max_connections:
+            refused = "max_connections"
+        elif front.waiting_per_address[self.address] >= config.max_prelogon_per_address:
+            refused = "max_prelogon_per_address"
+        front.connections.add(self)
+        front.waiting_per_address[self.address] += 1
+        if refused:
+            self.close(refused)
+            return
+        _tune(self.transport)
+        self.transport.set_write_buffer_limits(high=config.write_cap, low=config.write_cap // 2)
+        self._deadline = front.loop.call_later(config.logon_deadline_s, self._too_late)
+
+    def data_received(self, data: bytes) -> None:
+        if self.phase is Phase.OPEN:
+            assert self.backend is not None
+            try:
+                for run in self._splitter.feed(data):
+                    self.backend.transport.write(run)
+            except FrameError as error:
+                self.close(error.code, detail=error.detail)
+        elif self.phase is Phase.WAITING:
+            self._early += data
+            self._look_for_logon()
+        elif self.phase is Phase.CONNECTING:
+            self._early += data  # at most one read is on its way after pause_reading
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave_waiting()
+        self.front.connections.discard(self)
+        if self.phase is not Phase.CLOSING:
+            self._say("client_gone", "info", error=exc or "")
+        self.phase = Phase.CLOSED
+        if self._task is not None:
+            self._task.cancel()
+        if self.backend is not None:
+            self.backend.finish()
+        else:
+            self._free_slot()
+
+    def pause_writing(self) -> None:
+        if self.phase is Phase.OPEN:
+            self.abort("slow_reader", unsent=self.transport.get_write_buffer_size())
+
+    # -- the Logon
+
+    def _look_for_logon(self) -> None:
+        config = self.front.config
+        try:
+            end = first_frame_end(self._early, config.logon_frame_cap)
+            if end is None:
+                if len(self._early) > config.logon_frame_cap:
+                    raise FrameError(
+                        "oversize", f"{len(self._early)} bytes and no Logon, at most {config.logon_frame_cap}"
+                    )
+                return
+            logon = judge_logon(bytes(self._early[:end]), self.front.sessions, time.time_ns(), config.max_latency_s)
+        except FrameError as error:
+            self.close(error.code, detail=error.detail)
+            return
+        except LogonRefused as refused:
+            self.close(refused.code, **refused.fields)
+            return
+        self._leave_waiting()
+        self.phase = Phase.CONNECTING
+        self.session = logon.session
+        self.transport.pause_reading()
+        self._task = self.front.loop.create_task(self._connect(logon))
+
+    async def _connect(self, logon: Logon) -> None:
+        """Takes the session's slot and the loopback connection, then lets the bytes flow."""
+        front, config, key = self.front, self.front.config, logon.session.key
+        for patience_s in (_SAME_MOMENT_S, config.drain_s + 0.5):
+            slot = front.slots.get(key)
+            if slot is None or (patience_s != _SAME_MOMENT_S and slot.owner.phase is Phase.OPEN):
+                break  # free, or truly live; otherwise the predecessor is on its way out: wait for QuickFIX to let go
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(slot.freed.wait(), patience_s)
+        if key in front.slots:
+            if logon.reset:
+                self.transport.write(_logout(logon.session, "session is already connected"))
+            self.close("already_connected")
+            return
+        self._slot = front.slots[key] = Slot(self)
+        try:
+            async with asyncio.timeout(config.backend_timeout_s):
+                _, backend = await front.loop.create_connection(lambda: BackendSide(self), *front.backend)
+        except (OSError, TimeoutError) as error:
+            self.close("backend_unreachable", error=error or "timeout")
+            return
+        if self.phase is not Phase.CONNECTING:  # the client went away in the very moment
+            backend.finish()
+            return
+        self.backend = backend
+        self.phase = Phase.OPEN
+        self._say("logon_forwarded", "info", reset=logon.reset)
+        early, self._early = bytes(self._early), bytearray()
+        self.data_received(early)
+        if self.phase is Phase.OPEN and not backend.full:
+            self.transport.resume_reading()
+
+    def _too_late(self) -> None:
+        self.close("logon_deadline", received=len(self._early))
+
+    def _leave_waiting(self) -> None:
+        """Called once when the connection stops waiting for its Logon, by whatever way."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if self.phase is Phase.WAITING:
+            self.front.waiting_per_address[self.address] -= 1
+            if self.front.waiting_per_address[self.address] <= 0:
+                del self.front.waiting_per_address[self.address]
+
+    # -- the end
+
+    def close(self, reason: str, **fields: object) -> None:
+        """Closes the client after what is already written to it has gone out, for at most drain_s."""
+        if self.phase in (Phase.CLOSING, Phase.CLOSED):
+            return
+        self._leave_waiting()
+        self._say("closed", "warn", reason=reason, **fields)
+        self.phase = Phase.CLOSING
+        self.transport.close()
+        self.front.loop.call_later(self.front.config.drain_s, self.transport.abort)
+        if self.backend is not None:
+            self.backend.finish()
+
+    def abort(self, reason: str, **fields: object) -> None:
+        """Closes the client at once; what it has not read is thrown away (FIX resends it after its next Logon)."""
+        if self.phase not in (Phase.CLOSING, Phase.CLOSED):
+            self._say("closed", "warn", reason=reason, **fields)
+            self._leave_waiting()
+        self.phase = Phase.CLOSING
+        self.transport.abort()
+
+    def backend_gone(self) -> None:
+        """QuickFIX has closed its side: the last bytes (its Logout) still go out."""
+        self.close("backend_closed")
+        self._free_slot(delay_s=_BACKEND_LETS_GO_S)
+
+    def _free_slot(self, delay_s: float = 0.0) -> None:
+        slot, self._slot = self._slot, None
+        if slot is None or self.session is None:
+            return
+
+        def free(key: SessionKey = self.session.key) -> None:
+            self.front.slots.pop(key, None)
+            slot.freed.set()
+
+        if delay_s:
+            self.front.loop.call_later(delay_s, free)
+        else:
+            free()
+
+    def _say(self, event: str, level: str, **fields: object) -> None:
+        session = self.session.name or "/".join(self.session.key) if self.session is not None else "-"
+        counts = {"seconds": round(self.front.loop.time() - self._since, 3), "frames": self._splitter.frames}
+        if self._splitter.skipped:
+            counts["skipped"] = self._splitter.skipped
+        say = self.front.log.info if level == "info" else self.front.log.warn
+        say(event, session=session, peer=self.peer, **counts, **fields)
+
+
+class BackendSide(asyncio.Protocol):
+    """The loopback connection to QuickFIX that belongs to one client."""
+
+    def __init__(self, client: ClientSide) -> None:
+        self.client = client
+        self.transport: asyncio.Transport
+        self.full = False
+        self._finishing = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        _tune(self.transport)
+        self.transport.set_write_buffer_limits(high=256 * 1024)
+
+    def data_received(self, data: bytes) -> None:
+        if self.client.phase is Phase.OPEN:
+            self.client.transport.write(data)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.client.backend_gone()
+
+    def pause_writing(self) -> None:  # QuickFIX is busy: let TCP slow the client down
+        self.full = True
+        if self.client.phase is Phase.OPEN:
+            self.client.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.full = False
+        if self.client.phase is Phase.OPEN:
+            self.client.transport.resume_reading()
+
+    def finish(self) -> None:
+        """The client is gone: QuickFIX still gets what it had sent, then end of file; forced after drain_s."""
+        if self._finishing or self.transport.is_closing():
+            return
+        self._finishing = True
+        with contextlib.suppress(OSError, RuntimeError):
+            self.transport.write_eof()
+        front = self.client.front
+        front.loop.call_later(front.config.drain_s, self.transport.abort)
+
+
+def _tune(transport: asyncio.Transport) -> None:
+    sock = transport.get_extra_info("socket")
+    with contextlib.suppress(OSError):  # the peer may already be gone
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+
+
+def _logout(session: FrontSession, text: str) -> bytes:
+    """A Logout with sequence number 1, for a client that asked to reset.
+
+    Only then: a FIX engine counts a Logout as received whatever its number, so any other client would lose one of
+    the numbers that it shares with QuickFIX and could not log on again.
+    """
+    now = time.strftime("%Y%m%d-%H:%M:%S", time.gmtime())
+    ids = (f"49={session.gateway_comp_id}", f"52={now}", f"56={session.client_comp_id}")
+    body = b"".join(field.encode() + SOH for field in ("35=5", "34=1", *ids, f"58={text}"))
+    head = b"8=%s\x019=%d\x01" % (session.begin_string.encode(), len(body)) + body
+    return head + b"10=%03d\x01" % (sum(head) & 0xFF)
+
+
+async def serve(
+    listen: tuple[str, int], backend: tuple[str, int], sessions: Path, ready_file: Path | None, log: LineLog
+) -> None:
+    """Runs until SIGTERM or SIGINT. Raises ConfigError, OSError (the address cannot be listened on)."""
+    config = load_config(sessions)
+    _allow_files(2 * config.max_connections + 64)
+    front = Front(config, backend, log)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        front.loop.add_signal_handler(number, stop.set)
+    front.loop.add_signal_handler(signal.SIGHUP, front.reload, sessions)
+    server = await front.loop.create_server(lambda: ClientSide(front), *listen, backlog=256)
+    host, port = server.sockets[0].getsockname()[:2]
+    if ready_file is not None:
+        _write_ready(ready_file, {"host": host, "port": port, "pid": os.getpid()})
+    log.info("ready", host=host, port=port, backend=f"{backend[0]}:{backend[1]}", sessions=len(config.sessions))
+    await stop.wait()
+    server.close()
+    await front.stop()
+    log.info("stopped")
+
+
+def _allow_files(wanted: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
+def _write_ready(path: Path, content: dict[str, object]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content))
+    temporary.replace(path)
+
+
+def die_with_parent(parent: int) -> None:
+    """Asks the kernel for SIGTERM when the parent ends; exits if `parent` (its pid as it was) has ended already.
+
+    The kernel means the parent's thread that started us: start the front from a thread that lives on.
+    """
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    if os.getppid() != parent:
+        raise SystemExit("front: the parent process has already ended")
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """python -m fixgw.fix.front: 0 after SIGTERM, 1 when it cannot start."""
+    parent = os.getppid()
+    parser = argparse.ArgumentParser(prog="python -m fixgw.fix.front", description="FIX front process")
+    parser.add_argument("--listen", type=_address, required=True, metavar="HOST:PORT")
+    parser.add_argument("--backend", type=_address, required=True, metavar="HOST:PORT")
+    parser.add_argument("--sessions", type=Path, required=True, metavar="FILE.json")
+    parser.add_argument("--ready-file", type=Path, metavar="FILE")
+    parser.add_argument("--parent", type=int, default=parent, metavar="PID", help="pid of the process to end with")
+    options = parser.parse_args(argv)
+    die_with_parent(options.parent)
+    log = LineLog()
+    try:
+        uvloop.run(serve(options.listen, options.backend, options.sessions, options.ready_file, log))
+    except (ConfigError, OSError) as error:
+        log.warn("cannot_start", error=error)
+        return 1
+    finally:
+        log.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

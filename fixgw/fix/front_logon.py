@@ -1,0 +1,171 @@
+"""What the front knows of sessions, and its judgement on the first message of a connection.
+
+The front decides on the Logon BEFORE QuickFIX sees it, because ResetSeqNumFlag(141)=Y makes QuickFIX wipe its
+store before any callback could refuse: whoever reaches QuickFIX with a session's CompIDs can reset that session.
+So only the Logon of a known, enabled session passes, with sane values, and every field that is decided on may
+stand in it only once (QuickFIX could read the other one). Certificates and passwords will be checked in
+`judge_logon` too: it is the one place that lets a connection in.
+"""
+
+import calendar
+import re
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from fixgw.fix.frames import SOH
+
+HEARTBEAT_S: Final = (1, 3600)
+_DECIDED_TAGS: Final = frozenset((b"8", b"9", b"10", b"34", b"35", b"49", b"52", b"56", b"98", b"108", b"141", b"1137"))
+_TIME: Final = re.compile(rb"(\d{4})(\d\d)(\d\d)-(\d\d):(\d\d):(\d\d)(?:\.(\d{3,9}))?\Z")
+
+SessionKey = tuple[str, str, str]
+
+
+class FrontSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One FIX session that may log on. For FIX 5.0 and later begin_string is FIXT.1.1."""
+
+    begin_string: str
+    client_comp_id: str
+    gateway_comp_id: str
+    enabled: bool = True
+    name: str = ""
+
+    @property
+    def key(self) -> SessionKey:
+        return (self.begin_string, self.client_comp_id, self.gateway_comp_id)
+
+
+class FrontConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The sessions file. Sizes in bytes, times in seconds."""
+
+    sessions: tuple[FrontSession, ...]
+    frame_cap: int = 64 * 1024
+    logon_frame_cap: int = 4096
+    logon_deadline_s: float = 5.0
+    write_cap: int = 1024 * 1024
+    max_connections: int = 512
+    max_prelogon_per_address: int = 64
+    backend_timeout_s: float = 2.0
+    drain_s: float = 2.0
+    max_latency_s: float = 120.0
+
+    def by_key(self) -> dict[SessionKey, FrontSession]:
+        return {session.key: session for session in self.sessions}
+
+
+class ConfigError(Exception):
+    """The sessions file cannot be used; says file, field, value and what was expected."""
+
+
+class LogonRefused(Exception):
+    """This first message is not let in. `code` is a short word for logs, `fields` what is safe to log of it."""
+
+    def __init__(self, code: str, **fields: object) -> None:
+        super().__init__(code)
+        self.code = code
+        self.fields = fields
+
+
+class Logon(msgspec.Struct, frozen=True):
+    """What was decided on: the session, and whether the client asked to reset its numbers (141=Y)."""
+
+    session: FrontSession
+    reset: bool
+
+
+def load_config(path: Path) -> FrontConfig:
+    """Reads and checks the sessions file. Raises ConfigError."""
+    try:
+        config = msgspec.json.decode(path.read_bytes(), type=FrontConfig)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    bounds = {
+        "frame_cap": (1024, 16 * 1024 * 1024),
+        "logon_frame_cap": (256, 64 * 1024),
+        "logon_deadline_s": (0.01, 60),
+        "write_cap": (4096, 1024 * 1024 * 1024),
+        "max_connections": (1, 10_000),
+        "max_prelogon_per_address": (1, 10_000),
+        "backend_timeout_s": (0.01, 60),
+        "drain_s": (0.01, 60),
+        "max_latency_s": (1, 86_400),
+    }
+    for field, (low, high) in bounds.items():
+        value = getattr(config, field)
+        if not low <= value <= high:
+            raise ConfigError(f"{path}: {field}: {value}, expected {low} to {high}")
+    seen: set[SessionKey] = set()
+    for session in config.sessions:
+        for field in ("begin_string", "client_comp_id", "gateway_comp_id"):
+            value = getattr(session, field)
+            if not value or not value.isprintable():
+                raise ConfigError(f"{path}: sessions: {field}: {value!r}, expected printable text")
+        if not session.begin_string.startswith("FIX"):
+            raise ConfigError(f"{path}: sessions: begin_string: {session.begin_string!r}, expected FIX.4.2 or alike")
+        if session.key in seen:
+            raise ConfigError(f"{path}: sessions: {session.key}: stands there twice, expected once")
+        seen.add(session.key)
+    return config
+
+
+def judge_logon(frame: bytes, sessions: dict[SessionKey, FrontSession], now_ns: int, max_latency_s: float) -> Logon:
+    """Lets a first message in, or raises LogonRefused. frame: a well-formed frame (first_frame_end found it)."""
+    fields: dict[bytes, bytes] = {}
+    for position, part in enumerate(frame[:-1].split(SOH)):
+        tag, equals, value = part.partition(b"=")
+        if position == 2 and tag != b"35":
+            raise LogonRefused("malformed", detail="MsgType(35) is not the third field")
+        if tag in _DECIDED_TAGS:
+            if tag in fields:
+                raise LogonRefused("malformed", detail=f"tag {tag.decode()} stands in the Logon twice")
+            if not equals or not value:
+                raise LogonRefused("malformed", detail=f"tag {tag.decode()} has no value")
+            fields[tag] = value
+    if fields.get(b"35") != b"A":
+        raise LogonRefused("not_logon", msg_type=_text(fields, b"35"))
+    key = (_text(fields, b"8"), _text(fields, b"49"), _text(fields, b"56"))
+    ids = dict(zip(("begin_string", "client_comp_id", "gateway_comp_id"), key, strict=True))
+    session = sessions.get(key)
+    if session is None:
+        raise LogonRefused("unknown_session", **ids)
+    if not session.enabled:
+        raise LogonRefused("session_disabled", **ids)
+    heartbeat = fields.get(b"108", b"")
+    if not (heartbeat.isdigit() and len(heartbeat) <= 5 and HEARTBEAT_S[0] <= int(heartbeat) <= HEARTBEAT_S[1]):
+        expected = f"{HEARTBEAT_S[0]} to {HEARTBEAT_S[1]} s"
+        raise LogonRefused("heartbeat", tag=108, value=_text(fields, b"108"), expected=expected, **ids)
+    if fields.get(b"98", b"0") != b"0":
+        raise LogonRefused("encryption", tag=98, value=_text(fields, b"98"), expected="0", **ids)
+    sequence = fields.get(b"34", b"")
+    if not (sequence.isdigit() and len(sequence) <= 10 and int(sequence) >= 1):
+        raise LogonRefused("sequence", tag=34, value=_text(fields, b"34"), expected="a positive number", **ids)
+    reset = fields.get(b"141") == b"Y"
+    if reset:  # QuickFIX judges 52 and 34 only after it has wiped its store: an old captured Logon must end here
+        age_ns = now_ns - _time_ns(fields.get(b"52", b""), ids)
+        if abs(age_ns) > max_latency_s * 1e9:
+            expected = f"within {max_latency_s} s of now"
+            raise LogonRefused("sending_time", tag=52, value=_text(fields, b"52"), expected=expected, **ids)
+        if int(sequence) != 1:
+            raise LogonRefused("sequence", tag=34, value=_text(fields, b"34"), expected="1 with 141=Y", **ids)
+    return Logon(session, reset)
+
+
+def _text(fields: dict[bytes, bytes], tag: bytes) -> str:
+    return fields.get(tag, b"").decode("latin-1")
+
+
+def _time_ns(value: bytes, ids: dict[str, str]) -> int:
+    """UTCTimestamp to ns since 1970. Raises LogonRefused."""
+    match = _TIME.match(value)
+    if match is None:
+        expected = "YYYYMMDD-HH:MM:SS[.sss]"
+        raise LogonRefused("sending_time", tag=52, value=value.decode("latin-1"), expected=expected, **ids)
+    year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
+    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 61 and year >= 1970):
+        raise LogonRefused("sending_time", tag=52, value=value.decode("latin-1"), expected="a time that exists", **ids)
+    fraction = (match.group(7) or b"").ljust(9, b"0")
+    return calendar.timegm((year, month, day, hour, minute, second)) * 1_000_000_000 + int(fraction)

@@ -1,0 +1,249 @@
+"""From the text of a FIX message to typed fields. Exact decimals, ns times; an unusable field raises FieldError."""
+
+from __future__ import annotations
+
+import calendar
+import functools
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from fixgw.core.commands import Quote
+
+SOH: Final = "\x01"
+NS: Final = 1_000_000_000
+DAY_NS: Final = 86_400 * NS
+MAX_DIGITS: Final = 30
+MAX_ID: Final = 64
+MAX_TEXT: Final = 512
+# length field -> data field, whose value may itself hold SOH
+DATA_FIELDS: Final = {90: 91, 93: 89, 95: 96, 212: 213, 348: 349, 350: 351, 352: 353, 354: 355, 1401: 1402}
+_DATA_MARKS: Final = tuple(f"{SOH}{tag}=" for tag in DATA_FIELDS)
+_DECIMAL: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)\Z", re.ASCII)
+_TIME: Final = re.compile(r"(\d{8})-(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?\Z", re.ASCII)
+_DATE: Final = re.compile(r"\d{8}\Z", re.ASCII)
+
+Fields = Mapping[str, str]
+
+
+class FieldError(Exception):
+    """The message cannot be used because of one field: its tag, its value ("" if missing) and what was expected."""
+
+    def __init__(self, tag: int, value: str, expected: str) -> None:
+        shown = f"{value!r:.80}" if value else "missing"
+        super().__init__(f"tag {tag} is {shown}, expected {expected}")
+        self.tag = tag
+        self.value = clean(value, 64)
+        self.expected = expected
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where a message came from, and the edge's stamp. `quotes`: client symbol -> venue -> quote."""
+
+    session: str
+    reset_epoch: int
+    ts_ns: int
+    quotes: Callable[[str], dict[str, Quote]]
+    role: str = "trading"
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What all commands of a client share (the fields of core ClientCommand)."""
+
+    ts_ns: int
+    session: str
+    reset_epoch: int
+    msg_seq: int
+    poss_dup: bool
+    poss_resend: bool
+    origin_ns: int | None
+
+    def kwargs(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def split(raw: str) -> dict[str, str]:
+    """Tag -> value. The first occurrence counts, so that no group member can overwrite what stands before it."""
+    if any(mark in raw for mark in _DATA_MARKS):
+        return _split_data(raw)
+    parts = [part.split("=", 1) for part in raw.split(SOH)[:-1]]
+    parts.reverse()
+    try:
+        return dict(parts)
+    except ValueError:
+        raise FieldError(0, raw[-32:], "tag=value fields") from None
+
+
+def _split_data(raw: str) -> dict[str, str]:
+    """As split, for messages with data fields: walks over them by their declared lengths (in bytes)."""
+    data = raw.encode("utf-8", "surrogateescape")
+    out: dict[str, str] = {}
+    at = 0
+    data_tag, data_len = 0, 0
+    while at < len(data):
+        equal = data.find(b"=", at)
+        if equal < 0:
+            raise FieldError(0, "", "tag=value fields")
+        tag = data[at:equal].decode("ascii", "replace")
+        end = equal + 1 + data_len if tag == str(data_tag) else data.find(b"\x01", equal)
+        if end < 0 or data[end : end + 1] != b"\x01":
+            raise FieldError(data_tag, "", "a data field of the declared length")
+        value = data[equal + 1 : end].decode("utf-8", "surrogateescape")
+        out.setdefault(tag, value)
+        number = int(tag) if tag.isdigit() else 0
+        data_tag = DATA_FIELDS.get(number, 0)
+        data_len = int(value) if data_tag and value.isdigit() else 0
+        at = end + 1
+    return out
+
+
+def common(fields: Fields, context: Context) -> Common:
+    """The header's part. TransactTime(60) stands in for OrigSendingTime(122)."""
+    origin = fields.get("122")
+    origin_tag = 122
+    if origin is None:
+        origin, origin_tag = fields.get("60"), 60
+    return Common(
+        ts_ns=context.ts_ns,
+        session=context.session,
+        reset_epoch=context.reset_epoch,
+        msg_seq=sequence_number(fields),
+        poss_dup=fields.get("43") == "Y",
+        poss_resend=fields.get("97") == "Y",
+        origin_ns=None if origin is None else time_ns(origin_tag, origin),
+    )
+
+
+def sequence_number(fields: Fields) -> int:
+    """MsgSeqNum(34)."""
+    value = fields.get("34", "")
+    if not (value.isascii() and value.isdigit()) or len(value) > 18:
+        raise FieldError(34, value, "a message number")
+    return int(value)
+
+
+def required(fields: Fields, tag: int) -> str:
+    """An identifier or enumeration that must be there."""
+    value = optional(fields, tag)
+    if not value:
+        raise FieldError(tag, "", "a value")
+    return value
+
+
+def optional(fields: Fields, tag: int) -> str:
+    """An identifier or enumeration; "" when missing. It will be echoed and journaled, so only printable ASCII passes."""
+    value = fields.get(str(tag), "")
+    if value and not (len(value) <= MAX_ID and value.isascii() and value.isprintable()):
+        raise FieldError(tag, value, f"at most {MAX_ID} printable ASCII characters")
+    return value
+
+
+def one_char(fields: Fields, tag: int) -> str:
+    """A required one-character enumeration."""
+    value = required(fields, tag)
+    if len(value) != 1:
+        raise FieldError(tag, value, "one character")
+    return value
+
+
+def text(fields: Fields) -> str:
+    """Text(58), cut and made printable: it carries no meaning for us."""
+    return clean(fields.get("58", ""), MAX_TEXT)
+
+
+def clean(value: str, limit: int) -> str:
+    """At most `limit` characters of printable ASCII; "?" for others."""
+    value = value[:limit]
+    if value.isascii() and value.isprintable():
+        return value
+    return "".join(char if char.isascii() and char.isprintable() else "?" for char in value)
+
+
+def decimal(fields: Fields, tag: int) -> Decimal | None:
+    """The exact decimal; None when missing."""
+    value = fields.get(str(tag))
+    if value is None:
+        return None
+    if not _DECIMAL.match(value):
+        raise FieldError(tag, value, "a decimal number without exponent")
+    if len(value.lstrip("+-").replace(".", "")) > MAX_DIGITS:
+        raise FieldError(tag, value, f"at most {MAX_DIGITS} digits")
+    return Decimal(value)
+
+
+@functools.lru_cache(maxsize=64)
+def _day_ns(day: str) -> int:
+    """Start of the UTC day YYYYMMDD in ns. Raises ValueError for a day that does not exist."""
+    year, month, number = int(day[:4]), int(day[4:6]), int(day[6:])
+    if not (year >= 1970 and 1 <= month <= 12 and 1 <= number <= calendar.monthrange(year, month)[1]):
+        raise ValueError(day)
+    return calendar.timegm((year, month, number, 0, 0, 0)) * NS
+
+
+def time_ns(tag: int, value: str) -> int:
+    """UTCTimestamp with up to 9 digits of a second -> ns since the epoch."""
+    found = _TIME.match(value)
+    if found is not None:
+        day, hour, minute, second, fraction = found.groups()
+        try:
+            start = _day_ns(day)
+        except ValueError:
+            start = -1
+        # a leap second is second 60
+        if start >= 0 and int(hour) < 24 and int(minute) < 60 and int(second) <= 60:
+            seconds = int(hour) * 3600 + int(minute) * 60 + int(second)
+            return start + seconds * NS + int((fraction or "0").ljust(9, "0"))
+    raise FieldError(tag, value, "a UTC time YYYYMMDD-HH:MM:SS[.fraction up to 9 digits]")
+
+
+def expire_ns(fields: Fields) -> int | None:
+    """ExpireTime(126), else the end of the UTC day ExpireDate(432); None when neither is there."""
+    value = fields.get("126")
+    if value is not None:
+        return time_ns(126, value)
+    value = fields.get("432")
+    if value is None:
+        return None
+    try:
+        if _DATE.match(value):
+            return _day_ns(value) + DAY_NS
+    except ValueError:
+        pass
+    raise FieldError(432, value, "a date YYYYMMDD")
+
+
+# Fields that change what an order means and that are not supported: to ignore one would execute another order than the
+# client's. The value in the table is the one that changes nothing.
+UNSUPPORTED_TERMS: Final = {
+    "110": "0",  # MinQty
+    "111": None,  # MaxFloor
+    "168": None,  # EffectiveTime
+    "210": None,  # MaxShow
+    "211": "0",  # PegDifference / PegOffsetValue
+    "388": None,  # DiscretionInst
+    "423": "2",  # PriceType: per unit
+    "516": None,  # OrderPercent
+    "847": None,  # TargetStrategy
+    "854": "0",  # QtyType: units
+    "1138": None,  # DisplayQty
+    "1092": "0",  # PriceProtectionScope: none
+    "1100": None,  # TriggerType
+    "1385": None,  # ContingencyType
+    "1629": None,  # ExposureDuration
+}
+
+
+class TermError(FieldError):
+    """An order term that is not supported."""
+
+
+def refuse_unsupported_terms(fields: Fields) -> None:
+    """Raises TermError for the first field of UNSUPPORTED_TERMS with a value that has a meaning."""
+    for tag in UNSUPPORTED_TERMS.keys() & fields.keys():
+        value, harmless = fields[tag], UNSUPPORTED_TERMS[tag]
+        if harmless is None or value != harmless:
+            raise TermError(int(tag), value, "no such field" if harmless is None else f"{harmless} or no such field")

@@ -1,0 +1,36 @@
+"""NewOrderSingle(D) -> NewOrder."""
+
+from __future__ import annotations
+
+from fixgw.core.commands import NewOrder
+
+from . import fields as f
+
+MSG_TYPE = "D"
+
+
+def parse(fields: f.Fields, common: f.Common, context: f.Context) -> NewOrder:
+    """Raises FieldError. FIX 5.0SP2 may name the instrument by SecurityID(48) alone: the symbol is "" then."""
+    f.refuse_unsupported_terms(fields)
+    security_id = f.optional(fields, 48)
+    symbol = f.optional(fields, 55) if security_id else f.required(fields, 55)
+    return NewOrder(
+        **common.kwargs(),  # type: ignore[arg-type]
+        cl_ord_id=f.required(fields, 11),
+        symbol=symbol,
+        side=f.one_char(fields, 54),
+        ord_type=f.one_char(fields, 40),
+        tif=f.optional(fields, 59) or "0",
+        account=f.optional(fields, 1),
+        order_qty=f.decimal(fields, 38),
+        cash_qty=f.decimal(fields, 152),
+        price=f.decimal(fields, 44),
+        stop_px=f.decimal(fields, 99),
+        expire_ns=f.expire_ns(fields),
+        exec_inst=f.optional(fields, 18),
+        ex_destination=f.optional(fields, 100),
+        security_id=security_id,
+        security_id_source=f.optional(fields, 22),
+        text=f.text(fields),
+        quotes=context.quotes(symbol) if symbol else {},
+    )

@@ -1,0 +1,33 @@
+"""OrderCancelReplaceRequest(G) -> ReplaceOrder."""
+
+from __future__ import annotations
+
+from fixgw.core.commands import ReplaceOrder
+
+from . import fields as f
+
+MSG_TYPE = "G"
+
+
+def parse(fields: f.Fields, common: f.Common, context: f.Context) -> ReplaceOrder:
+    """Raises FieldError. A field that the client does not send keeps the order's value."""
+    f.refuse_unsupported_terms(fields)
+    order_id = f.optional(fields, 37)
+    symbol = f.optional(fields, 55)
+    return ReplaceOrder(
+        **common.kwargs(),  # type: ignore[arg-type]
+        cl_ord_id=f.required(fields, 11),
+        orig_cl_ord_id=f.optional(fields, 41) if order_id else f.required(fields, 41),
+        symbol=symbol,
+        side=f.one_char(fields, 54),
+        ord_type=f.one_char(fields, 40),
+        order_id=order_id,
+        tif=f.optional(fields, 59) or None,
+        order_qty=f.decimal(fields, 38),
+        cash_qty=f.decimal(fields, 152),
+        price=f.decimal(fields, 44),
+        stop_px=f.decimal(fields, 99),
+        expire_ns=f.expire_ns(fields),
+        exec_inst=f.optional(fields, 18) if "18" in fields else None,
+        quotes=context.quotes(symbol) if symbol else {},
+    )

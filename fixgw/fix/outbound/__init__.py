@@ -1,0 +1,46 @@
+"""Core messages -> FIX messages of each version. One file per message, found by listing this package: it has MESSAGE (the
+core's type) and encode(message, version, *, copy_of, poss_resend)."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import Protocol
+
+import quickfix as fix
+
+from fixgw.core.reports import Message
+
+from .versions import VERSIONS, Version, dictionaries
+
+
+class Encoder(Protocol):
+    def __call__(self, message: Message, version: Version, *, copy_of: str, poss_resend: bool) -> fix.Message: ...
+
+
+def _discover() -> dict[type, Encoder]:
+    found: dict[type, Encoder] = {}
+    for info in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f"{__name__}.{info.name}")
+        kind = getattr(module, "MESSAGE", None)
+        if kind is not None:
+            assert kind not in found, f"two modules encode {kind}"
+            found[kind] = module.encode
+    return found
+
+
+ENCODERS = _discover()
+
+
+def version_of(begin_string: str, appl_ver: str = "") -> Version:
+    """Raises KeyError for a version that we do not speak."""
+    return VERSIONS[appl_ver if begin_string == "FIXT.1.1" else begin_string]
+
+
+def encode(message: Message, version: Version, *, copy_of: str = "", poss_resend: bool = False) -> fix.Message:
+    """The FIX message without the session's own header fields, which sendToTarget adds. `copy_of`: it is a drop copy of
+    a report of that session (Reports only); `poss_resend`: PossResend(97)=Y."""
+    return ENCODERS[type(message)](message, version, copy_of=copy_of, poss_resend=poss_resend)
+
+
+__all__ = ["VERSIONS", "Version", "dictionaries", "encode", "version_of"]

@@ -1,0 +1,37 @@
+"""CancelReject -> OrderCancelReject(9)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import quickfix as fix
+
+from fixgw.core.reasons import Reason
+from fixgw.core.reports import CancelReject
+
+from .versions import Version, known
+from .wire import message, reason_parts, reason_text, utc, word
+
+MESSAGE: Final = CancelReject
+_REASONS: Final = {reason.value: reason for reason in Reason}
+
+
+def encode(reject: CancelReject, version: Version, *, copy_of: str = "", poss_resend: bool = False) -> fix.Message:
+    """Never copied."""
+    assert not copy_of, "cancel rejects are not drop-copied"
+    reason = _REASONS.get(reject.reason)
+    parts = [
+        f"37={word(reject.order_id) or 'NONE'}",
+        f"11={word(reject.cl_ord_id) or 'NONE'}",
+        f"41={word(reject.orig_cl_ord_id) or 'NONE'}",
+        f"39={reject.ord_status}",
+        f"434={reject.response_to}",
+        f"102={known(reason.cxl_rej if reason else 99, version.cxl_rej)}",
+        f"60={utc(reject.transact_ns)}",
+    ]
+    if reject.account:
+        parts.append(f"1={word(reject.account)}")
+    if text := reason_text(reject.reason, reject.text):
+        parts.append(f"58={text}")
+    parts += reason_parts(reject.reason, reject.reason_tag, reject.reason_value, reject.reason_limit)
+    return message(version, "9", parts, poss_resend=poss_resend, groups=False)

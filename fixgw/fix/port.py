@@ -1,0 +1,53 @@
+"""What the FIX side needs of the engine. The engine implements EnginePort; tests use a fake one."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from fixgw.core.codec import Record
+from fixgw.core.commands import AnyCommand, Quote
+
+
+class SessionCursor(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a session stands by the journal. `last_in_seq`: number of the last client message journaled under
+    `reset_epoch`; `delivered_seq`: journal sequence up to which all reports are known to be received."""
+
+    reset_epoch: int = 0
+    last_in_seq: int = 0
+    delivered_seq: int = 0
+    enabled: bool = True
+
+
+class EnginePort(Protocol):
+    """All methods may be called from any thread."""
+
+    @property
+    def durable_seq(self) -> int:
+        """Journal sequence of the last durable record."""
+        ...
+
+    def submit(self, command: AnyCommand) -> None:
+        """May decide in the calling thread. Raises Overloaded / JournalFull (fixgw/core/errors.py) for new orders."""
+        ...
+
+    def session_cursor(self, session: str) -> SessionCursor:
+        """With everything in it that this thread has submitted."""
+        ...
+
+    def quotes(self, session: str, client_symbol: str) -> dict[str, Quote]:
+        """Venue -> quote, of the venues where this symbol may go."""
+        ...
+
+    def records(self, after_seq: int, timeout_s: float) -> list[Record]:
+        """The next durable records (at most 512) after `after_seq`, in order; waits for them, [] after `timeout_s`."""
+        ...
+
+    def now_ns(self) -> int: ...
+
+
+class RawLogPort(Protocol):
+    """Raw messages; `direction` is "I" or "O"."""
+
+    def write(self, session: str, direction: str, raw: str, ts_ns: int) -> None: ...

@@ -1,0 +1,178 @@
+"""The raw FIX log: every message in and out, one file per session, secrets masked, rotated by size.
+
+write() is on the order path: it only appends to a bounded queue; one background thread masks, formats and writes. When the
+queue is full, the message is left out of the log (never the order held up), counted, and the log says how many are missing.
+
+A line is `<ns since 1970> I|O <message>` with the message's SOH bytes kept. A message that holds line ends has its
+direction in lower case and its backslashes and line ends escaped. `fixgw decode` reads these files.
+"""
+
+import collections
+import logging
+import re
+import threading
+import time
+from pathlib import Path
+from typing import BinaryIO, Final, Literal
+
+_LOG: Final = logging.getLogger(__name__)
+_POLL_S: Final = 0.05
+_MAX_OPEN: Final = 256
+_SECRET: Final = re.compile(rb"((?:^|\x01)(?:554|925|96)=)[^\x01]*")
+_DATA: Final = re.compile(rb"\x0195=(\d{1,9})\x0196=")
+
+Direction = Literal["I", "O"]
+
+
+def mask(raw: bytes) -> bytes:
+    """The message with the values of Password(554), NewPassword(925) and RawData(96) as ***."""
+    data = _DATA.search(raw)
+    if data is not None:  # raw data may hold SOH: its length says where it ends
+        end = min(data.end() + int(data.group(1)), len(raw))
+        raw = raw[: data.end()] + b"***" + raw[max(end, _next_soh(raw, data.end(), end)) :]
+    return _SECRET.sub(rb"\1***", raw)
+
+
+def _next_soh(raw: bytes, start: int, end: int) -> int:
+    """Where the value truly ends when its announced length is too short for the text up to the next SOH."""
+    found = raw.find(b"\x01", end)
+    return len(raw) if found < 0 else found
+
+
+def escape(raw: bytes) -> bytes:
+    return raw.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
+
+
+def unescape(raw: bytes) -> bytes:
+    """Undoes escape()."""
+    table = {b"n": b"\n", b"r": b"\r"}
+    return re.sub(rb"\\(.)", lambda match: table.get(match.group(1), match.group(1)), raw)
+
+
+class RawLog:
+    """Files DIR/<session>.log, older ones .1 to .<files - 1>. Used from any thread; close() writes out what is queued."""
+
+    def __init__(
+        self, folder: str | Path, *, max_bytes: int = 64 * 1024 * 1024, files: int = 5, queue_messages: int = 50_000
+    ) -> None:
+        """max_bytes: size of one file before it is rotated; files: how many are kept; queue_messages: the bound.
+
+        Raises OSError when the folder cannot be made.
+        """
+        for name, value in (("max_bytes", max_bytes), ("files", files), ("queue_messages", queue_messages)):
+            if value < 1:
+                raise ValueError(f"raw log: {name}: {value}, expected at least 1")
+        self._folder = Path(folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._max_bytes, self._files, self._bound = max_bytes, files, queue_messages
+        self._queue: collections.deque[tuple[str, Direction, str | bytes, int]] = collections.deque()
+        self._lost: collections.Counter[str] = collections.Counter()  # per session, not yet said in its file
+        self._lost_lock = threading.Lock()
+        self._open: dict[str, tuple[BinaryIO, int]] = {}
+        self._stop = threading.Event()
+        self._written = threading.Condition()
+        self._rounds = 0
+        self.lost = 0
+        self.write_errors = 0
+        self._thread = threading.Thread(target=self._run, name="rawlog", daemon=True)
+        self._thread.start()
+
+    def write(self, session: str, direction: Direction, raw: str | bytes, ts_ns: int) -> None:
+        """Queues one message. Never blocks, never raises."""
+        if len(self._queue) >= self._bound or self._stop.is_set():
+            with self._lost_lock:
+                self._lost[session] += 1
+                self.lost += 1
+            return
+        self._queue.append((session, direction, raw, ts_ns))
+
+    def flush(self, timeout_s: float = 5.0) -> bool:
+        """Waits until what was queued before is in the files; False: it took longer."""
+        with self._written:
+            wanted = self._rounds + 2  # the round that is under way may have begun before our last message
+            return self._written.wait_for(lambda: self._rounds >= wanted, timeout_s)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        self._stop.set()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            stopping = self._stop.wait(_POLL_S)
+            self._write_round()
+            with self._written:
+                self._rounds += 1
+                self._written.notify_all()
+        for file, _ in self._open.values():
+            file.close()
+        self._open.clear()
+
+    def _write_round(self) -> None:
+        batches: dict[str, list[bytes]] = {}
+        for _ in range(len(self._queue)):
+            session, direction, raw, ts_ns = self._queue.popleft()
+            batches.setdefault(session, []).append(_line(direction, raw, ts_ns))
+        with self._lost_lock:
+            lost, self._lost = self._lost, collections.Counter()
+        for session, count in lost.items():
+            line = b"%d ! %d messages are missing here: the log's queue was full\n" % (time.time_ns(), count)
+            batches.setdefault(session, []).append(line)
+        for session, lines in batches.items():
+            try:
+                self._append(session, lines)
+            except OSError as error:
+                self.write_errors += 1
+                with self._lost_lock:
+                    self._lost[session] += len(lines)
+                    self.lost += len(lines)
+                _LOG.error("raw log of session %s: %d messages not written: %s", session, len(lines), error)
+                entry = self._open.pop(session, None)
+                if entry is not None:
+                    _close_quietly(entry[0])
+
+    def _append(self, session: str, lines: list[bytes]) -> None:
+        path = self._folder / f"{re.sub(r'[^A-Za-z0-9._-]', '_', session) or '_'}.log"
+        file, size = self._open.pop(session, (None, 0))
+        for line in lines:
+            if file is not None and size + len(line) > self._max_bytes and size > 0:
+                file.close()
+                file = None
+                self._rotate(path)
+            if file is None:
+                file = path.open("ab")
+                size = file.tell()
+                if size + len(line) > self._max_bytes and size > 0:  # a full file that an earlier run left
+                    file.close()
+                    self._rotate(path)
+                    file, size = path.open("ab"), 0
+            file.write(line)
+            size += len(line)
+        assert file is not None
+        file.flush()
+        self._open[session] = (file, size)  # the newest is the last: the oldest is closed first
+        if len(self._open) > _MAX_OPEN:
+            self._open.pop(next(iter(self._open)))[0].close()
+
+    def _rotate(self, path: Path) -> None:
+        for number in range(self._files - 1, 0, -1):
+            older = path if number == 1 else path.with_name(f"{path.name}.{number - 1}")
+            if older.exists():
+                older.replace(path.with_name(f"{path.name}.{number}"))
+        if self._files == 1:
+            path.unlink()
+
+
+def _line(direction: Direction, raw: str | bytes, ts_ns: int) -> bytes:
+    data = mask(raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw)
+    mark = direction.encode()
+    if b"\n" in data or b"\r" in data:
+        data, mark = escape(data), mark.lower()
+    return b"%d %s %s\n" % (ts_ns, mark, data)
+
+
+def _close_quietly(file: BinaryIO) -> None:
+    try:
+        file.close()
+    except OSError:
+        pass  # it was said already that the messages are not written

@@ -1,0 +1,102 @@
+"""What QuickFIX's FileStore of a session holds: the reports that its own recovery will deliver.
+
+Files (per session, prefix BEGIN-SENDER-TARGET.): `header` = "number,offset,size " for each message sent, `body` = the
+messages, `seqnums`, `session`. Nothing in them is fsynced: after the machine went down they may hold anything, so
+`forget` drops the messages and only the numbers are used (raised, see acceptor).
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from fixgw.core.reports import CancelReject, Message, Report
+
+# One message takes about 20 bytes of index: this reads about the last 100,000 messages.
+INDEX_TAIL: Final = 2 * 1024 * 1024
+MAX_MESSAGE: Final = 64 * 1024
+TEST_REQUEST_PREFIX: Final = "fixgw-"
+
+Key = tuple[str, ...]
+
+
+def key_of(message: Message) -> Key:
+    """What identifies a message on the wire."""
+    if isinstance(message, Report):
+        return ("8", message.exec_id)
+    if isinstance(message, CancelReject):
+        return ("9", message.cl_ord_id or "NONE", message.orig_cl_ord_id or "NONE")
+    return ("j", str(message.ref_seq), message.ref_msg_type)
+
+
+def _key_of_text(fields: dict[str, str]) -> Key | None:
+    msg_type = fields.get("35")
+    if msg_type == "8":
+        return ("8", fields.get("17", ""))
+    if msg_type == "9":
+        return ("9", fields.get("11", ""), fields.get("41", ""))
+    if msg_type == "j":
+        return ("j", fields.get("45", ""), fields.get("372", ""))
+    return None
+
+
+class StoreFiles:
+    """The FileStore of one session, read before QuickFIX writes to it."""
+
+    def __init__(self, folder: Path, begin_string: str, sender: str, target: str) -> None:
+        self._prefix = f"{begin_string}-{sender}-{target}."
+        self._folder = folder
+
+    def _path(self, kind: str) -> Path:
+        return self._folder / f"{self._prefix}{kind}"
+
+    def forget(self) -> None:
+        """Deletes the messages, not the numbers."""
+        for kind in ("header", "body"):
+            self._path(kind).unlink(missing_ok=True)
+
+    def held(self, delivered_seq: int) -> collections.Counter[Key]:
+        """How often each report stands in the store, back to the TestRequest by which the counterparty confirmed
+        everything up to the journal sequence `delivered_seq` (and bounded: what is older counts as not there, and is
+        then sent again as a possible resend)."""
+        found: collections.Counter[Key] = collections.Counter()
+        for text in self._newest_first():
+            fields = dict(part.split("=", 1) for part in text.split("\x01") if "=" in part)
+            if fields.get("35") == "1" and _confirmed(fields.get("112", ""), delivered_seq):
+                break
+            key = _key_of_text(fields)
+            if key is not None:
+                found[key] += 1
+        return found
+
+    def _newest_first(self) -> Iterator[str]:
+        try:
+            with self._path("header").open("rb") as index:
+                size = index.seek(0, 2)
+                index.seek(max(0, size - INDEX_TAIL))
+                entries = index.read().split()
+            if size > INDEX_TAIL:
+                entries = entries[1:]  # the first one may be cut
+            body = self._path("body").open("rb")
+        except FileNotFoundError:
+            return
+        seen: set[int] = set()
+        with body:
+            for entry in reversed(entries):
+                try:
+                    number, offset, length = map(int, entry.split(b","))
+                except ValueError:
+                    continue
+                # a number that was used twice holds its last message only
+                if number in seen or not (0 < length <= MAX_MESSAGE and offset >= 0):
+                    continue
+                seen.add(number)
+                body.seek(offset)
+                yield body.read(length).decode("latin-1")
+
+
+def _confirmed(test_req_id: str, delivered_seq: int) -> bool:
+    number = test_req_id.removeprefix(TEST_REQUEST_PREFIX)
+    return number != test_req_id and number.isdigit() and int(number) <= delivered_seq

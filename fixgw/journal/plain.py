@@ -1,0 +1,55 @@
+"""Records as plain data: dicts, lists, strings, numbers. Field names are kept, Decimals become strings, exact."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Protocol
+
+import msgspec
+
+
+class RecordLike(Protocol):
+    """What the journal's tools need of core.codec.Record."""
+
+    @property
+    def seq(self) -> int: ...
+    @property
+    def ts_ns(self) -> int: ...
+    @property
+    def part(self) -> str: ...
+    @property
+    def command(self) -> Any: ...
+    @property
+    def events(self) -> Any: ...
+
+
+def plain(value: Any) -> Any:
+    """A msgspec value as data that JSON can hold without losing a digit."""
+    if isinstance(value, msgspec.Struct):
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    return value
+
+
+def record_data(record: RecordLike) -> dict[str, Any]:
+    """{"seq", "ts_ns", "part", "command": {"type", ...}, "events": [{"type", ...}, ...]}."""
+    return {
+        "seq": record.seq,
+        "ts_ns": record.ts_ns,
+        "part": record.part,
+        "command": {"type": type(record.command).__name__, **plain(record.command)},
+        "events": [{"type": type(event).__name__, **plain(event)} for event in record.events],
+    }
+
+
+def decode(payload: bytes) -> RecordLike:
+    """The codec's record. Raises ValueError (msgspec's errors are ValueErrors) if the bytes are none."""
+    from fixgw.core.codec import decode_record
+
+    record: RecordLike = decode_record(payload)
+    return record

@@ -1,0 +1,113 @@
+"""The risk stages: one pure check per file in this package, found by package listing, run in the configured order.
+
+A check module has `def check(request: RiskRequest) -> Denied | None` and optionally `STAGE = "name"` (default: the module
+name). It reads state and never changes it; orders in flight count because state.exposures counts them. F and H are never
+checked. Every refusal names the reason code, the tag, the value and the limit.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+
+import msgspec
+
+from ..core.commands import Quote
+from ..core.order import Order
+from ..core.reasons import Reason
+from ..core.settings import AccountSettings, Limits, SessionSettings
+from ..core.state import State, SymbolExposure
+
+
+class Denied(msgspec.Struct, frozen=True):
+    """A refusal. `tag`: the FIX field at fault; `value`: what was (or would be) there; `limit`: what is allowed."""
+
+    reason: Reason
+    tag: int
+    value: str
+    limit: str
+    text: str
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """One set of limits and what counts against them. `label` is for people: "session OMS44"."""
+
+    key: str
+    label: str
+    limits: Limits
+
+
+class RiskRequest(msgspec.Struct, frozen=True):
+    """What is to be checked. `kind`: "new", "replace" (order = the order that is replaced) or "trigger" (a held stop that
+    goes to the venue; its quantity is counted already). Quantities in base, prices in quote per base.
+
+    qty: OrderQty as it is to be; leaves: qty less what is executed; added: what this adds to the quantity at risk (the
+    whole leaves for "new", max(0, new - old) for "replace", 0 for "trigger"); price: the limit price or None;
+    value_px: the price at which it is valued (buy limit: its price; market and stop: the reference, for a stop at least
+    its stop price; None when there is no fresh market data); reference: ask for a buy, bid for a sell, else the last trade;
+    needs_quote: it cannot be valued or collared without market data.
+    """
+
+    kind: str
+    state: State
+    ts_ns: int
+    session: SessionSettings
+    account: AccountSettings
+    symbol: str
+    base: str
+    quote_asset: str
+    side: str
+    ord_type: str
+    tif: str
+    qty: Decimal
+    leaves: Decimal
+    added: Decimal
+    added_notional: Decimal
+    price: Decimal | None
+    stop_px: Decimal | None
+    value_px: Decimal | None
+    reference: Decimal | None
+    quote: Quote | None
+    fee_bps: Decimal
+    order: Order | None = None
+
+    def scopes(self) -> Iterator[Scope]:
+        """Session, account, firm."""
+        yield Scope("s:" + self.session.name, "session " + self.session.name, self.session.limits)
+        yield Scope("a:" + self.account.name, "account " + self.account.name, self.account.limits)
+        yield Scope("firm", "firm", self.state.settings.firm)
+
+    def exposure(self, scope: Scope) -> SymbolExposure:
+        """What that scope has at risk in this instrument, before this request."""
+        return self.state.exposure(scope.key, self.symbol)
+
+
+Check = Callable[[RiskRequest], Denied | None]
+
+
+def discover() -> dict[str, Check]:
+    """Name -> check of every module in this package that has one."""
+    package = importlib.import_module(__package__)
+    found: dict[str, Check] = {}
+    for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
+        module = importlib.import_module(f"{__package__}.{info.name}")
+        check = getattr(module, "check", None)
+        if check is not None:
+            found[getattr(module, "STAGE", info.name)] = check
+    return found
+
+
+CHECKS: dict[str, Check] = {}
+
+
+def run_stages(request: RiskRequest) -> Denied | None:
+    """The first refusal in the configured order, or None. An unknown stage name is refused at configuration time."""
+    if not CHECKS:
+        CHECKS.update(discover())
+    for name in request.state.settings.risk_stages:
+        denied = CHECKS[name](request)
+        if denied is not None:
+            return denied
+    return None

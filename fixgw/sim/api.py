@@ -1,0 +1,123 @@
+"""The table of operations, and what is done to every request whatever it came by: limits, authentication, dispatch."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fixgw.sim import market, trading
+from fixgw.sim.config import ApiAccount
+from fixgw.sim.core import Simulator
+from fixgw.sim.params import ApiError, Params, missing
+
+Handler = Callable[[Simulator, str, Params], Any]
+_MAX_WINDOW_MS = 60_000
+_AHEAD_MS = 1_000  # how far a client's clock may be ahead
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing the exchange can do: its name, where REST has it, its request weight, whether it is signed."""
+
+    name: str
+    http: str  # "GET /api/v3/time", or "" where only the WebSocket API has it
+    weight: int
+    signed: bool
+    run: Handler
+    orders: bool = False  # counts as a new order
+    in_ws: bool = True
+
+
+OPERATIONS = (
+    Operation("ping", "GET /api/v3/ping", 1, False, market.ping),
+    Operation("time", "GET /api/v3/time", 1, False, market.server_time),
+    Operation("exchangeInfo", "GET /api/v3/exchangeInfo", 20, False, market.exchange_info),
+    Operation("depth", "GET /api/v3/depth", 5, False, market.depth),
+    Operation("trades.recent", "GET /api/v3/trades", 25, False, market.trades),
+    Operation("trades.aggregate", "GET /api/v3/aggTrades", 4, False, market.agg_trades),
+    Operation("ticker.book", "GET /api/v3/ticker/bookTicker", 2, False, market.book_ticker),
+    Operation("ticker.price", "GET /api/v3/ticker/price", 2, False, market.price_ticker),
+    Operation("ticker.24hr", "GET /api/v3/ticker/24hr", 2, False, market.day_ticker),
+    Operation("order.place", "POST /api/v3/order", 1, True, trading.place, orders=True),
+    Operation("order.test", "POST /api/v3/order/test", 1, True, trading.check_order),
+    Operation("order.cancel", "DELETE /api/v3/order", 1, True, trading.cancel),
+    Operation("order.cancelReplace", "POST /api/v3/order/cancelReplace", 1, True, trading.cancel_replace, orders=True),
+    Operation("order.status", "GET /api/v3/order", 4, True, trading.order_status),
+    Operation("openOrders.status", "GET /api/v3/openOrders", 6, True, trading.open_orders),
+    Operation("openOrders.cancelAll", "DELETE /api/v3/openOrders", 1, True, trading.cancel_all),
+    Operation("allOrders", "GET /api/v3/allOrders", 20, True, trading.all_orders),
+    Operation("myTrades", "GET /api/v3/myTrades", 20, True, trading.my_trades),
+    Operation("account.status", "GET /api/v3/account", 20, True, trading.account_status),
+    Operation("sapi.coins", "GET /sapi/v1/capital/config/getall", 10, True, market.coins, in_ws=False),
+    Operation("sapi.marginPairs", "GET /sapi/v1/margin/allPairs", 1, True, market.no_margin_pairs, in_ws=False),
+    Operation(
+        "sapi.isolatedPairs", "GET /sapi/v1/margin/isolated/allPairs", 10, True, market.no_margin_pairs, in_ws=False
+    ),
+    Operation("sapi.tradeFee", "GET /sapi/v1/asset/tradeFee", 1, True, market.trade_fees, in_ws=False),
+)
+BY_HTTP = {op.http: op for op in OPERATIONS}
+BY_NAME = {op.name: op for op in OPERATIONS if op.in_ws}
+PATHS = {op.http.partition(" ")[2] for op in OPERATIONS}
+
+
+def sign(secret: str, payload: bytes) -> str:
+    """HMAC SHA256 in hexadecimal."""
+    return hmac.new(secret.encode(), payload, hashlib.sha256).hexdigest()
+
+
+def find_account(sim: Simulator, key: str | None) -> ApiAccount:
+    """The account of an API key. Raises ApiError(-2014, -2015)."""
+    if not key:
+        raise ApiError(401, -2014, "API-key format invalid.")
+    account = sim.keys.get(key)
+    if account is None:
+        raise ApiError(401, -2015, "Invalid API-key, IP, or permissions for action.")
+    return account
+
+
+def check_time(sim: Simulator, params: Params) -> None:
+    """timestamp and recvWindow. Raises ApiError(-1102, -1021, -1131)."""
+    params.required("timestamp")
+    stamp, window = params.integer("timestamp"), params.integer("recvWindow")
+    window = 5_000 if window is None else window
+    if window > _MAX_WINDOW_MS:
+        raise ApiError(400, -1131, "recvWindow must be less than 60000.")
+    now_ms = sim.clock_ns() // 1_000_000
+    if stamp is None or stamp > now_ms + _AHEAD_MS:
+        raise ApiError(400, -1021, "Timestamp for this request was 1000ms ahead of the server's time.")
+    if now_ms - stamp > window:
+        raise ApiError(400, -1021, "Timestamp for this request is outside of the recvWindow.")
+
+
+def check_signature(account: ApiAccount, payload: bytes, given: str | None) -> None:
+    """Raises ApiError(-1102, -1022)."""
+    if not given:
+        raise missing("signature")
+    if not hmac.compare_digest(sign(account.secret, payload), given.lower()):
+        raise ApiError(400, -1022, "Signature for this request is not valid.")
+
+
+def charge(sim: Simulator, weight: int, account: str, orders: bool) -> None:
+    """Count the request. Raises ApiError(429 or 418) with Retry-After."""
+    limited = sim.limiter.charge(weight, account, orders, sim.clock_ns())
+    if limited is not None:
+        headers = {"Retry-After": str(limited.retry_after_s)}
+        data = None
+        raise ApiError(limited.status, limited.code, limited.msg, data=data, headers=headers)
+
+
+def as_text(value: Any) -> str:
+    """A JSON value of a request as the text that was signed for it."""
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
+    return "" if value is None else str(value)
+
+
+def ws_payload(values: Mapping[str, str]) -> bytes:
+    """What a WebSocket API request signs: its parameters sorted by name, without the signature."""
+    return "&".join(f"{name}={values[name]}" for name in sorted(values) if name != "signature").encode()

@@ -1,0 +1,41 @@
+"""`fixgw run DIR`: supervises the front, the gateway, the venue hosts and, where configured, the simulator."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from ..config import ConfigErrors, load
+from .lock import AlreadyRunning, take
+from .loop import Supervisor
+from .plan import Plan
+from .status import StatusLine
+
+
+def run(directory: str | Path, ready_file: Path | None = None) -> int:
+    """Run DIR until SIGTERM, SIGINT or a fatal end; returns the exit status (0 clean, 1 refused to start or not clean,
+    3 / 4 / 5 the gateway's configuration, journal or disk). Call it from the main thread of a process without others."""
+    try:
+        config = load(directory)
+    except ConfigErrors as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        print(f"{directory} cannot be run: see `fixgw check {directory}`", file=sys.stderr)
+        return 1
+    try:
+        config.paths.make_directories()
+        lock = take(config.paths)
+    except AlreadyRunning as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename or directory}: {error.strerror}, expected a folder that can be written", file=sys.stderr)
+        return 1
+    ready_files = [config.paths.ready] + ([ready_file.absolute()] if ready_file is not None else [])
+    try:
+        # what an earlier run wrote is not true any more
+        for path in [*ready_files, config.paths.gateway_ready, config.paths.front_ready, config.paths.simulator_ready]:
+            path.unlink(missing_ok=True)
+        return Supervisor(Plan(config), lock, ready_files, StatusLine()).run()
+    finally:
+        lock.release()

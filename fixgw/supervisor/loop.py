@@ -1,0 +1,173 @@
+"""The supervisor: one thread, one loop. Start in order, restart what dies with back-off, tell where things are, stop in order.
+
+    starting   children are started when those they come after have been ready (or are late) once
+    running    a child that ends is started again after 0.1 s, 0.2 s ... 10 s; a minute of life makes it quick again
+    stopping   front (no new input), gateway (drains), venue hosts, simulator; each has its time, then SIGKILL
+
+Signals are blocked and taken by sigtimedwait, so that nothing happens in a handler. A gateway that ends with a status in
+GATEWAY_FATAL is not restarted: everything is stopped and the reason is told.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Final
+
+from .child import Child, describe_exit
+from .lock import RunLock
+from .plan import Plan, PlanError, write_json
+from .status import StatusLine
+
+_TICK_S: Final = 0.05
+_LOG_CHECK_S: Final = 10.0
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Supervisor:
+    """run() blocks until a signal or a fatal end; returns the exit status."""
+
+    def __init__(self, plan: Plan, lock: RunLock, ready_files: list[Path], status: StatusLine) -> None:
+        self._plan = plan
+        self._lock = lock
+        self._ready_files = ready_files
+        self._status = status
+        self._children = plan.children()
+        self._by_name = {child.name: child for child in self._children}
+        self._pids: dict[str, int] = {}
+        self._told: dict[str, object] = {}
+        self._announced = False
+        self._stop_reason: str | None = None
+        self._exit_status = 0
+        self._next_log_check = 0.0
+
+    def run(self) -> int:
+        """0 after a clean stop; the gateway's status after a fatal one; 1 when a start failed or a stop was not clean."""
+        blocked = {*_SIGNALS, signal.SIGCHLD}
+        old = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+        try:
+            with self._status:
+                while self._stop_reason is None:
+                    self._step()
+                    if self._stop_reason is None:
+                        self._wait(blocked)
+                self._stop(blocked)
+        finally:
+            for child in self._children:
+                child.signal(signal.SIGKILL)
+            for path in self._ready_files:
+                path.unlink(missing_ok=True)
+            signal.pthread_sigmask(signal.SIG_SETMASK, old)
+        return self._exit_status
+
+    def _wait(self, blocked: set[signal.Signals]) -> None:
+        got = signal.sigtimedwait(blocked, _TICK_S)
+        if got is not None and got.si_signo in _SIGNALS:
+            self._stop_reason = signal.Signals(got.si_signo).name
+
+    def _step(self) -> None:
+        """One look at everything."""
+        for child in self._children:
+            status = child.reap()
+            if status is not None:
+                self._ended(child, status)
+                if self._stop_reason is not None:
+                    return
+        now = time.monotonic()
+        for child in self._children:
+            if child.process is None and now >= child.next_start and self._may_start(child):
+                self._start(child)
+                if self._stop_reason is not None:
+                    return
+            if child.look():
+                if child.is_ready:
+                    self._status.line(f"{child.name} is ready (pid {child.pid})")
+                else:
+                    self._status.line(f"{child.name} is not ready yet; the others go on without it", bad=True)
+        self._tell()
+        self._status.update(self._children, self._plan.addresses())
+        if now >= self._next_log_check:
+            self._next_log_check = now + _LOG_CHECK_S
+            for child in self._children:
+                child.bound_log()
+
+    def _may_start(self, child: Child) -> bool:
+        return all(self._by_name[name].was_ready or self._by_name[name].late for name in child.after)
+
+    def _start(self, child: Child) -> None:
+        try:
+            child.start(self._lock.children_fd)
+        except (OSError, PlanError) as error:
+            self._fail(f"{child.name} cannot be started: {error}", 1)
+            return
+        again = f", start {child.starts}" if child.starts > 1 else ""
+        self._status.line(f"{child.name} started (pid {child.pid}{again})")
+
+    def _ended(self, child: Child, status: int) -> None:
+        """A child has ended though nobody asked it to."""
+        said = "".join(f"\n    {line}" for line in child.last_lines())
+        text = f"{child.name} ended: {describe_exit(status)}{said}"
+        if status in child.fatal:
+            self._fail(f"{text}\n  this would happen again: not restarted", status)
+        elif child.needed and not child.was_ready:
+            self._fail(f"{text}\n  it never became ready", 1)
+        else:
+            delay = max(0.0, child.next_start - time.monotonic())
+            self._status.line(f"{text}\n  restart in {delay:.1f} s", bad=True)
+
+    def _fail(self, text: str, status: int) -> None:
+        self._status.line(text, bad=True)
+        self._stop_reason = "stopping everything"
+        self._exit_status = status
+
+    def _tell(self) -> None:
+        """Write the ready files when all is up for the first time, and again when a child has been replaced."""
+        for child in self._children:
+            if child.pid and (child.is_ready or child.late):
+                self._pids[child.name] = child.pid
+        if any(child.name not in self._pids for child in self._children):
+            return
+        content: dict[str, object] = {**self._plan.addresses(), "pids": {"supervisor": self._lock.pid, **self._pids}}
+        if content == self._told:
+            return
+        try:
+            for path in self._ready_files:
+                write_json(path, content)
+        except OSError as error:
+            # tried again at the next look, as long as it was not told
+            self._status.line(f"{error.filename}: {error.strerror}: the ready file cannot be written", bad=True)
+            if not self._announced:
+                self._fail("nobody could learn where to connect", 1)
+            return
+        self._told = content
+        if not self._announced:
+            self._announced = True
+            fix = self._plan.addresses()["fix"]
+            self._status.line(f"ready: FIX on {fix['host']}:{fix['port']}, all in {self._ready_files[0]}")
+
+    def _stop(self, blocked: set[signal.Signals]) -> None:
+        """Stop in order: the front, the gateway, the venue hosts, the simulator."""
+        self._status.line(f"{self._stop_reason}: draining")
+        rank = {"front": 0, "gateway": 1, "simulator": 3}
+        for child in sorted(self._children, key=lambda child: rank.get(child.name, 2)):
+            if child.process is None or child.process.poll() is not None:
+                continue
+            child.signal(signal.SIGTERM)
+            deadline = time.monotonic() + child.grace_s
+            while child.process.poll() is None and time.monotonic() < deadline:
+                # a second signal changes nothing: the stop is bounded
+                signal.sigtimedwait(blocked, _TICK_S)
+            status = child.process.poll()
+            if status is None:
+                child.signal(signal.SIGKILL)
+                child.process.wait()
+                self._status.line(f"{child.name} did not stop within {child.grace_s:.0f} s: killed", bad=True)
+                self._exit_status = self._exit_status or 1
+            elif status not in (0, -signal.SIGTERM):
+                said = "".join(f"\n    {line}" for line in child.last_lines())
+                self._status.line(f"{child.name} stopped with {describe_exit(status)}{said}", bad=True)
+                self._exit_status = self._exit_status or 1
+            else:
+                self._status.line(f"{child.name} stopped")
+        self._status.line("stopped" if not self._exit_status else "stopped, not cleanly")

@@ -1,0 +1,177 @@
+"""What every connector is: a small Protocol, its results, its three kinds of failure, and how a kind is found.
+
+A connector answers `place`, `cancel`, `amend` and `query` by returning, or by raising one of
+  DefiniteReject  the venue refused: the order (or the cancel) did not happen. Recoverable: tell the client.
+  NeverSent       nothing left this process. The same to the client, and safe to say so.
+  Ambiguous       it was sent, or may have been, and nobody answered: only a query by our id settles it. Never resend.
+Everything that happens by itself (trades, ends of orders, books, balances, the state of the connection) goes to the Sink.
+
+A new kind of venue is one file in this package with `KIND = "name"` and `def connect(settings, sink) -> Venue`;
+`connect_venue` finds it by listing the package, without importing the other connectors.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Protocol, cast
+
+from ..core.commands import InstrumentSpec, OpenOrder, Quote, VenueTrade
+from .settings import VenueFileSettings
+from .wire import AmendChild, CancelChild, PlaceChild, QueryChild
+
+
+class VenueError(Exception):
+    """Base of the three failures. `code`: the venue's or the connector's own; `text` carries no secret."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(f"{code}: {text}")
+        self.code = code
+        self.text = text
+
+
+class DefiniteReject(VenueError):
+    """The venue refused; nothing happened. `unknown_order`: it says that it has no such (open) order."""
+
+    def __init__(self, code: str, text: str, *, unknown_order: bool = False) -> None:
+        super().__init__(code, text)
+        self.unknown_order = unknown_order
+
+
+class NeverSent(VenueError):
+    """Nothing left this process (a check failed, the connection was refused, the deadline passed while it waited)."""
+
+
+class Ambiguous(VenueError):
+    """It may have reached the venue; the outcome is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An order that no longer works. `status` and `cum_qty` as in core.commands.ChildDone."""
+
+    venue_cl_ord_id: str
+    venue_order_id: str
+    status: str
+    cum_qty: Decimal | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The venue has the order; what its answer told besides (immediate trades, an immediate end). `told`: the sink's
+    `ack` has been called for it already, because the stream was faster than the answer."""
+
+    venue_order_id: str
+    trades: tuple[VenueTrade, ...] = ()
+    done: Done | None = None
+    told: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Queried:
+    """Answer to a query; fields as in core.commands.ChildQueryResult. `outcome` is never "error" (that is an exception)."""
+
+    outcome: str
+    asked_ns: int
+    venue_order_id: str = ""
+    cum_qty: Decimal | None = None
+    trades: tuple[VenueTrade, ...] = ()
+    trades_checked: bool = False
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Balances:
+    """Free and total per asset as of `asof_ns` (our clock)."""
+
+    asof_ns: int
+    free: dict[str, Decimal]
+    total: dict[str, Decimal]
+
+
+class Sink(Protocol):
+    """Where a connector puts what happens by itself. None of these blocks or raises."""
+
+    def ack(self, venue_cl_ord_id: str, venue_order_id: str) -> None:
+        """The stream shows that the venue has an order, before `place` returned or after it was Ambiguous."""
+
+    def trade(self, trade: VenueTrade) -> None: ...
+
+    def done(self, done: Done) -> None: ...
+
+    def book(self, symbol: str, quote: Quote) -> None: ...
+
+    def balances(self, balances: Balances) -> None: ...
+
+    def link(self, up: bool, reason: str = "") -> None:
+        """The connection to the venue is usable again, or is not."""
+
+
+class Venue(Protocol):
+    """One account at one venue."""
+
+    # the connector's abilities, as in wire.Hello
+    capabilities: tuple[str, ...]
+
+    async def start(self) -> None:
+        """Begin to connect in the background; returns at once. The sink's link(True) tells when orders may come."""
+
+    async def close(self) -> None:
+        """Stop everything that `start` began."""
+
+    async def place(self, order: PlaceChild) -> Placed: ...
+
+    async def cancel(self, request: CancelChild) -> Done | None:
+        """None: the end was told through the sink already."""
+
+    async def amend(self, request: AmendChild) -> Placed: ...
+
+    async def query(self, request: QueryChild) -> Queried: ...
+
+    async def instruments(self) -> tuple[InstrumentSpec, ...]: ...
+
+    async def balances(self) -> Balances: ...
+
+    async def open_orders(self, symbols: tuple[str, ...]) -> tuple[OpenOrder, ...]: ...
+
+    async def trades(self, since_ns: int, symbols: tuple[str, ...]) -> tuple[VenueTrade, ...]: ...
+
+
+class _Module(Protocol):
+    KIND: str
+
+    def connect(self, settings: VenueFileSettings, sink: Sink) -> Venue: ...
+
+
+def kinds() -> dict[str, str]:
+    """kind -> module name of this package, for each file with a top-level KIND = "..."."""
+    found: dict[str, str] = {}
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        kind = _kind_of(path)
+        if kind is None:
+            continue
+        if kind in found:
+            raise ValueError(f"KIND {kind!r} is declared by {found[kind]}.py and by {path.name}; expected one file")
+        found[kind] = path.stem
+    return found
+
+
+def _kind_of(path: Path) -> str | None:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "KIND" for t in node.targets):
+            value = ast.literal_eval(node.value)
+            return value if isinstance(value, str) else None
+    return None
+
+
+def connect_venue(settings: VenueFileSettings, sink: Sink) -> Venue:
+    """The connector that `settings.kind` names; ValueError when no file declares that kind."""
+    known = kinds()
+    if settings.kind not in known:
+        raise ValueError(f"kind: {settings.kind!r} is not a known venue kind; expected one of {', '.join(sorted(known))}")
+    module = cast(_Module, importlib.import_module(f"{__package__}.{known[settings.kind]}"))
+    return module.connect(settings, sink)

@@ -1,0 +1,231 @@
+"""How the ccxt connector speaks to one exchange. This base works with any ccxt exchange through its unified methods;
+`dialect_<exchange>.py` with a class `Dialect` refines it (found by its name, no registration).
+
+Private events of an exchange without a tuned dialect: ccxt's watch_orders coalesces reports (measured: 6 -> 3) and is
+only a bell here: each ring, and each `poll_s`, makes the connector ask the venue for its open orders.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import time
+from decimal import Decimal
+from typing import Any, Protocol
+
+from ..core.commands import InstrumentSpec, Quote, VenueTrade
+from .base import Balances, Done
+from .ccxt_exchange import Hooks
+from .ccxt_parse import dec_or, spec_from
+from .doctrine import Codes
+from .settings import VenueFileSettings
+from .wire import CancelChild, PlaceChild
+
+_TIFS = {"1": "GTC", "3": "IOC", "4": "FOK"}
+
+
+class Events(Protocol):
+    """What a dialect tells the connector (CcxtVenue)."""
+
+    def on_trade(self, trade: VenueTrade) -> None: ...
+
+    def on_working(self, venue_cl_ord_id: str, symbol: str, venue_order_id: str) -> None: ...
+
+    def on_done(self, done: Done, symbol: str) -> None: ...
+
+    def on_balances(self, balances: Balances) -> None: ...
+
+    def on_quote(self, symbol: str, quote: Quote) -> None: ...
+
+    def on_lost(self, reason: str) -> None: ...
+
+    def ring(self) -> None:
+        """Something happened to our orders: look at the venue."""
+
+
+class Dialect:
+    """See the module's docstring. One per connection; `exchange` is set once it is made."""
+
+    codes = Codes()
+    weight_per_cost = 1.0
+    # open orders of the whole account in one call
+    all_open_orders = False
+    poll_s = 2.0
+
+    def __init__(self, settings: VenueFileSettings, events: Events) -> None:
+        self.settings = settings
+        self.events = events
+        self.exchange: Any = None
+        self.hooks: Hooks | None = None
+
+    def config(self) -> dict[str, Any]:
+        """Constructor arguments of the exchange besides the credentials."""
+        return {}
+
+    def attach(self, exchange: Any, hooks: Hooks) -> None:
+        """The exchange was made: point it at base_url, switch injected broker ids and fees off."""
+        self.exchange = exchange
+        self.hooks = hooks
+        hooks.tap = self.tap
+        hooks.lost = self.lost
+        if self.settings.base_url:
+            exchange.urls["api"] = _rebase(exchange.urls["api"], self.settings.base_url)
+        for key in ("broker", "brokerId", "partner", "builder", "feeInt"):
+            if key in exchange.options:
+                value = exchange.options[key]
+                exchange.options[key] = {k: "" for k in value} if isinstance(value, dict) else ""
+        exchange.options["builderFee"] = False  # hyperliquid attaches a fee to every order
+        exchange.options["approvedBuilderFee"] = False
+
+    def default_weight_per_minute(self, exchange: Any) -> float:
+        return 60_000.0 / float(exchange.rateLimit or 100) * self.weight_per_cost
+
+    def capabilities(self, exchange: Any) -> tuple[str, ...]:
+        """By ccxt's own table; what it does not declare is taken as missing only for quote-sized orders."""
+        has = exchange.has
+        found = ["ioc", "fok", "post_only"]
+        if has.get("createMarketBuyOrderWithCost") and has.get("createMarketSellOrderWithCost"):
+            found.append("quote_market")
+        return tuple(found)
+
+    def spec(self, market: dict[str, Any]) -> InstrumentSpec:
+        return spec_from(self.exchange, market)
+
+    # --- orders: each returns ccxt's unified order, or raises ---
+
+    async def create(self, order: PlaceChild) -> dict[str, Any]:
+        params: dict[str, Any] = {"clientOrderId": order.venue_cl_ord_id}
+        if order.ord_type == "2" and order.tif != "1":
+            params["timeInForce"] = _TIFS[order.tif]
+        if order.post_only:
+            params["postOnly"] = True
+        side = "buy" if order.side == "1" else "sell"
+        kind = "limit" if order.ord_type == "2" else "market"
+        if order.cash_qty is not None:
+            params["cost"] = format(order.cash_qty, "f")
+        amount = format(order.qty, "f") if order.qty is not None else None
+        price = format(order.px, "f") if order.px is not None else None
+        result: dict[str, Any] = await self.exchange.create_order(order.symbol, kind, side, amount, price, params)
+        return result
+
+    async def cancel(self, request: CancelChild) -> dict[str, Any]:
+        params = {} if request.venue_order_id else {"clientOrderId": request.venue_cl_ord_id}
+        result: dict[str, Any] = await self.exchange.cancel_order(request.venue_order_id or None, request.symbol, params)
+        return result
+
+    async def fetch(self, venue_cl_ord_id: str, venue_order_id: str, symbol: str) -> dict[str, Any]:
+        params = {} if venue_order_id else {"clientOrderId": venue_cl_ord_id}
+        result: dict[str, Any] = await self.exchange.fetch_order(venue_order_id or None, symbol, params)
+        return result
+
+    async def order_trades(self, venue_order_id: str, symbol: str, since_ns: int) -> list[dict[str, Any]]:
+        """All trades of one order."""
+        found = await self.trades_since(symbol, since_ns)
+        return [trade for trade in found if str(trade.get("order")) == venue_order_id]
+
+    async def trades_since(self, symbol: str, since_ns: int) -> list[dict[str, Any]]:
+        """All trades of ours in one symbol since then, oldest first; pages are bounded (RuntimeError beyond)."""
+        out: dict[str, dict[str, Any]] = {}
+        since = max(1, since_ns // 1_000_000)
+        for _ in range(1000):
+            page = await self.exchange.fetch_my_trades(symbol, since, 100)
+            new = [trade for trade in page if str(trade["id"]) not in out]
+            out.update((str(trade["id"]), trade) for trade in new)
+            if len(page) < 100 or not new:
+                return list(out.values())
+            since = max(int(trade["timestamp"]) for trade in page)
+        raise RuntimeError(f"trades of {symbol} since {since_ns}: more than 1000 pages")
+
+    def instant_trades(self, order: dict[str, Any], our_id: str) -> tuple[VenueTrade, ...]:
+        """Trades that the answer to a place holds already."""
+        return ()
+
+    # --- streams ---
+
+    def tap(self, client: Any, message: Any) -> bool:
+        """Every raw WebSocket message, before ccxt. True: ccxt must not see it."""
+        return False
+
+    def lost(self, url: str, reason: str) -> None:
+        """A WebSocket ended."""
+        self.events.ring()
+
+    async def open_private(self) -> None:
+        """Subscribe to our own events; returns when that is confirmed, raises when it fails."""
+
+    async def run_private(self) -> None:
+        """Rings the bell for ever; ended by cancellation."""
+        watch = self.exchange.has.get("watchOrders")
+        while True:
+            try:
+                if watch:
+                    await asyncio.wait_for(self.exchange.watch_orders(), self.poll_s)
+                else:
+                    await asyncio.sleep(self.poll_s)
+            except TimeoutError:
+                pass
+            except Exception:
+                await asyncio.sleep(self.poll_s)
+            self.events.ring()
+
+    async def run_books(self, symbols: tuple[str, ...]) -> None:
+        """Tops of books until the stream breaks (raises); polls where the exchange has no stream."""
+        exchange = self.exchange
+        while True:
+            if exchange.has.get("watchBidsAsks"):
+                tickers = await exchange.watch_bids_asks(list(symbols))
+            elif exchange.has.get("watchOrderBookForSymbols"):
+                book = await exchange.watch_order_book_for_symbols(list(symbols))
+                self.events.on_quote(book["symbol"], _top(book))
+                continue
+            else:
+                await asyncio.sleep(self.poll_s)
+                tickers = {symbol: await exchange.fetch_ticker(symbol) for symbol in symbols}
+            for symbol, ticker in tickers.items():
+                self.events.on_quote(symbol, _quote(ticker))
+
+    def books_alive_ns(self) -> int:
+        """When the book stream was last known to be alive, 0 unknown: an unchanged quote is as fresh as that."""
+        return 0
+
+
+def _rebase(value: Any, base_url: str) -> Any:
+    """Every URL of a tree moved to another host; ws and wss become ws, or wss where the base is https."""
+    if isinstance(value, dict):
+        return {key: _rebase(inner, base_url) for key, inner in value.items()}
+    if isinstance(value, str) and "://" in value:
+        scheme, rest = value.split("://", 1)
+        host = base_url if scheme in ("http", "https") else base_url.replace("http", "ws", 1)
+        path = rest.partition("/")[2]
+        return f"{host}/{path}" if path else host
+    return value
+
+
+def _quote(ticker: dict[str, Any]) -> Quote:
+    return Quote(
+        bid=dec_or(ticker.get("bid")),
+        bid_qty=dec_or(ticker.get("bidVolume")),
+        ask=dec_or(ticker.get("ask")),
+        ask_qty=dec_or(ticker.get("askVolume")),
+        last=dec_or(ticker.get("last")),
+        recv_ns=time.time_ns(),
+    )
+
+
+def _top(book: dict[str, Any]) -> Quote:
+    def level(side: str) -> tuple[Decimal | None, Decimal | None]:
+        levels = book[side]
+        return (dec_or(levels[0][0]), dec_or(levels[0][1])) if len(levels) else (None, None)
+
+    (bid, bid_qty), (ask, ask_qty) = level("bids"), level("asks")
+    return Quote(bid=bid, bid_qty=bid_qty, ask=ask, ask_qty=ask_qty, recv_ns=time.time_ns())
+
+
+def dialect_for(exchange_id: str) -> type[Dialect]:
+    """The tuned dialect of an exchange if there is one, else the general one."""
+    name = f"{__package__}.dialect_{exchange_id}"
+    if importlib.util.find_spec(name) is None:
+        return Dialect
+    found: type[Dialect] = importlib.import_module(name).Dialect
+    return found

@@ -1,0 +1,233 @@
+"""The unmodified ccxt.pro exchange class with our hooks around it, as a subclass made at run time.
+
+What is hooked, and why (each hazard was reproduced, see the tests):
+  fetch2            our rate limiter sees path and cost; ccxt's FIFO bucket put cancels behind snapshots
+  fetch             records whether a request left, and refuses answers that are not JSON (an empty 200 looked like an order)
+  handle_errors     records the venue's own status and code, and freezes the limiter on 429 / 418 (Retry-After)
+  *_to_precision    raises when ccxt would truncate or round a client's number; wrapped in its own decimal context,
+                    because ccxt mutates the shared one
+  client            short keep-alive on every socket, and a send that records what left
+  handle_message    raw tap before ccxt; an exception in ccxt's handler breaks the socket instead of deafening it
+  on_close/on_error tell the connector at once that a stream is lost
+"""
+
+from __future__ import annotations
+
+import decimal
+import logging
+import socket
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+import ccxt
+import ccxt.pro
+
+from .base import NeverSent
+from .doctrine import Evidence
+from .limiter import Priority, RateLimiter
+
+log = logging.getLogger(__name__)
+# ccxt logs request headers, keys included, at DEBUG
+logging.getLogger("ccxt").setLevel(logging.WARNING)
+
+
+@dataclass(slots=True)
+class Call(Evidence):
+    """One request of ours, found by the hooks through a context variable (it follows the tasks that ccxt spawns)."""
+
+    priority: Priority = Priority.REST
+    deadline_ns: int = 0
+    sent_ns: int = 0
+    answer: Any = None
+
+    def check_deadline(self) -> None:
+        """NeverSent when the deadline has passed."""
+        late_ns = time.time_ns() - self.deadline_ns
+        if self.deadline_ns and late_ns > 0:
+            raise NeverSent("EXPIRED_IN_HOST", f"its deadline passed {late_ns / 1e6:.0f} ms ago in the host")
+
+    def leaving(self) -> None:
+        """The request leaves now."""
+        self.sent = True
+        self.sent_ns = time.time_ns()
+
+
+CALL: ContextVar[Call | None] = ContextVar("fixgw_venue_call", default=None)
+
+
+class Hooks:
+    """What the hooked exchange calls. `tap(client, message)` returns True when ccxt must not see the message."""
+
+    def __init__(self, limiter: RateLimiter, weight_per_cost: float, keep_alive_ms: int) -> None:
+        self.limiter = limiter
+        self.weight_per_cost = weight_per_cost
+        self.keep_alive_ms = keep_alive_ms
+        self.tap: Callable[[Any, Any], bool] = lambda client, message: False
+        self.lost: Callable[[str, str], None] = lambda url, reason: None
+        self.rest_ok: Callable[[bool, str], None] = lambda ok, reason: None
+
+
+def _retry_after(headers: Any) -> float:
+    for key, value in dict(headers or {}).items():
+        if str(key).lower() == "retry-after":
+            try:
+                return max(float(value), 0.0)
+            except ValueError:
+                break
+    return 10.0
+
+
+class HookMixin:
+    """Mixed in before the ccxt.pro class; see the module's docstring."""
+
+    fixgw: Hooks | None = None
+
+    async def fetch2(
+        self, path: str, api: Any = ("public",), method: str = "GET", params: Any = None, config: Any = None
+    ) -> Any:
+        hooks, call = self.fixgw, CALL.get()
+        params, config = params or {}, config or {}
+        api = list(api) if isinstance(api, tuple) else api
+        if hooks is not None:
+            cost = float(self.calculate_rate_limiter_cost(api, method, path, params, config) or 0)  # type: ignore[attr-defined]
+            await hooks.limiter.acquire(cost * hooks.weight_per_cost, call.priority if call else Priority.REST)
+        with decimal.localcontext():
+            return await super().fetch2(path, api, method, params, config)  # type: ignore[misc]
+
+    async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+        call, hooks = CALL.get(), self.fixgw
+        if call is not None:
+            call.check_deadline()
+            call.leaving()
+        try:
+            answer = await super().fetch(url, method, headers, body)  # type: ignore[misc]
+        except ccxt.NetworkError as error:
+            # never sent: the connection itself failed. aiohttp.ServerTimeoutError on connecting is such a case too.
+            refused = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, socket.gaierror)
+            if call is not None and isinstance(error.__cause__, refused):
+                call.sent = False
+            if hooks is not None and not isinstance(error, (ccxt.DDoSProtection, ccxt.RateLimitExceeded, ccxt.InvalidNonce)):
+                hooks.rest_ok(False, type(error).__name__)
+            raise
+        if not isinstance(answer, (dict, list)):
+            raise ccxt.BadResponse(f"{method}: the answer is not JSON ({len(answer or '')} characters)")
+        if call is not None:
+            call.answer = answer
+        if hooks is not None:
+            hooks.rest_ok(True, "")
+        return answer
+
+    def handle_errors(self, code: Any, reason: Any, url: Any, method: Any, headers: Any, body: Any, *rest: Any) -> Any:
+        call, hooks = CALL.get(), self.fixgw
+        if call is not None and isinstance(code, int):
+            call.status = code
+            answer = rest[0] if rest else None
+            if isinstance(answer, dict) and code != 200:
+                found = answer.get("code", answer.get("error_code", ""))
+                call.code = str(found) if isinstance(found, (int, str)) else ""
+                call.text = str(answer.get("msg") or answer.get("message") or "")
+        if hooks is not None and code in (418, 429):
+            hooks.limiter.freeze(_retry_after(headers))
+        return super().handle_errors(code, reason, url, method, headers, body, *rest)  # type: ignore[misc]
+
+    def _exact(self, name: str, symbol: Any, value: Any) -> Any:
+        with decimal.localcontext():
+            result = getattr(super(), name)(symbol, value)
+        if CALL.get() is not None and Decimal(str(result)) != Decimal(str(value)):
+            code = "BAD_TICK" if name == "price_to_precision" else "BAD_LOT"
+            raise NeverSent(code, f"{symbol}: ccxt would send {result} for {value}")
+        return result
+
+    def amount_to_precision(self, symbol: Any, amount: Any) -> Any:
+        return self._exact("amount_to_precision", symbol, amount)
+
+    def price_to_precision(self, symbol: Any, price: Any) -> Any:
+        return self._exact("price_to_precision", symbol, price)
+
+    def cost_to_precision(self, symbol: Any, cost: Any) -> Any:
+        return self._exact("cost_to_precision", symbol, cost)
+
+    def client(self, url: str) -> Any:
+        client = super().client(url)  # type: ignore[misc]
+        if self.fixgw is not None and not getattr(client, "fixgw_hooked", False):
+            client.fixgw_hooked = True
+            client.keepAlive = self.fixgw.keep_alive_ms
+            client.send = _recording(client.send)
+            client.handle_message = _guarded(client)
+        return client
+
+    def handle_message(self, client: Any, message: Any) -> None:
+        try:
+            with decimal.localcontext():
+                if self.fixgw is not None and self.fixgw.tap(client, message):
+                    return
+                super().handle_message(client, message)  # type: ignore[misc]
+        except Exception as error:  # an exception here would leave the connection deaf; a new one is reconciled
+            log.exception("venue message could not be handled; the connection is made anew")
+            client.on_error(ccxt.NetworkError(f"message not understood: {type(error).__name__}"))
+
+    def on_close(self, client: Any, error: Any) -> None:
+        super().on_close(client, error)  # type: ignore[misc]
+        if self.fixgw is not None:
+            self.fixgw.lost(client.url, f"closed ({error})")
+
+    def on_error(self, client: Any, error: Any) -> None:
+        super().on_error(client, error)  # type: ignore[misc]
+        if self.fixgw is not None:
+            self.fixgw.lost(client.url, type(error).__name__)
+
+
+def _recording(send: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`send` that marks the Call of the current context as sent just before the frame leaves."""
+
+    async def wrapped(message: Any) -> Any:
+        call = CALL.get()
+        if call is not None:
+            call.leaving()
+            try:
+                return await send(message)
+            except ConnectionError:
+                # ccxt raises this before it writes; aiohttp raises ClientConnectionResetError on a closing transport
+                call.sent = False
+                raise
+        return await send(message)
+
+    return wrapped
+
+
+def _guarded(client: Any) -> Callable[[Any], None]:
+    """`client.handle_message` that breaks the socket on an unreadable frame: ccxt would stop reading and stay deaf."""
+    inner = client.handle_message
+
+    def handle(message: Any) -> None:
+        try:
+            inner(message)
+        except Exception as error:
+            log.warning("unreadable frame from %s (%s); the connection is made anew", client.url, type(error).__name__)
+            client.on_error(ccxt.NetworkError("unreadable frame"))
+
+    return handle
+
+
+def make_exchange(exchange_id: str, config: dict[str, Any], hooks: Hooks) -> Any:
+    """An instance of ccxt.pro's class `exchange_id` (REST-only exchanges: ccxt.async_support) with the hooks on.
+
+    ValueError when ccxt has no such exchange."""
+    import ccxt.async_support
+
+    base = getattr(ccxt.pro, exchange_id, None) if exchange_id in ccxt.pro.exchanges else None
+    if base is None and exchange_id in ccxt.async_support.exchanges:
+        base = getattr(ccxt.async_support, exchange_id)
+    if base is None:
+        raise ValueError(f"exchange: {exchange_id!r} is not an exchange of ccxt {ccxt.__version__}")
+    made = type(f"Hooked_{exchange_id}", (HookMixin, base), {})
+    exchange = made({"enableRateLimit": False, "newUpdates": True, **config})
+    exchange.number = str
+    exchange.verbose = False
+    exchange.fixgw = hooks
+    return exchange

@@ -1,0 +1,507 @@
+"""Kind "ccxt": any exchange that ccxt knows, by configuration; see ccxt_dialect.py for what differs per exchange.
+
+Life of the connection: load instruments -> private stream confirmed -> reconcile by REST what happened meanwhile ->
+link up. When the private stream or REST is lost, the same again; a loss longer than `down_grace_ms` is told (link
+down). Besides, every `sweep_s` the venue's open orders are compared with ours, because an event can be lost without
+any gap that could be seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import ccxt
+
+from ..core.commands import InstrumentSpec, OpenOrder, Quote, VenueTrade
+from ..core.numbers import plain
+from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, Queried, Sink, VenueError
+from .ccxt_dialect import Dialect, dialect_for
+from .ccxt_exchange import CALL, Call, Hooks, make_exchange
+from .ccxt_parse import balances_from, dec_or, open_order_from, outcome, trade_from
+from .checks import check_place
+from .doctrine import is_not_found, judge, scrub
+from .limiter import Priority, RateLimiter
+from .settings import VenueFileSettings
+from .tracker import Tracked, Tracker
+from .wire import AmendChild, CancelChild, PlaceChild, QueryChild
+
+KIND = "ccxt"
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+_GAP_MARGIN_NS = 15_000_000_000
+_FAILURES_UNTIL_DOWN = 3
+_RELOAD_NS = 600_000_000_000
+_LOOKUPS_MAX = 500
+
+
+def connect(settings: VenueFileSettings, sink: Sink) -> CcxtVenue:
+    """The connector for this configuration; VenueConfigError or ValueError when it cannot work."""
+    return CcxtVenue(settings, sink)
+
+
+class CcxtVenue:
+    """One account at one ccxt exchange (base.Venue). Use from one event loop only."""
+
+    def __init__(self, settings: VenueFileSettings, sink: Sink, dialect: type[Dialect] | None = None) -> None:
+        self._settings = settings
+        self._sink = sink
+        credentials = {
+            "apiKey": settings.credential("api_key"),
+            "secret": settings.credential("secret"),
+            "password": settings.credential("password"),
+        }
+        self._secrets = tuple(value for value in credentials.values() if value)
+        self._dialect = (dialect or dialect_for(settings.exchange))(settings, self)
+        config = self._dialect.config()
+        config["timeout"] = settings.request_timeout_ms
+        config.setdefault("options", {}).update(settings.options)
+        # the limiter needs the exchange's own figures: made with a placeholder, replaced before the first request
+        hooks = Hooks(RateLimiter(6000, 100), self._dialect.weight_per_cost, settings.keep_alive_ms)
+        self._exchange = make_exchange(
+            settings.exchange, config | {k: v for k, v in credentials.items() if v}, hooks
+        )
+        weight = settings.rate_weight_per_minute or self._dialect.default_weight_per_minute(self._exchange)
+        hooks.limiter = RateLimiter(weight, min(float(settings.cancel_reserve), weight / 8))
+        hooks.rest_ok = self._rest_ok
+        self.hooks = hooks
+        self._dialect.attach(self._exchange, hooks)
+        self.capabilities: tuple[str, ...] = self._dialect.capabilities(self._exchange)
+        self._specs: dict[str, InstrumentSpec] = {}
+        self._specs_ns = 0
+        self.tracker = Tracker()
+        self._quotes: dict[str, Quote] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._lost = asyncio.Event()
+        self._bell = asyncio.Event()
+        self._lost_ns = 0
+        self._lost_reason = ""
+        self._up = False
+        self._rest_failures = 0
+
+    # --- life ---
+
+    async def start(self) -> None:
+        for run in (self._run_session, self._run_sweeps, self._run_books, self._run_freshness):
+            self._tasks.append(asyncio.ensure_future(run()))
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        self._exchange.timeout_on_exit = 10
+        with contextlib.suppress(Exception):
+            await self._exchange.close()
+
+    async def _run_session(self) -> None:
+        """Connect, heal, wait for the loss; for ever, with back-off."""
+        backoff = 0.1
+        while True:
+            self._lost.clear()
+            private: asyncio.Task[None] | None = None
+            try:
+                await self._load_specs()
+                await self._ask(self._dialect.open_private(), Priority.QUERY, 15.0)
+                private = asyncio.ensure_future(self._dialect.run_private())
+                since_ns = self._lost_ns
+                await self._heal(since_ns)
+                if not self._lost.is_set():
+                    self._lost_ns = 0
+                    backoff = 0.1
+                    self._rest_failures = 0
+                    self._set_link(True, "")
+                await self._lost.wait()
+            except (VenueError, ccxt.BaseError, ValueError, RuntimeError, KeyError) as error:
+                if not self._lost_ns:
+                    self._lost_ns = time.time_ns()
+                self._lost_reason = scrub(str(error), self._secrets)
+                log.warning("%s: cannot connect: %s", self._settings.name, self._lost_reason)
+            finally:
+                if private is not None:
+                    private.cancel()
+            down_for_ms = (time.time_ns() - self._lost_ns) / 1e6 if self._lost_ns else 0
+            if self._up and down_for_ms >= self._settings.down_grace_ms:
+                self._set_link(False, self._lost_reason)
+            await asyncio.sleep(min(backoff, 5.0))
+            backoff = min(backoff * 2, 5.0)
+
+    def _set_link(self, up: bool, reason: str) -> None:
+        if up != self._up:
+            self._up = up
+            self._sink.link(up, reason)
+
+    def on_lost(self, reason: str) -> None:
+        """The private stream, or REST for good, was lost: heal."""
+        if not self._lost_ns:
+            self._lost_ns = time.time_ns()
+            grace = self._settings.down_grace_ms / 1000
+            asyncio.get_running_loop().call_later(grace, self._grace_over, self._lost_ns)
+        self._lost_reason = reason
+        self._lost.set()
+
+    def _grace_over(self, lost_ns: int) -> None:
+        if self._lost_ns == lost_ns:
+            self._set_link(False, self._lost_reason)
+
+    def _rest_ok(self, ok: bool, reason: str) -> None:
+        if ok:
+            self._rest_failures = 0
+            return
+        self._rest_failures += 1
+        if self._rest_failures == _FAILURES_UNTIL_DOWN and self._up:
+            self.on_lost(f"REST: {self._rest_failures} failures in a row, the last {reason}")
+
+    async def _run_sweeps(self) -> None:
+        """Compare open orders each `sweep_s`, or when the bell rings."""
+        while True:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._bell.wait(), self._settings.sweep_s)
+            self._bell.clear()
+            if not self._up or not self.tracker.open_orders():
+                continue
+            try:
+                await self._sweep()
+            except (VenueError, ValueError, RuntimeError, KeyError) as error:
+                log.warning("%s: sweep failed: %s", self._settings.name, scrub(str(error), self._secrets))
+
+    async def _run_books(self) -> None:
+        backoff = 0.1
+        while True:
+            if self._specs:
+                started = time.monotonic()
+                try:
+                    await self._dialect.run_books(self._settings.symbols)
+                except (TimeoutError, ccxt.BaseError, ValueError, KeyError, OSError) as error:
+                    log.warning("%s: books: %s", self._settings.name, scrub(str(error), self._secrets) or type(error).__name__)
+                if time.monotonic() - started > 10:
+                    backoff = 0.1
+            await asyncio.sleep(backoff)
+            backoff = min(backoff * 2, 5.0) if self._specs else 0.1
+
+    async def _run_freshness(self) -> None:
+        """A quote that did not change is as fresh as the last sign of life of its stream."""
+        while True:
+            await asyncio.sleep(0.5)
+            alive_ns = self._dialect.books_alive_ns()
+            for symbol, quote in list(self._quotes.items()):
+                if alive_ns > quote.recv_ns + 400_000_000:
+                    self.on_quote(symbol, Quote(quote.bid, quote.bid_qty, quote.ask, quote.ask_qty, quote.last, alive_ns))
+
+    # --- what the dialect tells ---
+
+    def on_quote(self, symbol: str, quote: Quote) -> None:
+        old = self._quotes.get(symbol)
+        if quote.last is None and old is not None and old.last is not None:
+            quote = Quote(quote.bid, quote.bid_qty, quote.ask, quote.ask_qty, old.last, quote.recv_ns)
+        self._quotes[symbol] = quote
+        self._sink.book(symbol, quote)
+
+    def on_balances(self, balances: Balances) -> None:
+        self._sink.balances(balances)
+
+    def on_working(self, venue_cl_ord_id: str, symbol: str, venue_order_id: str) -> None:
+        tracked = self.tracker.begin(venue_cl_ord_id, symbol)
+        self.tracker.name(tracked, venue_order_id)
+        if (tracked.unsure or tracked.placing) and not tracked.acked:
+            # real world: events overtake the answer to the place; the ack goes first all the same
+            tracked.unsure, tracked.acked = False, True
+            self._sink.ack(venue_cl_ord_id, venue_order_id)
+
+    def on_trade(self, trade: VenueTrade) -> None:
+        if self.tracker.fresh(trade):
+            self._sink.trade(trade)
+
+    def on_done(self, done: Done, symbol: str) -> None:
+        if self.tracker.finish(done, symbol):
+            self._sink.done(done)
+
+    def ring(self) -> None:
+        self._bell.set()
+
+    # --- one request ---
+
+    def _call(self, priority: Priority, deadline_ns: int = 0) -> Call:
+        return Call(priority=priority, deadline_ns=deadline_ns, secrets=self._secrets)
+
+    async def _ask(self, work: Coroutine[Any, Any, T], priority: Priority, timeout_s: float = 0.0) -> T:
+        return await self._run(work, self._call(priority), timeout_s)
+
+    async def _run(self, work: Coroutine[Any, Any, T], call: Call, timeout_s: float = 0.0) -> T:
+        """Run one request under our own time limit; VenueError by the doctrine.
+
+        In a task of its own: ccxt cancels the futures of a socket that it closes, and that must not cancel us.
+        """
+        token = CALL.set(call)
+        try:
+            task = asyncio.ensure_future(work)
+        finally:
+            CALL.reset(token)
+        try:
+            await asyncio.wait({task}, timeout=timeout_s or self._settings.request_timeout_ms / 1000 + 1.0)
+            if not task.done():
+                raise TimeoutError(f"no answer in time{'' if call.sent else ' (not sent)'}")
+            if task.cancelled():
+                raise ccxt.NetworkError("the connection was closed while the request waited")
+            return task.result()
+        except Exception as error:
+            raise judge(error, call, self._dialect.codes) from None
+        finally:
+            task.cancel()
+
+    # --- orders ---
+
+    async def place(self, order: PlaceChild) -> Placed:
+        spec = self._specs.get(order.symbol)
+        if spec is None:
+            known = "no instruments are loaded yet" if not self._specs else f"{order.symbol!r} is not an instrument here"
+            raise NeverSent("UNKNOWN_SYMBOL", f"symbol: {known}")
+        check_place(order, spec, self.capabilities)
+        if self.tracker.full:
+            raise NeverSent("TOO_MANY_ORDERS", "the host follows as many orders as it can")
+        our_id = order.venue_cl_ord_id
+        if self.tracker.get(our_id) is not None:
+            raise Ambiguous("DUPLICATE_ID", f"{our_id} was placed before by this host: never sent twice")
+        tracked = self.tracker.begin(our_id, order.symbol)
+        tracked.placing = True
+        call = self._call(Priority.PLACE, order.expires_ns)
+        try:
+            call.check_deadline()
+            answer = await self._run(self._dialect.create(order), call)
+            return self._placed(order, tracked, answer)
+        except Ambiguous:
+            if tracked.venue_order_id:  # real world: the stream has shown the order although the answer was lost
+                return Placed(tracked.venue_order_id, told=tracked.acked)
+            tracked.unsure = True
+            raise
+        except VenueError:
+            if not tracked.venue_order_id:
+                self.tracker.drop(our_id)
+            raise
+        finally:
+            tracked.placing = False
+
+    def _placed(self, order: PlaceChild, tracked: Tracked, answer: dict[str, Any]) -> Placed:
+        """Read the answer to a place; Ambiguous when it is not plainly about our order."""
+        order_id, our_id = answer.get("id"), answer.get("clientOrderId")
+        if not order_id:
+            raise Ambiguous("NO_ORDER_ID", "the answer to the place names no order")
+        if our_id and our_id != order.venue_cl_ord_id:
+            raise Ambiguous("OTHER_ORDER", f"the answer to the place is about {our_id!r}")
+        self.tracker.name(tracked, str(order_id))
+        try:
+            trades = self._dialect.instant_trades(answer, order.venue_cl_ord_id)
+            done = self._done_of(answer, order.venue_cl_ord_id) if answer.get("status") else None
+        except (ValueError, KeyError, TypeError):
+            log.warning("%s: answer to %s not fully understood", self._settings.name, order.venue_cl_ord_id)
+            self.ring()
+            return Placed(str(order_id), told=tracked.acked)
+        fresh = tuple(trade for trade in trades if self.tracker.fresh(trade))
+        if done is not None and not self.tracker.finish(done, order.symbol):
+            done = None
+        return Placed(str(order_id), fresh, done, tracked.acked)
+
+    def _done_of(self, answer: dict[str, Any], our_id: str) -> Done | None:
+        """The end that an order structure tells; None while it works."""
+        end = outcome(answer)
+        if end == "open":
+            return None
+        filled = dec_or(answer.get("filled"))
+        return Done(our_id, str(answer.get("id") or ""), end, None if filled is None else plain(filled))
+
+    async def cancel(self, request: CancelChild) -> Done | None:
+        our_id = request.venue_cl_ord_id
+        tracked = self.tracker.get(our_id)
+        call = self._call(Priority.CANCEL)
+        try:
+            answer = await self._run(self._dialect.cancel(request), call)
+            done = self._done_of(answer, our_id) if answer.get("status") else None
+        except Ambiguous:
+            if tracked is not None and tracked.done is not None:
+                return None
+            raise
+        except (ValueError, KeyError, TypeError) as error:
+            raise Ambiguous("BAD_ANSWER", scrub(str(error), self._secrets)) from None
+        if done is None or done.cum_qty is None:
+            done = await self._confirm_cancel(request)
+        return done if self.tracker.finish(done, request.symbol) else None
+
+    async def _confirm_cancel(self, request: CancelChild) -> Done:
+        """Venues that only say "accepted": ask until the order has ended; Ambiguous when it does not."""
+        for attempt in range(6):
+            await asyncio.sleep(0.05 * 2**attempt)
+            found = await self.query(QueryChild(venue_cl_ord_id=request.venue_cl_ord_id, symbol=request.symbol))
+            if found.outcome not in ("open", "not_found"):
+                return Done(request.venue_cl_ord_id, found.venue_order_id, found.outcome, found.cum_qty)
+        raise Ambiguous("CANCEL_PENDING", "the venue took the cancel but still shows the order")
+
+    async def amend(self, request: AmendChild) -> Placed:
+        raise NeverSent("UNSUPPORTED", "this connector does not amend; cancel and place instead")
+
+    # --- questions ---
+
+    async def query(self, request: QueryChild) -> Queried:
+        our_id, symbol = request.venue_cl_ord_id, request.symbol
+        tracked = self.tracker.get(our_id)
+        order_id = request.venue_order_id or (tracked.venue_order_id if tracked else "")
+        call = self._call(Priority.QUERY)
+        try:
+            answer = await self._run(self._dialect.fetch(our_id, order_id, symbol), call)
+        except VenueError as failure:
+            if is_not_found(failure, self._dialect.codes):
+                return await self._not_found(our_id, symbol, call.sent_ns, tracked)
+            raise
+        if not answer.get("id") or (answer.get("clientOrderId") or our_id) != our_id:
+            raise Ambiguous("BAD_ANSWER", "the answer to the query is not about the order")
+        return await self._found(our_id, symbol, call.sent_ns, answer)
+
+    async def _found(self, our_id: str, symbol: str, asked_ns: int, answer: dict[str, Any]) -> Queried:
+        try:
+            found, order_id = outcome(answer), str(answer["id"])
+            filled = dec_or(answer.get("filled"))
+        except (ValueError, KeyError) as error:
+            raise Ambiguous("BAD_ANSWER", scrub(str(error), self._secrets)) from None
+        tracked = self.tracker.begin(our_id, symbol)
+        self.tracker.name(tracked, order_id)
+        tracked.unsure = False
+        trades: tuple[VenueTrade, ...] = ()
+        checked, text = False, ""
+        try:
+            since_ns = int(answer.get("timestamp") or 0) * 1_000_000 - _GAP_MARGIN_NS
+            raw = await self._ask(self._dialect.order_trades(order_id, symbol, since_ns), Priority.QUERY)
+            trades = tuple(trade_from(trade, self._settings.account, our_id) for trade in raw)
+            # a list that is behind the order's own figure is not a check
+            checked = filled is None or sum((t.qty for t in trades), start=plain(filled) * 0) >= filled
+        except (VenueError, ValueError, KeyError) as error:
+            text = f"trades not fetched: {scrub(str(error), self._secrets)}"
+        cum_qty = None if filled is None else plain(filled)
+        return Queried(found, asked_ns, order_id, cum_qty, trades, checked, text)
+
+    async def _not_found(self, our_id: str, symbol: str, asked_ns: int, tracked: Tracked | None) -> Queried:
+        """The venue knows no such order; were there trades of it all the same?"""
+        since_ns = (tracked.began_ns if tracked else asked_ns - 3600 * 1_000_000_000) - _GAP_MARGIN_NS
+        try:
+            trades = await self.trades(since_ns, (symbol,))
+        except VenueError as failure:
+            return Queried("not_found", asked_ns, text=f"trades not fetched: {failure}")
+        mine = tuple(trade for trade in trades if trade.venue_cl_ord_id == our_id)
+        if mine:
+            raise Ambiguous("CONTRADICTION", f"the venue knows no order {our_id} but lists {len(mine)} trades of it")
+        return Queried("not_found", asked_ns, trades_checked=all(trade.venue_cl_ord_id for trade in trades))
+
+    async def instruments(self) -> tuple[InstrumentSpec, ...]:
+        await self._load_specs()
+        return tuple(self._specs.values())
+
+    async def _load_specs(self) -> None:
+        if self._specs and time.time_ns() - self._specs_ns < _RELOAD_NS:
+            return
+        markets = await self._ask(self._exchange.load_markets(bool(self._specs)), Priority.REST, 60.0)
+        missing = [symbol for symbol in self._settings.symbols if symbol not in markets]
+        if missing:
+            raise NeverSent("UNKNOWN_SYMBOL", f"symbols: {missing} are not markets of {self._settings.exchange}")
+        self._specs = {symbol: self._dialect.spec(markets[symbol]) for symbol in self._settings.symbols}
+        self._specs_ns = time.time_ns()
+
+    async def balances(self) -> Balances:
+        raw = await self._ask(self._exchange.fetch_balance(), Priority.REST)
+        try:
+            free, total = balances_from(raw)
+        except ValueError as error:
+            raise Ambiguous("BAD_ANSWER", str(error)) from None
+        know = getattr(self._dialect, "know_balances", None)
+        if know is not None:
+            know(free, total)
+        return Balances(time.time_ns(), free, total)
+
+    async def open_orders(self, symbols: tuple[str, ...]) -> tuple[OpenOrder, ...]:
+        """Of the whole account where the venue can tell that, else of `symbols`."""
+        out: list[OpenOrder] = []
+        for symbol in (None,) if self._dialect.all_open_orders else symbols:
+            call = self._call(Priority.QUERY)
+            raw = await self._run(self._exchange.fetch_open_orders(symbol), call)
+            if self._dialect.all_open_orders and not isinstance(call.answer, list):
+                raise Ambiguous("BAD_ANSWER", "open orders: the answer is not a list")
+            try:
+                out.extend(open_order_from(order) for order in raw)
+            except (ValueError, KeyError) as error:
+                raise Ambiguous("BAD_ANSWER", f"open orders: {scrub(str(error), self._secrets)}") from None
+        return tuple(out)
+
+    async def trades(self, since_ns: int, symbols: tuple[str, ...]) -> tuple[VenueTrade, ...]:
+        """All trades of ours since then, each with our id where it can be found (else "")."""
+        raw: list[dict[str, Any]] = []
+        for symbol in symbols:
+            limit_s = 60.0 + self._settings.request_timeout_ms / 1000
+            raw += await self._ask(self._dialect.trades_since(symbol, since_ns), Priority.QUERY, limit_s)
+        ids = await self._our_ids({(trade["symbol"], str(trade.get("order") or "")) for trade in raw})
+        try:
+            return tuple(
+                trade_from(trade, self._settings.account, ids.get((trade["symbol"], str(trade.get("order") or "")), ""))
+                for trade in raw
+            )
+        except (ValueError, KeyError) as error:
+            raise Ambiguous("BAD_ANSWER", f"trades: {scrub(str(error), self._secrets)}") from None
+
+    async def _our_ids(self, keys: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Our ids of the venue's orders: from the cache, else by asking for the order (at most _LOOKUPS_MAX)."""
+        out: dict[tuple[str, str], str] = {}
+        lookups = 0
+        for symbol, order_id in sorted(keys):
+            known = self.tracker.our_id(symbol, order_id)
+            if known is None and order_id and lookups < _LOOKUPS_MAX:
+                lookups += 1
+                known = await self._lookup(symbol, order_id)
+            out[symbol, order_id] = known or ""
+        return out
+
+    async def _lookup(self, symbol: str, order_id: str) -> str:
+        try:
+            answer = await self._ask(self._dialect.fetch("", order_id, symbol), Priority.QUERY)
+        except DefiniteReject:
+            return ""
+        our_id = str(answer.get("clientOrderId") or "")
+        if our_id:
+            self.tracker.name(tracked := self.tracker.begin(our_id, symbol), order_id)
+            if answer.get("status") not in ("open", None):
+                tracked.open = False
+        return our_id
+
+    # --- healing ---
+
+    async def _heal(self, lost_ns: int) -> None:
+        """After a gap: balances, every open order of ours, and the trades that were missed."""
+        self._sink.balances(await self.balances())
+        if lost_ns:
+            await self._sweep()
+            for trade in await self.trades(lost_ns - _GAP_MARGIN_NS, self._settings.symbols):
+                self.on_trade(trade)
+
+    async def _sweep(self) -> None:
+        """Orders of ours that the venue lists no longer, or with more executed than we saw, are asked for one by one."""
+        asked_ns = time.time_ns()
+        known = [t for t in self.tracker.open_orders() if not t.placing and t.began_ns < asked_ns]
+        symbols = tuple({t.symbol for t in known} | set(self._settings.symbols))
+        listed = {order.venue_cl_ord_id: order for order in await self.open_orders(symbols)}
+        for tracked in known:
+            order = listed.get(tracked.venue_cl_ord_id)
+            if tracked.open and (order is None or order.cum_qty > tracked.cum_qty or tracked.unsure):
+                await self._settle(tracked)
+
+    async def _settle(self, tracked: Tracked) -> None:
+        """Ask for one order and tell what was missed."""
+        unsure = tracked.unsure
+        found = await self.query(QueryChild(venue_cl_ord_id=tracked.venue_cl_ord_id, symbol=tracked.symbol))
+        if found.outcome == "not_found":
+            return  # the gateway decides what that means, by its own query
+        if unsure and not tracked.acked:
+            tracked.acked = True
+            self._sink.ack(tracked.venue_cl_ord_id, found.venue_order_id)
+        for trade in found.trades:
+            self.on_trade(trade)
+        if found.outcome != "open":
+            self.on_done(Done(tracked.venue_cl_ord_id, found.venue_order_id, found.outcome, found.cum_qty), tracked.symbol)

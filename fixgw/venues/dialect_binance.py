@@ -1,0 +1,391 @@
+"""Binance spot, tuned: order entry over the WebSocket API, raw user events, bookTicker and trade streams, exact codes.
+
+User events are read from the raw messages before ccxt sees them (watch_orders coalesces). Requests on the WebSocket API
+are answered by id; a refusal is turned into WsRefused with Binance's own code before ccxt could blur it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from decimal import Decimal
+from typing import Any
+
+import ccxt
+
+from ..core.commands import InstrumentSpec, Quote, VenueTrade
+from ..core.numbers import plain
+from .base import Balances, Done
+from .ccxt_dialect import Dialect as GeneralDialect
+from .ccxt_exchange import CALL, Hooks
+from .ccxt_parse import dec, rule
+from .doctrine import Codes
+from .limiter import Priority
+from .wire import CancelChild, PlaceChild
+
+_TIFS = {"1": "GTC", "3": "IOC", "4": "FOK"}
+_SIDES = {"BUY": "1", "SELL": "2"}
+_ENDS = {"FILLED": "filled", "CANCELED": "canceled", "EXPIRED": "expired", "EXPIRED_IN_MATCH": "expired", "REJECTED": "rejected"}
+# parameters (1100-1199 besides), filters, signature and key, time, limits, order refused, cancel refused, no such order
+_REFUSALS = (1002, 1003, 1013, 1014, 1015, 1020, 1021, 1022, 1034, 2010, 2011, 2013, 2014, 2015, 2026)
+_PRUNE_ABOVE = 256
+_LIMITER_STATUS = (418, 429)
+
+
+class WsRefused(ccxt.ExchangeError):  # type: ignore[misc]
+    """An error answer of the WebSocket API, exactly as Binance gave it."""
+
+    def __init__(self, status: int, code: str, text: str) -> None:
+        super().__init__(f"{status} {code}: {text}")
+        self.status, self.code, self.text = status, code, text
+
+
+class Dialect(GeneralDialect):
+    """See the module's docstring."""
+
+    # -1000 (unknown), -1001, -1006, -1007 (timeouts behind the front), -1008 (overload) and everything unlisted: ambiguous
+    codes = Codes(
+        definite=frozenset(
+            str(-code)
+            for code in (*_REFUSALS, *range(1100, 1200))
+        ),
+        ambiguous=frozenset({"-1000", "-1001", "-1006", "-1007", "-1008"}),
+        unknown_order=frozenset({"-2011", "-2013"}),
+        not_found=frozenset({"-2013"}),
+        duplicate=("Duplicate order sent",),
+        definite_status=frozenset(_LIMITER_STATUS),
+    )
+    weight_per_cost = 5.0
+    all_open_orders = True
+    poll_s = 1.0
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "options": {
+                "fetchMarkets": {"types": ["spot"]},
+                "fetchMargins": False,
+                "defaultType": "spot",
+                "warnOnFetchOpenOrdersWithoutSymbol": False,
+                "recvWindow": self.settings.recv_window_ms,
+                "ws": {"compress": 0},
+            }
+        }
+
+    def attach(self, exchange: Any, hooks: Hooks) -> None:
+        super().attach(exchange, hooks)
+        exchange.has["fetchCurrencies"] = False  # a signed sapi call that load_markets does not need
+        if self.settings.base_url:
+            ws = self.settings.base_url.replace("http", "ws", 1)
+            # "/stream": ccxt tells spot from swap by it
+            exchange.urls["api"]["ws"]["spot"] = f"{ws}/stream/ws"
+            exchange.urls["api"]["ws"]["ws-api"]["spot"] = f"{ws}/ws-api/v3"
+        self._ws_api = exchange.urls["api"]["ws"]["ws-api"]["spot"]
+        self._request = exchange.create_order_request
+        exchange.create_order_request = self._exact_request
+        self._quotes: dict[str, Quote] = {}
+        self._free: dict[str, Decimal] = {}
+        self._total: dict[str, Decimal] = {}
+        self._book_urls: set[str] = set()
+        self._book_lost = asyncio.Event()
+        self._subscribed = False
+
+    def default_weight_per_minute(self, exchange: Any) -> float:
+        return 6000.0
+
+    def capabilities(self, exchange: Any) -> tuple[str, ...]:
+        return ("quote_market", "post_only", "ioc", "fok")
+
+    def spec(self, market: dict[str, Any]) -> InstrumentSpec:
+        """From the raw filters: ccxt's own reading leaves out MARKET_LOT_SIZE's step."""
+        filters = {f["filterType"]: f for f in market["info"].get("filters", [])}
+        price, lot = filters.get("PRICE_FILTER", {}), filters.get("LOT_SIZE", {})
+        market_lot = filters.get("MARKET_LOT_SIZE", {})
+        notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
+        return InstrumentSpec(
+            symbol=market["symbol"],
+            venue_symbol=str(market["id"]),
+            base=market["base"],
+            quote=market["quote"],
+            tick=rule(price.get("tickSize")),
+            lot=rule(lot.get("stepSize")),
+            min_qty=rule(lot.get("minQty")),
+            max_qty=rule(lot.get("maxQty")),
+            min_px=rule(price.get("minPrice")),
+            max_px=rule(price.get("maxPrice")),
+            min_notional=rule(notional.get("minNotional")),
+            market_lot=rule(market_lot.get("stepSize")),
+            market_max_qty=rule(market_lot.get("maxQty")),
+        )
+
+    # --- orders ---
+
+    def _exact_request(self, symbol: Any, kind: Any, side: Any, amount: Any, price: Any = None, params: Any = None) -> Any:
+        """ccxt cuts quoteOrderQty to the price's tick: put the client's number back."""
+        request = self._request(symbol, kind, side, amount, price, params or {})
+        wanted = (params or {}).get("quoteOrderQty")
+        if wanted is not None:
+            request["quoteOrderQty"] = wanted
+        return request
+
+    def ws_ready(self) -> bool:
+        """The WebSocket API is connected and the user stream on it is confirmed."""
+        client = self.exchange.clients.get(self._ws_api)
+        return bool(self._subscribed and client is not None and client.isConnected and not client.closed())
+
+    async def create(self, order: PlaceChild) -> dict[str, Any]:
+        side = "buy" if order.side == "1" else "sell"
+        params: dict[str, Any] = {"newClientOrderId": order.venue_cl_ord_id}
+        if order.ord_type == "1":
+            kind = "market"
+        else:
+            kind = "LIMIT_MAKER" if order.post_only else "limit"
+            if not order.post_only:
+                params["timeInForce"] = _TIFS[order.tif]
+        if order.cash_qty is not None:
+            params["quoteOrderQty"] = format(order.cash_qty, "f")
+        amount = format(order.qty, "f") if order.qty is not None else None
+        price = format(order.px, "f") if order.px is not None else None
+        call = self.exchange.create_order
+        if self.settings.ws_orders and self.ws_ready():
+            await self._enter_ws(Priority.PLACE)
+            call = self.exchange.create_order_ws
+        result: dict[str, Any] = await call(order.symbol, kind, side, amount, price, params)
+        return result
+
+    async def cancel(self, request: CancelChild) -> dict[str, Any]:
+        params = {"origClientOrderId": request.venue_cl_ord_id}
+        call = self.exchange.cancel_order
+        if self.settings.ws_orders and self.ws_ready():
+            await self._enter_ws(Priority.CANCEL)
+            call = self.exchange.cancel_order_ws
+        result: dict[str, Any] = await call(None, request.symbol, params)
+        return result
+
+    async def _enter_ws(self, priority: Priority) -> None:
+        """Our turn in the one budget for REST and WebSocket; the deadline is looked at once more after the wait."""
+        assert self.hooks is not None
+        await self.hooks.limiter.acquire(1.0, priority)
+        call = CALL.get()
+        if call is not None:
+            call.check_deadline()
+        client = self.exchange.clients.get(self._ws_api)
+        if client is not None and len(client.subscriptions) > _PRUNE_ABOVE:
+            _prune(client)
+
+    async def fetch(self, venue_cl_ord_id: str, venue_order_id: str, symbol: str) -> dict[str, Any]:
+        """By our id where we know it: the venue's id alone would not show whose order it is."""
+        params = {"origClientOrderId": venue_cl_ord_id} if venue_cl_ord_id else {}
+        result: dict[str, Any] = await self.exchange.fetch_order(venue_order_id or None, symbol, params)
+        return result
+
+    async def order_trades(self, venue_order_id: str, symbol: str, since_ns: int) -> list[dict[str, Any]]:
+        return await self._pages(symbol, {"orderId": venue_order_id})
+
+    async def trades_since(self, symbol: str, since_ns: int) -> list[dict[str, Any]]:
+        return await self._pages(symbol, {"startTime": max(1, since_ns // 1_000_000)})
+
+    async def _pages(self, symbol: str, first: dict[str, Any]) -> list[dict[str, Any]]:
+        """myTrades, oldest first, continued by fromId (which Binance does not combine with a time)."""
+        out: list[dict[str, Any]] = []
+        params, order_id = dict(first), first.get("orderId")
+        for _ in range(1000):
+            page = await self.exchange.fetch_my_trades(symbol, None, 1000, params)
+            call = CALL.get()
+            if call is not None and not isinstance(call.answer, list):
+                raise ccxt.BadResponse("myTrades: the answer is not a list")
+            page.sort(key=lambda trade: int(trade["id"]))
+            out.extend(page)
+            if len(page) < 1000:
+                return out
+            params = {"fromId": int(page[-1]["id"]) + 1}
+            if order_id is not None:
+                params["orderId"] = order_id
+        raise RuntimeError(f"trades of {symbol} by {first}: more than 1000 pages")
+
+    def instant_trades(self, order: dict[str, Any], our_id: str) -> tuple[VenueTrade, ...]:
+        """The fills of a FULL answer: the same trades that the user stream tells, in case that loses them."""
+        info = order.get("info") or {}
+        return tuple(
+            VenueTrade(
+                account=self.settings.account,
+                symbol=order["symbol"],
+                venue_cl_ord_id=our_id,
+                venue_order_id=str(info["orderId"]),
+                venue_trade_id=str(fill["tradeId"]),
+                side=_SIDES[info["side"]],
+                qty=plain(dec(fill["qty"], "qty")),
+                px=plain(dec(fill["price"], "price")),
+                fee=plain(dec(fill["commission"], "commission")),
+                fee_asset=str(fill["commissionAsset"]),
+                liquidity="2",
+                venue_ns=int(info.get("transactTime") or 0) * 1_000_000,
+            )
+            for fill in info.get("fills") or ()
+        )
+
+    # --- streams ---
+
+    async def open_private(self) -> None:
+        self._subscribed = False
+        await asyncio.wait_for(self.exchange.ensure_user_data_stream_ws_subscribe_signature("spot"), 10)
+        self._subscribed = True
+
+    async def run_private(self) -> None:
+        """Nothing to do: the tap sees everything."""
+        await asyncio.Event().wait()
+
+    def lost(self, url: str, reason: str) -> None:
+        if url == self._ws_api:
+            self._subscribed = False
+            self.events.on_lost(f"WebSocket API: {reason}")
+        elif url in self._book_urls:
+            self._book_lost.set()
+
+    async def run_books(self, symbols: tuple[str, ...]) -> None:
+        self._book_lost.clear()
+        before = set(self.exchange.clients)
+        await asyncio.wait_for(self.exchange.watch_bids_asks(list(symbols)), 10)
+        self._book_urls = set(self.exchange.clients) - before - {self._ws_api} or self._book_urls
+        trades = None
+        if self.settings.trade_streams:
+            await self._last_prices(symbols)
+            trades = asyncio.ensure_future(self.exchange.watch_trades_for_symbols(list(symbols)))
+        try:
+            await self._book_lost.wait()
+        finally:
+            if trades is not None:
+                trades.cancel()
+                await asyncio.gather(trades, return_exceptions=True)
+        raise ccxt.NetworkError("the book stream ended")
+
+    async def _last_prices(self, symbols: tuple[str, ...]) -> None:
+        """The last price before the first trade of the stream."""
+        for symbol in symbols:
+            found = await self.exchange.public_get_ticker_price({"symbol": self.exchange.market_id(symbol)})
+            self._quote(symbol, last=plain(dec(found["price"], "price")))
+
+    def books_alive_ns(self) -> int:
+        """The oldest sign of life (pong or message) of the book streams."""
+        signs = []
+        for url in self._book_urls:
+            client = self.exchange.clients.get(url)
+            if client is None or client.closed():
+                return 0
+            signs.append(max(client.lastPong or 0, client.last_message_at or 0))
+        return min(signs, default=0) * 1_000_000
+
+    def tap(self, client: Any, message: Any) -> bool:
+        if not isinstance(message, dict):
+            return False
+        if "id" in message and ("status" in message or "error" in message):
+            return self._answer(client, message)
+        inner = message.get("event")
+        event: dict[str, Any] = inner if isinstance(inner, dict) else message
+        kind = event.get("e")
+        if kind == "executionReport":
+            self._execution(event)
+            return True
+        if kind == "outboundAccountPosition":
+            self._position(event)
+            return True
+        if kind in ("eventStreamTerminated", "serverShutdown"):
+            # a fresh socket is the one way to a fresh subscription that ccxt does not trip over
+            client.on_error(ccxt.NetworkError(str(kind)))
+            return True
+        if kind == "trade":
+            self._quote(self._symbol(event["s"]), last=plain(dec(event["p"], "p")))
+            return not client.futures
+        if kind is None and "b" in message and "a" in message and "s" in message:
+            self._book(message)
+            return not client.futures  # ccxt only needs the first, which confirms the subscription
+        return False
+
+    def _answer(self, client: Any, message: dict[str, Any]) -> bool:
+        """An answer of the WebSocket API. True when it was a refusal, which is then delivered as WsRefused."""
+        status = int(message.get("status") or 0)
+        error = message.get("error")
+        if status == 200 or not isinstance(error, dict):
+            return False
+        if status in _LIMITER_STATUS and self.hooks is not None:
+            retry_ms = int((error.get("data") or {}).get("retryAfter") or 0)
+            self.hooks.limiter.freeze(max(retry_ms / 1000 - time.time(), 1.0))
+        number = str(message["id"])
+        if number in client.futures:
+            client.reject(WsRefused(status, str(error.get("code", "")), str(error.get("msg", ""))), number)
+            client.subscriptions.pop(number, None)
+        return True
+
+    def _symbol(self, market_id: str) -> str:
+        symbol: str = self.exchange.safe_market(market_id, None, None, "spot")["symbol"]
+        return symbol
+
+    def _execution(self, event: dict[str, Any]) -> None:
+        """executionReport: C is the order's own id where c is that of a cancel request."""
+        symbol, order_id = self._symbol(event["s"]), str(event["i"])
+        original = event.get("C")
+        our_id = str(original) if original not in (None, "", "null") else str(event["c"])
+        kind, status = event["x"], event["X"]
+        if kind != "REJECTED":
+            self.events.on_working(our_id, symbol, order_id)
+        if kind == "TRADE":
+            self.events.on_trade(
+                VenueTrade(
+                    account=self.settings.account,
+                    symbol=symbol,
+                    venue_cl_ord_id=our_id,
+                    venue_order_id=order_id,
+                    venue_trade_id=str(event["t"]),
+                    side=_SIDES[event["S"]],
+                    qty=plain(dec(event["l"], "l")),
+                    px=plain(dec(event["L"], "L")),
+                    fee=plain(dec(event.get("n") or "0", "n")),
+                    fee_asset=str(event.get("N") or ""),
+                    liquidity="1" if event.get("m") else "2",
+                    venue_ns=int(event["T"]) * 1_000_000,
+                )
+            )
+        end = _ENDS.get(status)
+        if end is not None and kind != "REJECTED":
+            cum_qty = plain(dec(event["z"], "z"))
+            reason = str(event.get("r") or "")
+            self.events.on_done(Done(our_id, order_id, end, cum_qty, "" if reason == "NONE" else reason), symbol)
+
+    def _position(self, event: dict[str, Any]) -> None:
+        """outboundAccountPosition tells the changed assets only."""
+        for row in event.get("B", ()):
+            free = dec(row["f"], "f")
+            self._free[row["a"]] = plain(free)
+            self._total[row["a"]] = plain(free + dec(row["l"], "l"))
+        self.events.on_balances(Balances(time.time_ns(), dict(self._free), dict(self._total)))
+
+    def know_balances(self, free: dict[str, Decimal], total: dict[str, Decimal]) -> None:
+        """The whole picture by REST, to which the stream's changes are applied."""
+        self._free, self._total = dict(free), dict(total)
+
+    def _book(self, message: dict[str, Any]) -> None:
+        bid, ask = dec(message["b"], "b"), dec(message["a"], "a")
+        old = self._quotes.get(symbol := self._symbol(message["s"]), Quote())
+        quote = Quote(
+            bid=plain(bid) if bid else None,
+            bid_qty=plain(dec(message["B"], "B")) if bid else None,
+            ask=plain(ask) if ask else None,
+            ask_qty=plain(dec(message["A"], "A")) if ask else None,
+            last=old.last,
+            recv_ns=time.time_ns(),
+        )
+        self._quotes[symbol] = quote
+        self.events.on_quote(symbol, quote)
+
+    def _quote(self, symbol: str, last: Decimal) -> None:
+        old = self._quotes.get(symbol, Quote())
+        quote = Quote(old.bid, old.bid_qty, old.ask, old.ask_qty, last, time.time_ns())
+        self._quotes[symbol] = quote
+        self.events.on_quote(symbol, quote)
+
+
+def _prune(client: Any) -> None:
+    """ccxt keeps an entry for each WebSocket request for ever: forget those that are answered or given up."""
+    for key in [key for key, future in client.futures.items() if future.done()]:
+        del client.futures[key]
+    for key in [key for key in client.subscriptions if key.isdigit() and key not in client.futures]:
+        del client.subscriptions[key]

@@ -1,0 +1,393 @@
+"""The venue host: a process that holds one venue account's keys and connections, and serves the gateway over a socket.
+
+    python -m fixgw.venues.host --config venues/binance.toml --socket run/venues.sock --name binance [--ready-file FILE]
+
+Order of things: connect to the venue at once and for ever; dial the gateway, say Hello and how the venue stands, serve
+requests; when that link breaks keep the venue's connections and dial again. A place starts the moment its frame is
+read. Each later request for the same order waits until the place is settled: a cancel cannot overtake its own order.
+Answers that find the link broken are lost on purpose: the gateway reconciles after each break.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import ctypes
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import uvloop
+
+from ..core import commands as c
+from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, Venue, VenueError, connect_venue
+from .host_link import HostLink
+from .settings import VenueConfigError, VenueFileSettings, load_venue_file
+from .wire import AmendChild, BookUpdate, CancelChild, FromHost, Hello, PlaceChild, QueryChild, Reconcile, ToHost
+
+log = logging.getLogger("fixgw.venues.host")
+MAX_PLACES = 10_000
+MAX_REQUESTS = 50_000
+_PR_SET_PDEATHSIG = 1
+_BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+class VenueHost:
+    """One venue behind one link (base.Sink for the venue). `connect`: how to make the venue, given the sink."""
+
+    def __init__(self, settings: VenueFileSettings, socket_path: str, name: str = "") -> None:
+        self.name = name or settings.name
+        self._settings = settings
+        self._socket_path = socket_path
+        self._link: HostLink | None = None
+        self._link_lost = asyncio.Event()
+        self._venue: Venue = connect_venue(settings, self)
+        self._venue_up = False
+        self._venue_reason = "connecting"
+        self._books: dict[str, c.Quote] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        # the unsettled work per order, in order of arrival: the last task
+        self._chains: dict[str, asyncio.Task[None]] = {}
+        self._places = 0
+        self._reconcile: asyncio.Task[None] | None = None
+        self.ready = asyncio.Event()
+
+    # --- life ---
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        await self._venue.start()
+        try:
+            attempt = 0
+            while True:
+                started = time.monotonic()
+                await self._serve_once()
+                attempt = 0 if time.monotonic() - started > 2 else attempt + 1
+                await asyncio.sleep(_BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)])
+        finally:
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            if self._link is not None:
+                self._link.abort("the host stops")
+            await self._venue.close()
+
+    async def _serve_once(self) -> None:
+        """One connection to the gateway from dial to loss."""
+        loop = asyncio.get_running_loop()
+        self._link_lost = asyncio.Event()
+        link = HostLink(self._receive, self._on_link_lost)
+        try:
+            await loop.create_unix_connection(lambda: link, self._socket_path)
+        except OSError as error:
+            log.debug("%s: gateway not reachable: %s", self.name, error)
+            return
+        self._link = link
+        link.send(
+            Hello(
+                venue=self.name, account=self._settings.account, pid=os.getpid(), capabilities=self._venue.capabilities
+            )
+        )
+        self._send_link()
+        for symbol, quote in self._books.items():
+            link.book(BookUpdate(venue=self.name, symbol=symbol, quote=quote))
+        self.ready.set()
+        await self._link_lost.wait()
+
+    def _on_link_lost(self, reason: str) -> None:
+        log.warning("%s: link to the gateway lost: %s", self.name, reason)
+        self._link = None
+        if self._reconcile is not None:
+            self._reconcile.cancel()
+        self._link_lost.set()
+
+    def _send(self, message: FromHost) -> None:
+        if self._link is not None:
+            self._link.send(message)
+
+    def _send_link(self) -> None:
+        reason = "" if self._venue_up else self._venue_reason
+        self._send(c.VenueLink(ts_ns=time.time_ns(), venue=self.name, up=self._venue_up, reason=reason))
+
+    # --- base.Sink ---
+
+    def ack(self, venue_cl_ord_id: str, venue_order_id: str) -> None:
+        self._send(
+            c.ChildAck(
+                ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=venue_cl_ord_id, venue_order_id=venue_order_id
+            )
+        )
+
+    def trade(self, trade: c.VenueTrade) -> None:
+        self._send(c.ChildTrade(ts_ns=time.time_ns(), venue=self.name, trade=trade))
+
+    def done(self, done: Done) -> None:
+        self._send(
+            c.ChildDone(
+                ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=done.venue_cl_ord_id,
+                venue_order_id=done.venue_order_id, status=done.status, cum_qty=done.cum_qty, text=done.text,
+            )
+        )  # fmt: skip
+
+    def book(self, symbol: str, quote: c.Quote) -> None:
+        self._books[symbol] = quote
+        if self._link is not None:
+            self._link.book(BookUpdate(venue=self.name, symbol=symbol, quote=quote))
+
+    def balances(self, balances: Balances) -> None:
+        if self._link is not None:
+            self._link.balances(self._balances_report(balances))
+
+    def link(self, up: bool, reason: str = "") -> None:
+        self._venue_up, self._venue_reason = up, reason
+        log.info("%s: venue %s %s", self.name, "up" if up else "down", reason)
+        self._send_link()
+
+    def _balances_report(self, balances: Balances) -> c.BalancesReport:
+        return c.BalancesReport(
+            ts_ns=time.time_ns(), venue=self.name, account=self._settings.account, asof_ns=balances.asof_ns,
+            free=balances.free, total=balances.total,
+        )  # fmt: skip
+
+    # --- requests ---
+
+    def _receive(self, message: ToHost) -> None:
+        if isinstance(message, PlaceChild):
+            if self._places >= MAX_PLACES:
+                self._reject(message.venue_cl_ord_id, "HOST_BUSY", f"{self._places} orders are being placed")
+                return
+            self._places += 1
+            self._enqueue(message.venue_cl_ord_id, self._place, message)
+        elif isinstance(message, CancelChild):
+            self._enqueue(message.venue_cl_ord_id, self._cancel, message)
+        elif isinstance(message, AmendChild):
+            self._enqueue(message.venue_cl_ord_id, self._amend, message)
+        elif isinstance(message, QueryChild):
+            self._enqueue(message.venue_cl_ord_id, self._query, message)
+        elif isinstance(message, Reconcile):
+            if self._reconcile is not None:
+                self._reconcile.cancel()
+            self._reconcile = self._spawn(self._run_reconcile(message))
+
+    def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        async def guarded() -> None:
+            try:
+                await work
+            except asyncio.CancelledError:
+                raise
+            except Exception:  # the outer edge of a request: our own bug must not take the other orders down
+                log.exception("%s: a request failed in the host", self.name)
+
+        task = asyncio.ensure_future(guarded())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _enqueue(self, key: str, handle: Callable[[ToHost], Awaitable[None]], message: ToHost) -> None:
+        """Start at once, or behind the unsettled request for the same order."""
+        if len(self._tasks) >= MAX_REQUESTS and self._link is not None:
+            self._link.abort(f"{len(self._tasks)} requests are unsettled; expected fewer than {MAX_REQUESTS}")
+            return
+        before = self._chains.get(key)
+
+        async def work() -> None:
+            if before is not None and not before.done():
+                await asyncio.wait({before})
+            await handle(message)
+
+        task = self._spawn(work())
+        self._chains[key] = task
+        task.add_done_callback(lambda ended: self._unchain(key, ended))
+
+    def _unchain(self, key: str, ended: asyncio.Task[None]) -> None:
+        if self._chains.get(key) is ended:
+            del self._chains[key]
+
+    def _reject(self, our_id: str, code: str, text: str) -> None:
+        self._send(c.ChildReject(ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=our_id, code=code, text=text))
+
+    def _ambiguous(self, our_id: str, op: str, code: str, text: str) -> None:
+        self._send(
+            c.ChildAmbiguous(
+                ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=our_id, op=op, code=code, text=text
+            )
+        )
+
+    async def _place(self, message: ToHost) -> None:
+        assert isinstance(message, PlaceChild)
+        our_id = message.venue_cl_ord_id
+        try:
+            if message.expires_ns and time.time_ns() > message.expires_ns:
+                raise NeverSent("EXPIRED_IN_HOST", "its deadline had passed when the host read it")
+            self._tell_placed(our_id, await self._venue.place(message))
+        except (DefiniteReject, NeverSent) as refusal:
+            self._reject(our_id, refusal.code, refusal.text)
+        except Ambiguous as unknown:
+            self._ambiguous(our_id, "place", unknown.code, unknown.text)
+        except Exception as error:  # a bug of ours: the order may be out
+            self._ambiguous(our_id, "place", "HOST_ERROR", type(error).__name__)
+            raise
+        finally:
+            self._places -= 1
+
+    def _tell_placed(self, our_id: str, placed: Placed) -> None:
+        if not placed.told:
+            self.ack(our_id, placed.venue_order_id)
+        for trade in placed.trades:
+            self.trade(trade)
+        if placed.done is not None:
+            self.done(placed.done)
+
+    async def _cancel(self, message: ToHost) -> None:
+        assert isinstance(message, CancelChild)
+        our_id = message.venue_cl_ord_id
+        try:
+            done = await self._venue.cancel(message)
+            if done is not None:
+                self.done(done)
+        except DefiniteReject as refusal:
+            self._cancel_reject(our_id, refusal, refusal.unknown_order)
+        except NeverSent as refusal:
+            self._cancel_reject(our_id, refusal, False)
+        except Ambiguous as unknown:
+            self._ambiguous(our_id, "cancel", unknown.code, unknown.text)
+        except Exception as error:
+            self._ambiguous(our_id, "cancel", "HOST_ERROR", type(error).__name__)
+            raise
+
+    def _cancel_reject(self, our_id: str, refusal: VenueError, unknown_order: bool) -> None:
+        self._send(
+            c.ChildCancelReject(
+                ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=our_id, code=refusal.code, text=refusal.text,
+                unknown_order=unknown_order,
+            )
+        )  # fmt: skip
+
+    async def _amend(self, message: ToHost) -> None:
+        assert isinstance(message, AmendChild)
+        our_id = message.venue_cl_ord_id
+        try:
+            self._tell_placed(our_id, await self._venue.amend(message))
+        except (DefiniteReject, NeverSent) as refusal:
+            self._cancel_reject(our_id, refusal, isinstance(refusal, DefiniteReject) and refusal.unknown_order)
+        except Ambiguous as unknown:
+            self._ambiguous(our_id, "amend", unknown.code, unknown.text)
+        except Exception as error:
+            self._ambiguous(our_id, "amend", "HOST_ERROR", type(error).__name__)
+            raise
+
+    async def _query(self, message: ToHost) -> None:
+        assert isinstance(message, QueryChild)
+        asked_ns = time.time_ns()
+        try:
+            found = await self._venue.query(message)
+        except Exception as error:
+            text = str(error) if isinstance(error, VenueError) else type(error).__name__
+            self._send(
+                c.ChildQueryResult(
+                    ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=message.venue_cl_ord_id, outcome="error",
+                    asked_ns=asked_ns, text=text,
+                )
+            )  # fmt: skip
+            if not isinstance(error, VenueError):
+                raise
+            return
+        self._send(
+            c.ChildQueryResult(
+                ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=message.venue_cl_ord_id,
+                outcome=found.outcome, asked_ns=found.asked_ns or asked_ns, venue_order_id=found.venue_order_id,
+                cum_qty=found.cum_qty, trades=found.trades, trades_checked=found.trades_checked, text=found.text,
+            )
+        )  # fmt: skip
+
+    async def _run_reconcile(self, request: Reconcile) -> None:
+        """Ask for everything until the venue answers all of it; then tell it in one piece."""
+        attempt = 0
+        symbols = request.symbols or self._settings.symbols
+        while True:
+            asked_ns = time.time_ns()
+            try:
+                instruments = await self._venue.instruments()
+                balances = await self._venue.balances()
+                # open orders first: what leaves the list after it was read shows up in the trades
+                open_orders = await self._venue.open_orders(symbols)
+                trades = await self._venue.trades(request.since_ns, symbols)
+                break
+            except (VenueError, RuntimeError, ValueError, KeyError) as error:
+                text = str(error) if isinstance(error, VenueError) else type(error).__name__
+                log.warning("%s: reconciliation will be tried again: %s", self.name, text)
+            await asyncio.sleep(min(0.2 * 2 ** min(attempt, 5), 5.0))
+            attempt += 1
+        self._send(c.InstrumentsReport(ts_ns=time.time_ns(), venue=self.name, instruments=instruments))
+        self._send(self._balances_report(balances))
+        self._send(
+            c.VenueReconciled(
+                ts_ns=time.time_ns(), venue=self.name, account=self._settings.account, asked_ns=asked_ns,
+                open_orders=open_orders, trades=trades,
+            )
+        )  # fmt: skip
+
+
+def die_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the parent dies; exit if it has died already (Linux)."""
+    parent = os.getppid()
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
+            log.warning("prctl(PR_SET_PDEATHSIG) failed: errno %d", ctypes.get_errno())
+    except (OSError, AttributeError):
+        log.warning("prctl is not available: the host may outlive its parent")
+    if parent == 1 or os.getppid() != parent:
+        raise SystemExit("the parent of the venue host is gone")
+
+
+async def _serve(host: VenueHost, ready_file: Path | None) -> None:
+    loop = asyncio.get_running_loop()
+    serving = asyncio.ensure_future(host.run())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, serving.cancel)
+    if ready_file is not None:
+        ready = asyncio.ensure_future(host.ready.wait())
+        await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if not serving.done():
+            temporary = ready_file.with_name(ready_file.name + ".tmp")
+            temporary.write_text(json.dumps({"pid": os.getpid(), "venue": host.name}), encoding="utf-8")
+            temporary.replace(ready_file)
+    try:
+        await serving
+    except asyncio.CancelledError:
+        pass
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Process entry; exit status 0 after SIGTERM, 2 for an unusable configuration."""
+    parser = argparse.ArgumentParser(prog="python -m fixgw.venues.host", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--config", required=True, type=Path, help="the venue's TOML file")
+    parser.add_argument("--socket", required=True, help="the gateway's Unix socket")
+    parser.add_argument("--name", default="", help="the venue's name (default: of the configuration)")
+    parser.add_argument("--ready-file", type=Path, default=None, help="written once the gateway was greeted")
+    parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    die_with_parent()
+
+    async def run() -> None:
+        await _serve(VenueHost(settings, options.socket, options.name), options.ready_file)
+
+    try:
+        settings = load_venue_file(options.config, options.name)
+        uvloop.run(run())
+    except (VenueConfigError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

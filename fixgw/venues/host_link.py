@@ -1,0 +1,135 @@
+"""The host's end of the link to the gateway (frames of wire.py on a Unix socket): one connection of it.
+
+Writing never blocks and never drops an order answer: what the socket does not take is buffered, and when that buffer
+exceeds MAX_BUFFER the connection is closed, after which the gateway reconciles. Book updates and balances are conflated:
+the newest per symbol (per account) waits BOOK_INTERVAL_S, and longer while the socket is congested.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from ..core.commands import BalancesReport
+from .wire import MAX_FRAME, BookUpdate, FromHost, Heartbeat, ToHost, frame, to_host_decoder
+
+log = logging.getLogger(__name__)
+MAX_BUFFER = 32 * 1024 * 1024
+BOOK_INTERVAL_S = 0.02
+HEARTBEAT_S = 1.0
+SILENCE_S = 5.0
+
+
+class HostLink(asyncio.Protocol):
+    """One connection. `receive` gets each request; `lost` is called once when the connection ends."""
+
+    def __init__(self, receive: Callable[[ToHost], None], lost: Callable[[str], None]) -> None:
+        self._receive = receive
+        self._lost = lost
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self._books: dict[str, BookUpdate] = {}
+        self._balances: dict[str, BalancesReport] = {}
+        self._flush: asyncio.TimerHandle | None = None
+        self._tick: asyncio.TimerHandle | None = None
+        self._congested = False
+        self._heard = time.monotonic()
+        self._reason = ""
+
+    # --- asyncio.Protocol ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
+        self._transport = transport  # type: ignore[assignment]
+        self._heard = time.monotonic()
+        self._tick = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = time.monotonic()
+        self._buffer += data
+        offset = 0
+        while len(self._buffer) - offset >= 4:
+            length = int.from_bytes(self._buffer[offset : offset + 4], "big")
+            if length > MAX_FRAME:
+                self.abort(f"frame of {length} bytes from the gateway; expected at most {MAX_FRAME}")
+                return
+            if len(self._buffer) - offset - 4 < length:
+                break
+            body = bytes(self._buffer[offset + 4 : offset + 4 + length])
+            offset += 4 + length
+            try:
+                message = to_host_decoder.decode(body)
+            except msgspec.MsgspecError as error:
+                self.abort(f"frame from the gateway not understood: {error}")
+                return
+            if not isinstance(message, Heartbeat):
+                self._receive(message)
+        del self._buffer[:offset]
+
+    def pause_writing(self) -> None:
+        self._congested = True
+
+    def resume_writing(self) -> None:
+        self._congested = False
+        self._flush_books()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._flush, self._tick):
+            if timer is not None:
+                timer.cancel()
+        self._transport = None
+        self._lost(self._reason or (f"{type(exc).__name__}: {exc}" if exc else "closed by the gateway"))
+
+    # --- sending ---
+
+    def send(self, message: FromHost) -> None:
+        """Send now; never conflated, never dropped while the connection lives."""
+        if self._transport is None:
+            return
+        self._transport.write(frame(message))
+        if self._transport.get_write_buffer_size() > MAX_BUFFER:
+            self.abort(f"the gateway does not read: more than {MAX_BUFFER} bytes wait")
+
+    def book(self, update: BookUpdate) -> None:
+        self._books[update.symbol] = update
+        self._arm()
+
+    def balances(self, report: BalancesReport) -> None:
+        self._balances[report.account] = report
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._flush is None and self._transport is not None:
+            self._flush = asyncio.get_running_loop().call_later(BOOK_INTERVAL_S, self._flush_books)
+
+    def _flush_books(self) -> None:
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
+        if self._transport is None or self._congested:
+            return
+        waiting: list[FromHost] = [*self._balances.values(), *self._books.values()]
+        self._books.clear()
+        self._balances.clear()
+        if waiting:
+            self._transport.write(b"".join(frame(message) for message in waiting))
+
+    def _beat(self) -> None:
+        if self._transport is None:
+            return
+        silent_s = time.monotonic() - self._heard
+        if silent_s > SILENCE_S:
+            self.abort(f"the gateway was silent for {silent_s:.1f} s")
+            return
+        self.send(Heartbeat(ts_ns=time.time_ns()))
+        self._tick = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
+
+    def abort(self, reason: str) -> None:
+        """End the connection now."""
+        if self._transport is not None and not self._reason:
+            self._reason = reason
+            self._transport.abort()

@@ -1,0 +1,138 @@
+"""One venue's configuration file (DIR/venues/NAME.toml) as a frozen model; keys are never written in it, only referred to."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+_SYMBOL = re.compile(r"^[A-Z0-9]+/[A-Z0-9]+(:[A-Z0-9-]+)?$")
+_MAX_SECRET_BYTES = 16_384
+
+
+class VenueConfigError(Exception):
+    """A venue file is unusable; the text names file, key, value and what was expected. Crash: do not start the host."""
+
+
+class VenueFileSettings(BaseModel):
+    """The keys of a venue file. Unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field("", pattern=r"^[a-z0-9_-]{0,32}$", description="default: the file's name")
+    kind: str = Field("ccxt", description="connector: see fixgw.venues.base.kinds()")
+    exchange: str = Field("", description="ccxt exchange id, for kind ccxt")
+    account: str = Field("main", min_length=1, description="our name of the venue account whose keys these are")
+    base_url: str = Field("", description="send every request to this host instead (the simulator): http://127.0.0.1:PORT")
+    api_key_env: str = ""
+    api_key_file: str = ""
+    secret_env: str = ""
+    secret_file: str = ""
+    password_env: str = Field("", description="third credential of some venues (okx, kucoin)")
+    password_file: str = ""
+    symbols: tuple[str, ...] = Field(min_length=1, description="instruments to trade and to watch")
+    ws_orders: bool = Field(True, description="order entry over WebSocket where the connector has it")
+    recv_window_ms: int = Field(5000, ge=100, le=60_000)
+    request_timeout_ms: int = Field(10_000, ge=100, le=120_000)
+    rate_weight_per_minute: int = Field(0, ge=0, description="request weight budget; 0: the connector's default")
+    cancel_reserve: int = Field(100, ge=0, description="weight that only cancels may use")
+    keep_alive_ms: int = Field(1000, ge=100, le=60_000, description="WebSocket ping; two misses end the connection")
+    down_grace_ms: int = Field(2000, ge=0, le=60_000, description="a loss shorter than this is healed without notice")
+    sweep_s: float = Field(30.0, gt=0, description="how often open orders are compared with the venue's list")
+    trade_streams: bool = Field(True, description="watch public trades too, for the last price")
+    tick: Decimal = Field(Decimal("0.01"), gt=0, description="kind null: price step of its instruments")
+    lot: Decimal = Field(Decimal("0.00001"), gt=0, description="kind null: quantity step of its instruments")
+    price: Decimal = Field(Decimal("50000"), gt=0, description="kind null: the price it shows")
+    options: dict[str, Any] = Field({}, description="passed to the connector (ccxt: exchange.options)")
+
+    @field_validator("symbols")
+    @classmethod
+    def _symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for symbol in value:
+            if not _SYMBOL.match(symbol):
+                raise ValueError(f"{symbol!r} is not a symbol; expected BASE/QUOTE such as BTC/USDT")
+        if len(set(value)) != len(value):
+            raise ValueError(f"{list(value)!r} names a symbol twice")
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url(cls, value: str) -> str:
+        if value and not re.match(r"^https?://[^/\s]+$", value):
+            raise ValueError(f"{value!r} is not a base URL; expected http://HOST:PORT without a path")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> VenueFileSettings:
+        if self.kind == "ccxt" and not self.exchange:
+            raise ValueError("exchange: missing; kind ccxt needs a ccxt exchange id such as binance")
+        for what in ("api_key", "secret", "password"):
+            if getattr(self, f"{what}_env") and getattr(self, f"{what}_file"):
+                raise ValueError(f"{what}_env and {what}_file are both set; expected one of them")
+        if self.recv_window_ms > self.request_timeout_ms:
+            raise ValueError(
+                f"recv_window_ms: {self.recv_window_ms} exceeds request_timeout_ms {self.request_timeout_ms}; "
+                "expected a window that ends before the request is given up"
+            )
+        return self
+
+    def credential(self, what: str, directory: Path | None = None) -> str:
+        """The secret `what` ("api_key", "secret" or "password") from its environment variable or file; "" if none is
+        configured. A relative file stands in `directory`. VenueConfigError when the reference leads nowhere."""
+        env: str = getattr(self, f"{what}_env")
+        file: str = getattr(self, f"{what}_file")
+        if env:
+            value = os.environ.get(env, "")
+            if not value:
+                raise VenueConfigError(f"{self.name}: {what}_env: the environment variable {env!r} is unset or empty")
+            return value
+        if file:
+            path = (directory or Path()) / file
+            try:
+                with path.open(encoding="utf-8") as handle:
+                    value = handle.read(_MAX_SECRET_BYTES).strip()
+            except OSError as error:
+                reason = error.strerror or type(error).__name__
+                raise VenueConfigError(f"{self.name}: {what}_file: {str(path)!r} cannot be read: {reason}") from None
+            if not value:
+                raise VenueConfigError(f"{self.name}: {what}_file: {str(path)!r} is empty; expected the credential")
+            return value
+        return ""
+
+
+def load_venue_file(path: Path, name: str = "") -> VenueFileSettings:
+    """Read and validate one file; VenueConfigError lists every fault. Relative credential files are made absolute."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise VenueConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise VenueConfigError(f"{path}: not TOML: {error}") from error
+    return parse_venue(raw, str(path), name or path.stem, path.parent)
+
+
+def parse_venue(raw: dict[str, Any], source: str, name: str, directory: Path | None = None) -> VenueFileSettings:
+    """Validate the keys of one venue file; `source` names it in errors."""
+    raw = dict(raw)
+    raw.setdefault("name", name)
+    for key in ("api_key_file", "secret_file", "password_file"):
+        if directory is not None and isinstance(raw.get(key), str) and raw[key]:
+            raw[key] = str(directory / raw[key])
+    try:
+        return VenueFileSettings.model_validate(raw)
+    except ValidationError as error:
+        raise VenueConfigError("\n".join(_explain(source, e) for e in error.errors())) from None
+
+
+def _explain(source: str, error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or "(file)"
+    if error["type"] == "extra_forbidden":
+        known = ", ".join(sorted(VenueFileSettings.model_fields))
+        return f"{source}: {key}: unknown key; expected one of {known}"
+    value = "" if error["type"] == "missing" or not error["loc"] else f" {error['input']!r}:"
+    return f"{source}: {key}:{value} {error['msg'].removeprefix('Value error, ')}"

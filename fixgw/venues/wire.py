@@ -1,0 +1,128 @@
+"""The link between gateway and venue host: frames on a local Unix socket.
+
+A frame is a 4-byte big-endian length and one msgpack-encoded struct. The gateway listens (`DIR/run/venues.sock`, mode
+0600), each host dials, says Hello, and dials again with back-off when the link breaks. Host -> gateway: Hello, the
+VenueCommand structs of core/commands.py, BookUpdate, Heartbeat. Gateway -> host: the requests below. The host keeps no
+state of its own that matters: after any break the gateway asks for reconciliation.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from ..core import commands as c
+
+PROTOCOL_VERSION = 1
+MAX_FRAME = 16 * 1024 * 1024
+
+
+class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello", kw_only=True):
+    """First frame of a host. `account`: the venue account whose keys it holds."""
+
+    venue: str
+    account: str
+    pid: int
+    version: int = PROTOCOL_VERSION
+    # what the connector can: "amend", "quote_market", "post_only", "ioc", "fok"
+    capabilities: tuple[str, ...] = ()
+
+
+class BookUpdate(msgspec.Struct, frozen=True, array_like=True, tag="book", kw_only=True):
+    """The top of a book or the last trade; conflated by the host (the newest per symbol wins), never journaled."""
+
+    venue: str
+    symbol: str
+    quote: c.Quote
+
+
+class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="hb", kw_only=True):
+    """Both ways, once a second; a peer that is silent for 5 s is taken for dead."""
+
+    ts_ns: int
+
+
+class PlaceChild(msgspec.Struct, frozen=True, array_like=True, tag="place", kw_only=True):
+    """Place one order. Exactly one of qty / cash_qty. `ord_type` "1" market, "2" limit; `tif` "1" GTC, "3" IOC, "4" FOK.
+
+    `expires_ns`: after it the host must not send it any more but answer ChildReject code "EXPIRED_IN_HOST".
+    Answer: ChildAck, ChildReject or ChildAmbiguous(op="place"); trades and ChildDone follow.
+    """
+
+    venue_cl_ord_id: str
+    symbol: str
+    side: str
+    ord_type: str
+    tif: str
+    qty: Decimal | None = None
+    cash_qty: Decimal | None = None
+    px: Decimal | None = None
+    post_only: bool = False
+    expires_ns: int = 0
+
+
+class CancelChild(msgspec.Struct, frozen=True, array_like=True, tag="cancel", kw_only=True):
+    """Cancel by our id. Answer: ChildDone, ChildCancelReject or ChildAmbiguous(op="cancel"). A cancel that overtakes the
+    answer to its own place waits in the host until that is settled."""
+
+    venue_cl_ord_id: str
+    symbol: str
+    venue_order_id: str = ""
+
+
+class AmendChild(msgspec.Struct, frozen=True, array_like=True, tag="amend", kw_only=True):
+    """Change quantity / price in place (only where Hello.capabilities has "amend")."""
+
+    venue_cl_ord_id: str
+    symbol: str
+    qty: Decimal
+    px: Decimal | None = None
+    venue_order_id: str = ""
+
+
+class QueryChild(msgspec.Struct, frozen=True, array_like=True, tag="query", kw_only=True):
+    """Ask for one order by our id, with its trades. Answer: exactly one ChildQueryResult."""
+
+    venue_cl_ord_id: str
+    symbol: str
+    venue_order_id: str = ""
+
+
+class Reconcile(msgspec.Struct, frozen=True, array_like=True, tag="reconcile", kw_only=True):
+    """Ask for everything: open orders of all `symbols`, trades since `since_ns`, balances, instruments. Answer:
+    InstrumentsReport, BalancesReport and one VenueReconciled (retried by the host until the venue answers)."""
+
+    since_ns: int
+    symbols: tuple[str, ...]
+
+
+ToHost = PlaceChild | CancelChild | AmendChild | QueryChild | Reconcile | Heartbeat
+FromHost = (
+    Hello
+    | BookUpdate
+    | Heartbeat
+    | c.ChildAck
+    | c.ChildReject
+    | c.ChildAmbiguous
+    | c.ChildTrade
+    | c.ChildDone
+    | c.ChildCancelReject
+    | c.ChildQueryResult
+    | c.VenueLink
+    | c.VenueReconciled
+    | c.BalancesReport
+    | c.InstrumentsReport
+)
+
+_encoder = msgspec.msgpack.Encoder()
+to_host_decoder = msgspec.msgpack.Decoder(ToHost)
+from_host_decoder = msgspec.msgpack.Decoder(FromHost)
+
+
+def frame(message: ToHost | FromHost) -> bytes:
+    """One wire frame; ValueError when it exceeds MAX_FRAME."""
+    body = _encoder.encode(message)
+    if len(body) > MAX_FRAME:
+        raise ValueError(f"frame of {len(body)} bytes exceeds {MAX_FRAME}")
+    return len(body).to_bytes(4, "big") + body

@@ -1,0 +1,394 @@
+"""The front as a process, before a small backend that stands for QuickFIX."""
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+WAIT_S = 10
+
+
+def fix(*fields: str, begin: str = "FIX.4.4") -> bytes:
+    body = "".join(f"{field}\x01" for field in fields).encode()
+    head = f"8={begin}\x019={len(body)}\x01".encode() + body
+    return head + b"10=%03d\x01" % (sum(head) & 0xFF)
+
+
+def logon(name: str = "A44", *more: str) -> bytes:
+    now = time.strftime("%Y%m%d-%H:%M:%S", time.gmtime())
+    return fix("35=A", "34=1", f"49={name}", f"52={now}", "56=FIXGW", "98=0", "108=30", *more)
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {WAIT_S} s for: {what}"
+        time.sleep(0.005)
+
+
+class Backend:
+    """Echoes what comes; keeps every byte of every connection. Told `FLOOD` it sends until the other side is gone."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(("127.0.0.1", port))
+        self.listener.listen(64)
+        self.port: int = self.listener.getsockname()[1]
+        self.received: list[bytearray] = []
+        self.sockets: list[socket.socket] = []
+        self.ended: list[bool] = []
+        self.threads = [threading.Thread(target=self._accept, daemon=True)]
+        self.threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.received.append(bytearray())
+            self.ended.append(False)
+            self.sockets.append(connection)
+            self.threads.append(threading.Thread(target=self._echo, args=(len(self.received) - 1,), daemon=True))
+            self.threads[-1].start()
+
+    def _echo(self, index: int) -> None:
+        connection = self.sockets[index]
+        try:
+            while data := connection.recv(65536):
+                self.received[index] += data
+                connection.sendall(data)
+                while b"FLOOD" in data:
+                    connection.sendall(b"8=FIX.4.4" + b"x" * 60_000)
+        except OSError:
+            pass
+        connection.close()
+        self.ended[index] = True
+
+    def stop(self) -> None:
+        for connection in [self.listener, *self.sockets]:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            connection.close()
+        for thread in self.threads:
+            thread.join(WAIT_S)
+
+
+class FrontProcess:
+    def __init__(self, folder: Path, backend_port: int, **settings: object) -> None:
+        self.sessions_file = folder / "sessions.json"
+        self.ready_file = folder / "front.json"
+        self.log_file = folder / "front.log"
+        self.settings = settings
+        self.configure("A44", "B44", "C44")
+        address = ("--listen", "127.0.0.1:0", "--backend", f"127.0.0.1:{backend_port}")
+        files = ("--sessions", str(self.sessions_file), "--ready-file", str(self.ready_file))
+        with self.log_file.open("wb") as log:
+            self.process = subprocess.Popen([sys.executable, "-m", "fixgw.fix.front", *address, *files], stderr=log)
+        until(lambda: self.ready_file.exists() or self.process.poll() is not None, "ready file")
+        assert self.process.poll() is None, self.log()
+        self.ready = json.loads(self.ready_file.read_text())
+        self.clients: list[socket.socket] = []
+
+    def configure(self, *names: str, enabled: bool = True) -> None:
+        ids = {"begin_string": "FIX.4.4", "gateway_comp_id": "FIXGW", "enabled": enabled}
+        sessions = [{**ids, "client_comp_id": name, "name": name} for name in names]
+        self.sessions_file.write_text(json.dumps({"sessions": sessions, **self.settings}))
+
+    def connect(self, receive_buffer: int = 0) -> socket.socket:
+        client = socket.socket()
+        if receive_buffer:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        client.settimeout(WAIT_S)
+        client.connect((self.ready["host"], self.ready["port"]))
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.clients.append(client)
+        return client
+
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def stop(self) -> int:
+        for client in self.clients:
+            client.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(WAIT_S)
+        finally:
+            self.process.kill()
+
+
+@pytest.fixture
+def backend() -> Iterator[Backend]:
+    server = Backend()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def front(tmp_path: Path, backend: Backend) -> Iterator[FrontProcess]:
+    process = FrontProcess(tmp_path, backend.port, logon_deadline_s=0.4, write_cap=200_000, drain_s=1.0)
+    yield process
+    process.stop()
+
+
+def receive(client: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        more = client.recv(size - len(data))
+        assert more, f"closed after {len(data)} of {size} bytes"
+        data += more
+    return data
+
+
+def log_on(front: FrontProcess, name: str = "A44", *more: str) -> socket.socket:
+    client = front.connect()
+    message = logon(name, *more)
+    client.sendall(message)
+    assert receive(client, len(message)) == message
+    return client
+
+
+def is_closed(client: socket.socket) -> bool:
+    try:
+        while client.recv(65536):
+            pass
+    except ConnectionResetError:
+        pass
+    return True
+
+
+def echoes(client: socket.socket) -> bool:
+    message = fix("35=1", "112=x")
+    client.sendall(message)
+    return receive(client, len(message)) == message
+
+
+def test_passes_frames_both_ways(front: FrontProcess, backend: Backend) -> None:
+    client = log_on(front)
+    for _ in range(3):
+        assert echoes(client)
+    big = fix("35=D", "58=" + "x" * 60_000)
+    client.sendall(big[:100])
+    client.sendall(big[100:])
+    assert receive(client, len(big)) == big
+    client.sendall(b"junk" + fix("35=0") + b"more junk" + fix("35=0"))
+    assert receive(client, 2 * len(fix("35=0"))) == 2 * fix("35=0")
+    client.close()
+    until(lambda: backend.ended[0], "backend told that the client is gone")
+    assert front.ready["pid"] == front.process.pid
+
+
+BAD_FIRST = {
+    "unknown CompID": (logon("NOBODY"), "unknown_session"),
+    "another version": (logon().replace(b"FIX.4.4", b"FIX.4.2"), "checksum"),
+    "no Logon": (fix("35=D", "34=1", "49=A44", "56=FIXGW"), "not_logon"),
+    "heartbeat 0": (logon().replace(b"108=30", b"108=00"), "checksum"),
+    "http": (b"GET / HTTP/1.1\r\n\r\n", "garbage"),
+    "tls": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "garbage"),
+    "oversize": (b"8=FIX.4.4\x019=5000\x0135=A\x01", "oversize"),
+    "endless": (b"8=FIX.4.4\x019=4000\x0135=A\x01" + b"x" * 5000, "oversize|garbage"),
+    "old reset": (fix("35=A", "34=1", "49=A44", "52=20200101-00:00:00", "56=FIXGW", "98=0", "108=30", "141=Y"), "sending_time"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FIRST)
+def test_bad_first_messages_never_reach_quickfix(front: FrontProcess, backend: Backend, name: str) -> None:
+    data, reason = BAD_FIRST[name]
+    client = front.connect()
+    client.sendall(data)
+    assert is_closed(client)
+    until(lambda: "closed" in front.log(), "log line")
+    assert any(f"reason={word}" in front.log() for word in reason.split("|")), front.log()
+    assert backend.received == []
+    assert echoes(log_on(front))
+
+
+def test_silent_and_trickling_clients_meet_the_deadline(front: FrontProcess, backend: Backend) -> None:
+    live = log_on(front, "B44")
+    silent, trickling = front.connect(), front.connect()
+    started = time.monotonic()
+    for byte in logon():  # a byte now and then: the deadline is for the whole Logon
+        try:
+            trickling.sendall(bytes([byte]))
+        except OSError:
+            break
+        if select.select([trickling], [], [], 0.03)[0]:
+            break
+    assert is_closed(silent) and is_closed(trickling)
+    assert 0.3 < time.monotonic() - started < 3
+    until(lambda: front.log().count("reason=logon_deadline") == 2, "two log lines")
+    assert len(backend.received) == 1 and echoes(live)
+
+
+def test_a_logon_in_two_pieces_with_a_message_right_behind(front: FrontProcess) -> None:
+    client = front.connect()
+    data = logon() + fix("35=1", "112=a")
+    client.sendall(data[:20])
+    client.sendall(data[20:])
+    assert receive(client, len(data)) == data
+
+
+@pytest.mark.parametrize("data", [b"8=FIX.4.4\x019=70000\x0135=D\x01", b"8=FIX.4.4\x0135=" + b"x" * 70_000, b"x" * 70_000])
+def test_a_frame_beyond_the_cap_drops_its_client_only(front: FrontProcess, backend: Backend, data: bytes) -> None:
+    bad, good = log_on(front), log_on(front, "B44")
+    bad.sendall(data)
+    assert is_closed(bad)
+    assert len(backend.received[0]) == len(logon())  # QuickFIX got the Logon and nothing of this
+    until(lambda: "reason=oversize" in front.log() or "reason=garbage" in front.log(), "log line")
+    assert echoes(good)
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_second_logon_is_refused_and_the_live_one_notices_nothing(
+    front: FrontProcess, backend: Backend, reset: bool
+) -> None:
+    live, second = log_on(front), front.connect()
+    second.sendall(logon("A44", *(["141=Y"] if reset else [])))
+    answer = b""
+    while data := second.recv(4096):
+        answer += data
+    # a Logout would cost a client that does not reset one of its numbers
+    assert (b"\x0135=5\x0134=1\x0149=FIXGW\x01" in answer and b"already connected" in answer) if reset else answer == b""
+    assert len(backend.received) == 1 and echoes(live)
+    until(lambda: "reason=already_connected" in front.log(), "log line")
+    live.close()
+    assert echoes(log_on(front))
+
+
+def test_a_client_that_comes_back_at_once_is_let_in(front: FrontProcess) -> None:
+    for _ in range(20):
+        client = log_on(front)
+        client.close()
+    assert "already_connected" not in front.log()
+
+
+def test_a_slow_reader_is_dropped(front: FrontProcess, backend: Backend) -> None:
+    good = log_on(front, "B44")
+    slow = front.connect(receive_buffer=4096)
+    slow.sendall(logon() + fix("35=0", "58=FLOOD"))
+    until(lambda: "reason=slow_reader" in front.log(), "the slow reader dropped")
+    until(lambda: backend.ended[1], "backend told")
+    assert echoes(good)
+
+
+def test_backend_down_and_back(tmp_path: Path) -> None:
+    backend = Backend()
+    front = FrontProcess(tmp_path, backend.port)
+    try:
+        live = log_on(front)
+        backend.stop()
+        assert is_closed(live)
+        refused = front.connect()
+        refused.sendall(logon())
+        assert is_closed(refused)
+        until(lambda: "reason=backend_unreachable" in front.log(), "log line")
+        backend = Backend(backend.port)
+        assert echoes(log_on(front))
+    finally:
+        assert front.stop() == 0
+        backend.stop()
+
+
+def test_what_was_sent_before_the_end_is_delivered(front: FrontProcess, backend: Backend) -> None:
+    client = front.connect()
+    order = fix("35=D", "58=" + "x" * 30_000)
+    client.sendall(logon() + order)
+    client.shutdown(socket.SHUT_WR)
+    until(lambda: backend.received and backend.ended[0], "backend told")
+    assert bytes(backend.received[0]).endswith(order)
+    late = log_on(front, "B44")
+    backend.sockets[1].sendall(b"8=last words\x01")
+    backend.sockets[1].shutdown(socket.SHUT_RDWR)
+    assert receive(late, 13) == b"8=last words\x01" and is_closed(late)
+
+
+def test_connections_are_bounded(tmp_path: Path, backend: Backend) -> None:
+    settings = {"max_connections": 4, "max_prelogon_per_address": 2}
+    front = FrontProcess(tmp_path, backend.port, logon_deadline_s=30, **settings)
+    try:
+        waiting = [front.connect(), front.connect()]
+        until(lambda: is_closed(front.connect()), "third waiting client closed")
+        assert "reason=max_prelogon_per_address" in front.log()
+        for client, name in zip(waiting, ("A44", "B44"), strict=True):
+            client.sendall(logon(name))
+            receive(client, len(logon(name)))
+        last = [front.connect(), front.connect()]
+        assert is_closed(front.connect())
+        until(lambda: "reason=max_connections" in front.log(), "log line")
+        last[0].sendall(logon("C44"))
+        receive(last[0], len(logon("C44")))
+        assert all(echoes(client) for client in (*waiting, last[0]))
+    finally:
+        assert front.stop() == 0
+
+
+def test_reload_on_sighup(front: FrontProcess) -> None:
+    keeps, loses = log_on(front, "B44"), log_on(front, "A44")
+    front.sessions_file.write_text("{")
+    front.process.send_signal(signal.SIGHUP)
+    until(lambda: "reload_refused" in front.log(), "bad file refused")
+    assert echoes(loses)
+    front.configure("B44", "D44")
+    front.process.send_signal(signal.SIGHUP)
+    until(lambda: "reloaded" in front.log(), "reloaded")
+    assert is_closed(loses) and echoes(keeps) and echoes(log_on(front, "D44"))
+    refused = front.connect()
+    refused.sendall(logon("A44"))
+    assert is_closed(refused)
+
+
+def test_sigterm_closes_and_exits_0(front: FrontProcess, backend: Backend) -> None:
+    client, waiting = log_on(front), front.connect()
+    front.process.send_signal(signal.SIGTERM)
+    assert is_closed(client) and is_closed(waiting)
+    assert front.process.wait(WAIT_S) == 0
+    until(lambda: backend.ended[0], "backend told")
+    assert front.log().splitlines()[-1].endswith("info stopped")
+    with pytest.raises(ConnectionRefusedError):
+        front.connect()
+
+
+def test_ends_with_its_parent(tmp_path: Path, backend: Backend) -> None:
+    sessions = tmp_path / "sessions.json"
+    sessions.write_text('{"sessions": []}')
+    ready = tmp_path / "ready.json"
+    command = [sys.executable, "-m", "fixgw.fix.front", "--listen", "127.0.0.1:0", "--backend", "127.0.0.1:1"]
+    command += ["--sessions", str(sessions), "--ready-file", str(ready)]
+    code = f"import subprocess, sys; subprocess.Popen({command!r}, stderr=subprocess.DEVNULL); sys.stdin.read()"
+    parent = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
+    until(ready.exists, "ready file")
+    pid = json.loads(ready.read_text())["pid"]
+    parent.kill()
+    parent.communicate(timeout=WAIT_S)
+    stat = Path(f"/proc/{pid}/stat")
+    until(lambda: not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] == "Z", "the front ended")
+    late = subprocess.run([*command, "--parent", "1" if os.getpid() != 1 else "2"], capture_output=True, timeout=WAIT_S)
+    assert late.returncode == 1 and b"parent process has already ended" in late.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"--sessions": "/nonexistent.json"}, "cannot be read"), ({"--listen": "127.0.0.1"}, "expected HOST:PORT")],
+)
+def test_cannot_start(tmp_path: Path, change: dict[str, str], said: str) -> None:
+    sessions = tmp_path / "sessions.json"
+    sessions.write_text('{"sessions": []}')
+    options = {"--listen": "127.0.0.1:0", "--backend": "127.0.0.1:1", "--sessions": str(sessions), **change}
+    command = [sys.executable, "-m", "fixgw.fix.front", *(part for pair in options.items() for part in pair)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S)
+    assert result.returncode in (1, 2) and said in result.stderr

@@ -1,0 +1,162 @@
+"""The oms command, scripted, against a QuickFIX acceptor."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from front_acceptor import SESSIONS, Acceptor
+
+from fixgw.fix.oms import oms
+
+
+
+@pytest.fixture(scope="module")
+def acceptor() -> Iterator[Acceptor]:
+    server = Acceptor("M")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def folder(acceptor: Acceptor, tmp_path: Path) -> Path:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "sessions").mkdir()
+    (tmp_path / "run/ready.json").write_text(json.dumps({"fix": {"host": "127.0.0.1", "port": acceptor.port}}))
+    for name, begin in SESSIONS.items():
+        text = f'name = "{name}"\nbegin_string = "{begin}"\nclient_comp_id = "M{name}"\ngateway_comp_id = "FIXGW"\n'
+        (tmp_path / f"sessions/{name}.toml").write_text(text + "[limits]\nmax_order_qty = 5\n")
+    return tmp_path
+
+
+def run(folder: Path, session: str, script: str, *options: str) -> Result:
+    path = folder / "script"
+    path.write_text(script)
+    return CliRunner().invoke(oms, [str(folder), session, "--reset", "--script", str(path), *options])
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_a_script_that_goes_well(folder: Path, acceptor: Acceptor, name: str) -> None:
+    script = f"""
+    # a day in the life
+    buy 5 BTC/USDT @ 50 gtc account ACC on SIM as a
+    wait new a 5
+    expect a leaves 5.0
+    replace a qty 7 price 51 as b
+    wait {"replaced" if name == "OMS42" else "new"} b 5
+    expect 35=8 150=5 within 5
+    expect b qty 7
+    expect a price 51
+    status last
+    expect {"20=3" if name == "OMS42" else "150=I"} within 5
+    cancel b
+    wait canceled a 5
+    sell cash 100 BTC/USDT ioc
+    wait filled last 5
+    buy 1 BTC/USDT @ 20 stop 19.5 gtd 20991231
+    wait new last 5
+    buy 2000 BTC/USDT @ 20 postonly
+    wait done last 5
+    expect last status rejected
+    expect last text too much
+    cancel a
+    expect 35=9 434=1 within 5
+    raw 35=D|21=1|11=mine|55=BTC/USDT|54=1|38=1|40=1|60=20240101-00:00:00
+    expect 35=8 11=mine 39=2
+    orders
+    log 2
+    sleep 0
+    """
+    result = run(folder, name, script)
+    assert result.exit_code == 0, result.output
+    assert "FILLED" in result.output and "ReasonCode=QTY_MAX" in result.output and "too much" in result.output
+    order = next(fields for fields in acceptor.received if fields.get("432"))
+    assert (order["59"], order["432"], order["99"], order["40"]) == ("6", "20991231", "19.5", "4")
+    assert next(fields for fields in acceptor.received if fields.get("1"))["100"] == "SIM"
+    acceptor.received.clear()
+
+
+def test_failures_and_bad_commands_are_told(folder: Path) -> None:
+    script = "\n".join(
+        [
+            "fly me",
+            "buy",
+            "buy ten BTC/USDT",
+            "buy 1 BTC/USDT @",
+            "buy 1 BTC/USDT now",
+            "buy 1 BTC/USDT ioc fok",
+            "buy 1 BTC/USDT gtd tomorrow",
+            "replace nope qty 1",
+            "replace x",
+            "raw 35",
+            "wait forever x 1",
+            "sleep -1",
+            "log x",
+            "expect x",
+            "buy 1 BTC/USDT @ 5 as a",
+            "wait new a 5",
+            "expect a colour red",
+            "expect a status filled",
+            "buy 99 BTC/USDT",
+        ]
+    )
+    result = run(folder, "OMS44", script, "--json")
+    said = [json.loads(line) for line in result.output.splitlines()]
+    errors = [line["text"] for line in said if line["type"] == "error"]
+    expected = ["'fly' is no command", "expected: buy QTY", "QTY: 'ten'", "@: a value", "'now' is not", "one time in force"]
+    expected += ["gtd: 'tomorrow'", "'nope' is not known", "expected: replace", "raw: '35'", "wait: 'forever x 1'"]
+    expected += ["seconds: '-1'", "log: 'x'", "expect: 'x'", "expect: 'colour'", "status is 'NEW', expected 'filled'"]
+    assert [part in error for part, error in zip(expected, errors, strict=True)] == [True] * len(expected), errors
+    assert result.exit_code == 1
+    reports = [line for line in said if line["type"] == "message" and line["message"] == "ExecutionReport"]
+    assert reports[0]["fields"]["OrderQty"] == "1" and reports[0]["meaning"]["OrdStatus"] == "NEW"
+    assert not any(line["fields"].get("OrderQty") == "99" for line in reports)  # the script ended before
+
+
+def test_expectations_time_out(folder: Path) -> None:
+    result = run(folder, "OMS44", "buy 1 BTC/USDT @ 5\nwait filled last 0.1\n")
+    assert result.exit_code == 1 and "line 2: wait:" in result.output and "is not filled in 0.1 s: NEW" in result.output
+    result = run(folder, "OMS44", "expect 35=8 within 0.05\n")
+    assert result.exit_code == 1 and "no message with 35=8" in result.output
+
+
+def test_commands_from_a_pipe(folder: Path) -> None:
+    text = "help\nbuy 1 BTC/USDT @ 5\nwait new last 5\norders\nnonsense\nquit\nbuy 99 X\n"
+    result = CliRunner().invoke(oms, [str(folder), "OMS50", "--reset"], input=text)
+    assert result.exit_code == 0 and "'nonsense' is no command" in result.output and "cancel ID" in result.output
+    assert "99" not in result.output
+
+
+def test_numbers_go_on_in_the_next_run(folder: Path) -> None:
+    assert run(folder, "OMS44", "buy 1 BTC/USDT @ 5\nwait new last 5").exit_code == 0
+    result = CliRunner().invoke(oms, [str(folder), "OMS44"], input="buy 1 BTC/USDT @ 5\nwait new last 5\norders\nquit\n")
+    assert result.exit_code == 0 and "is not new" not in result.output and "NEW" in result.output
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"sessions/OMS44.toml": None}, "OMS44.toml: cannot be read"),
+        ({"sessions/OMS44.toml": 'begin_string = "FIX.4.4"\n'}, "client_comp_id: None, expected text"),
+        (
+            {"sessions/OMS44.toml": 'begin_string = "FIX.9"\nclient_comp_id = "a"\ngateway_comp_id = "b"\n'},
+            "begin_string: 'FIX.9'",
+        ),
+        ({"run/ready.json": None}, "is the gateway running?"),
+        ({"run/ready.json": "{}"}, "ready.json: expected"),
+    ],
+)
+def test_what_it_cannot_read_is_told(folder: Path, change: dict[str, str | None], said: str) -> None:
+    for name, text in change.items():
+        if text is None:
+            (folder / name).unlink()
+        else:
+            (folder / name).write_text(text)
+    result = CliRunner().invoke(oms, [str(folder), "OMS44"])
+    assert result.exit_code == 1 and said in result.output
+
+
+def test_nobody_there(folder: Path) -> None:
+    result = CliRunner().invoke(oms, [str(folder), "OMS44", "--port", "1", "--timeout", "0.2"])
+    assert result.exit_code == 1 and "no Logon within 0.2 s" in result.output

@@ -1,0 +1,242 @@
+"""The configuration: what init writes is valid; every mistake is told with file, key, value and what was expected."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from fixgw.config import Config, ConfigErrors, Problem, load
+from fixgw.config.init import InitError, configuration, init, session_files
+from fixgw.config.models import SIDES
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Path:
+    init(tmp_path / "d", demo=True)
+    return tmp_path / "d"
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) >= 1, old
+    path.write_text(text.replace(old, new, 1))
+
+
+def problems(directory: Path) -> list[Problem]:
+    with pytest.raises(ConfigErrors) as caught:
+        load(directory)
+    return caught.value.problems
+
+
+def only(directory: Path) -> Problem:
+    found = problems(directory)
+    assert len(found) == 1, "\n".join(map(str, found))
+    return found[0]
+
+
+def test_demo_is_what_the_issue_asks_for(demo: Path) -> None:
+    config = load(demo)
+    wire = {(s.name, s.begin_string, s.client_comp_id, config.gateway_comp_id(s), s.role) for s in config.sessions.values()}
+    assert wire == {
+        ("OMS42", "FIX.4.2", "OMS42", "FIXGW", "trading"),
+        ("OMS44", "FIX.4.4", "OMS44", "FIXGW", "trading"),
+        ("OMS50", "FIXT.1.1", "OMS50", "FIXGW", "trading"),
+        ("PB44", "FIX.4.4", "PB44", "FIXGW", "drop_copy"),
+    }
+    assert config.sessions["OMS50"].appl_ver == "FIX.5.0SP2"
+    assert config.instrument_names() == {"BTC/USDT", "ETH/USDT"}
+    assert config.firm_file.fix.listen_host == "127.0.0.1" and config.firm_file.fix.listen_port == 0
+    limits = config.core_settings().sessions["OMS44"].limits
+    assert limits.max_order_qty == {"BTC/USDT": Decimal(10), "ETH/USDT": Decimal(100)}
+    assert limits.max_notional == {"*": Decimal(1_000_000)} and limits.collar_bps == {"*": Decimal(500)}
+    assert limits.max_open_orders == 10_000 and limits.msg_rate == 500 and limits.buying_power
+    assert len((demo / "data" / "journal" / "install").read_text().strip()) == 5
+    for folder in (demo, demo / "run", demo / "data", demo / "log", demo / "secrets"):
+        assert folder.stat().st_mode & 0o777 == 0o700, folder
+    for file in demo.rglob("*.toml"):
+        assert file.stat().st_mode & 0o077 == 0, file
+
+
+def test_init_without_demo_is_valid_and_uses_no_simulator(tmp_path: Path) -> None:
+    init(tmp_path / "real", demo=False)
+    config = load(tmp_path / "real")
+    assert config.firm_file.simulator is None and list(config.venues) == ["binance"]
+
+
+def test_init_overwrites_nothing(demo: Path) -> None:
+    before = {path: path.read_bytes() for path in demo.rglob("*") if path.is_file()}
+    with pytest.raises(InitError, match=r"fixgw\.toml"):
+        init(demo, demo=True)
+    (demo / "fixgw.toml").unlink()
+    with pytest.raises(InitError, match=r"sessions/OMS42\.toml"):
+        init(demo, demo=False)
+    before.pop(demo / "fixgw.toml")
+    assert {path: path.read_bytes() for path in demo.rglob("*") if path.is_file()} == before
+
+
+def test_init_keeps_the_install_id_of_a_journal(tmp_path: Path) -> None:
+    (tmp_path / "data" / "journal").mkdir(parents=True)
+    (tmp_path / "data" / "journal" / "install").write_text("AB12C\n")
+    init(tmp_path, demo=True)
+    assert (tmp_path / "data" / "journal" / "install").read_text() == "AB12C\n"
+
+
+def test_repository_examples_are_those_of_init() -> None:
+    there = {path.name: path.read_text() for path in (REPOSITORY / "sessions").glob("*.toml")}
+    assert there == session_files(demo=True)
+
+
+def test_every_file_of_init_is_commented() -> None:
+    for demo in (True, False):
+        for name, text in configuration(demo=demo).items():
+            assert text.startswith("# "), name
+
+
+def test_missing_folder_says_how_to_make_one(tmp_path: Path) -> None:
+    assert "fixgw init" in only(tmp_path / "nowhere").expected
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "key", "value", "expected"),
+    [
+        ("fixgw.toml", "listen_port = 0", "listen_port = 65536", "fix.listen_port", "65536", "less than or equal to 65535"),
+        ("fixgw.toml", "listen_port = 0", 'listen_port = "0"', "fix.listen_port", "'0'", "expected a valid integer"),
+        ("fixgw.toml", "listen_port", "listen_prot", "fix.listen_prot", "", "did you mean 'listen_port'?"),
+        ("fixgw.toml", "[engine]", "[motor]", "motor", "", "unknown key"),
+        ("fixgw.toml", 'sync = "commit"', 'sync = "maybe"', "journal.sync", "'maybe'", "'commit' or 'os'"),
+        ("fixgw.toml", 'firm = "Demo Firm"', "", "firm", "", "this key is required"),
+        ("fixgw.toml", 'trigger = "last"', 'trigger = "mid"', "instruments.0.trigger", "'mid'", "'last', 'bid' or 'ask'"),
+        ("fixgw.toml", 'base = "BTC"', 'base = "XBT"', "instruments.0.symbol", "'BTC/USDT'", "'XBT/USDT'"),
+        ("fixgw.toml", 'venues = ["sim"]', 'venues = ["sin"]', "instruments.0.venues", "'sin'", "expected one of sim"),
+        ("fixgw.toml", 'symbol = "ETH/USDT"\nbase = "ETH"', 'symbol = "BTC/USDT"\nbase = "BTC"', "instruments.1.symbol", "'BTC/USDT'", "twice"),
+        ("fixgw.toml", 'venue_account = "main"', 'venue_account = "x"', "accounts.0.venue_account", "'x'", "'main'"),
+        ("fixgw.toml", '"session_state", ', '"session_state", "session_state", ', "risk.stages.1", "'session_state'", "twice"),
+        ("fixgw.toml", "inbox_reserved = 5000", "inbox_reserved = 20000", "engine.inbox_reserved", "20000", "inbox_max"),
+        ("fixgw.toml", '"ETH" = "1000"', '"ETH" = 1000.5', "simulator.balances.ETH", "1000.5", '"1000.5"'),
+        ("fixgw.toml", 'liquidity = "static"', 'liquidity = "replay"', "simulator.replay", "", "expected a file"),
+        ("fixgw.toml", "[[venues]]\nname = \"sim\"", "[[venues]]\nname = \"no\"", "venues.0.name", "'no'", "one of sim"),
+        ("sessions/OMS44.toml", 'collar_bps = "500"', "collar_bps = 500.5", "limits.collar_bps", "500.5", "TOML float"),
+        ("sessions/OMS44.toml", 'collar_bps = "500"', 'collar_bps = "-1"', "limits.collar_bps", "'-1'", "zero or more"),
+        ("sessions/OMS44.toml", 'collar_bps = "500"', 'collar_bps = "NaN"', "limits.collar_bps", "'NaN'", "zero or more"),
+        ("sessions/OMS44.toml", 'collar_bps = "500"', 'collar_bps = "1e9"', "limits.collar_bps", "'1e9'", "zero or more"),
+        ("sessions/OMS44.toml", 'collar_bps = "500"', "collar_bps = true", "limits.collar_bps", "true", "zero or more"),
+        ("sessions/OMS44.toml", "max_open_orders = 10000", "max_open_orders = 1.5", "limits.max_open_orders", "1.5", "integer"),
+        ("sessions/OMS44.toml", '"BTC/USDT" = "10"', '"BTC/EUR" = "10"', 'limits.max_order_qty."BTC/EUR"', "", "unknown instrument"),
+        ("sessions/OMS44.toml", 'role = "trading"', 'role = "drop"', "role", "'drop'", "'trading' or 'drop_copy'"),
+        ("sessions/OMS44.toml", '"FIX.4.4"', '"FIX.4.3"', "begin_string", "'FIX.4.3'", "'FIX.4.2', 'FIX.4.4' or 'FIXT.1.1'"),
+        ("sessions/OMS44.toml", 'sides = ["buy"', 'sides = ["long"', "entitlements.sides.0", "'long'", "'buy' or 'sell'"),
+        ("sessions/OMS44.toml", 'roll_time = "00:00"', 'roll_time = "24:00"', "roll_time", "'24:00'", "00:00"),
+        ("sessions/OMS44.toml", 'venues = ["sim"]', 'venues = ["x"]', "entitlements.venues", "'x'", "expected one of sim"),
+        ("sessions/OMS44.toml", '= "sim-main"\n\n', '= "other"\n\n', "accounts.sim-main", "'other'", "expected one of sim-main"),
+        ("sessions/OMS44.toml", '"XBTUSDT" = "BTC/USDT"', '"XBTUSDT" = "XBT/USDT"', "symbols.XBTUSDT", "'XBT/USDT'", "one of BTC/USDT"),
+        ("sessions/OMS44.toml", "heartbeat_min_s = 1 ", "heartbeat_min_s = 3600 #", None, None, None),
+        ("sessions/OMS44.toml", "heartbeat_max_s = 3600", "heartbeat_max_s = 0", "heartbeat_max_s", "0", "greater than or equal to 1"),
+        ("sessions/OMS50.toml", 'appl_ver = "FIX.5.0SP2"', "", "appl_ver", "", "FIX.5.0SP2"),
+        ("sessions/OMS44.toml", 'name = "OMS44"', 'name = "../x"', "name", "'../x'", "of the form"),
+        ("sessions/OMS44.toml", 'name = "OMS44"', 'name = "OMS45"', "name", "'OMS45'", "name of the file"),
+        ("sessions/PB44.toml", 'sessions = ["*"]', 'sessions = ["OMS99"]', "scope.sessions", "'OMS99'", "OMS42, OMS44, OMS50"),
+        ("sessions/PB44.toml", 'sessions = ["*"]', 'sessions = ["PB44"]', "scope.sessions", "'PB44'", "OMS42, OMS44, OMS50"),
+        ("sessions/PB44.toml", "accounts = []", 'accounts = ["x"]', "scope.accounts", "'x'", "sim-main"),
+        ("sessions/PB44.toml", 'sessions = ["*"]', "sessions = []", "scope", "", "needs [scope]"),
+        ("venues/sim.toml", "recv_window_ms", "recv_windows_ms", "recv_windows_ms", "", "did you mean 'recv_window_ms'?"),
+        ("venues/sim.toml", 'kind = "ccxt"', 'kind = "ccxt"\ntick = 0.01', "tick", "0.01", "TOML float"),
+    ],
+)  # fmt: skip
+def test_one_mistake_is_told_once_with_its_place(
+    demo: Path, file: str, old: str, new: str, key: str | None, value: str | None, expected: str | None
+) -> None:
+    edit(demo / file, old, new)
+    if key is None:
+        assert isinstance(load(demo), Config)
+        return
+    problem = only(demo)
+    assert (problem.file, problem.key, problem.value) == (file, key, value), str(problem)
+    assert expected is not None and expected in problem.expected
+
+
+def test_all_problems_are_told_at_once(demo: Path) -> None:
+    edit(demo / "fixgw.toml", "listen_port = 0", "listen_port = -1")
+    edit(demo / "sessions/OMS42.toml", "enabled = true", 'enabled = "yes"')
+    edit(demo / "sessions/PB44.toml", 'role = "drop_copy"', "role = 1")
+    (demo / "sessions/BAD.toml").write_text("name = \n")
+    edit(demo / "venues/sim.toml", "symbols =", "symbol =")
+    files = [problem.file for problem in problems(demo)]
+    assert files[0] == "fixgw.toml"
+    assert set(files) == {"fixgw.toml", "sessions/OMS42.toml", "sessions/PB44.toml", "sessions/BAD.toml", "venues/sim.toml"}
+
+
+def test_a_broken_venue_file_does_not_make_its_name_unknown(demo: Path) -> None:
+    edit(demo / "venues/sim.toml", "recv_window_ms = 5000", "recv_window_ms = 5")
+    assert only(demo).key == "recv_window_ms"
+
+
+def test_unknown_risk_stage_lists_the_known_ones(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fixgw.config.crosscheck.risk_stage_names", lambda: frozenset({"throttle"}))
+    edit(demo / "fixgw.toml", '"session_state", "throttle"', '"throttle", "throtle"')
+    found = [problem for problem in problems(demo) if problem.key == "risk.stages.1"]
+    assert [str(problem) for problem in found] == ["fixgw.toml: risk.stages.1 = 'throtle': expected one of throttle"]
+
+
+def test_two_sessions_with_the_same_wire_ids(demo: Path) -> None:
+    edit(demo / "sessions/PB44.toml", 'client_comp_id = "PB44"', 'client_comp_id = "OMS44"')
+    problem = only(demo)
+    assert problem.file == "sessions/PB44.toml" and "sessions/OMS44.toml has the same BeginString" in problem.expected
+
+
+def test_a_secret_in_the_wrong_place_is_not_printed(demo: Path) -> None:
+    edit(demo / "venues/sim.toml", 'kind = "ccxt"', 'kind = "ccxt"\nsecret = "hunter2"')
+    edit(demo / "sessions/OMS44.toml", "enabled = true", 'credentials = "hunter2"')
+    found = problems(demo)
+    assert len(found) == 2 and "hunter2" not in "\n".join(map(str, found))
+
+
+def test_hash_covers_decisions_only_and_is_stable(demo: Path) -> None:
+    first = load(demo).core_settings()
+    edit(demo / "fixgw.toml", "max_connections = 512", "max_connections = 511")
+    edit(demo / "fixgw.toml", 'name = "sim"\ntaker_fee_bps = "10"', 'taker_fee_bps = 10\nname = "sim"')
+    assert load(demo).core_settings() == first
+    edit(demo / "sessions/OMS44.toml", 'sides = ["buy", "sell"]', 'sides = ["sell", "buy"]')
+    assert load(demo).core_settings().hash == first.hash
+    edit(demo / "sessions/OMS44.toml", 'sides = ["sell", "buy"]', 'sides = ["sell"]')
+    changed = load(demo).core_settings()
+    assert changed.hash != first.hash
+    assert changed.sessions["OMS44"].entitlements.sides == frozenset(SIDES["sell"])
+
+
+def test_core_settings_units(demo: Path) -> None:
+    edit(demo / "sessions/OMS44.toml", 'roll_time = "00:00"', 'roll_time = "17:30"')
+    edit(demo / "sessions/OMS44.toml", "cancel_on_disconnect = false", "cancel_on_disconnect = true")
+    settings = load(demo).core_settings()
+    session = settings.sessions["OMS44"]
+    assert session.roll_time_s == 63_000 and session.cancel_on_disconnect
+    assert session.accounts == {"": "sim-main", "sim-main": "sim-main"}
+    assert session.limits.repeat_window_ns == 1_000_000_000 and session.limits.max_quote_age_ns == 10_000_000_000
+    assert settings.max_order_age_ns == 30_000_000_000
+    assert settings.cl_ord_id_retention_ns == 7 * 86_400 * 1_000_000_000
+    assert settings.venues["sim"].recv_window_ns == 5_000_000_000
+    assert settings.sessions["PB44"].scope_sessions == frozenset("*") and settings.sessions["PB44"].symbols == {}
+
+
+def test_front_sessions_are_what_the_front_reads(demo: Path, tmp_path: Path) -> None:
+    import json
+
+    from fixgw.fix.front_logon import load_config
+
+    edit(demo / "sessions/OMS42.toml", "enabled = true", "enabled = false")
+    file = tmp_path / "front.json"
+    file.write_text(json.dumps(load(demo).front_sessions()))
+    read = load_config(file)
+    assert {session.name: session.enabled for session in read.sessions} == {
+        "OMS42": False, "OMS44": True, "OMS50": True, "PB44": True,
+    }  # fmt: skip
+    assert read.frame_cap == 65536 and read.max_connections == 512
+
+
+def test_notes_for_what_is_valid_but_dangerous(demo: Path) -> None:
+    assert load(demo).notes() == []
+    edit(demo / "fixgw.toml", 'listen_host = "127.0.0.1"', 'listen_host = "0.0.0.0"')
+    edit(demo / "sessions/OMS44.toml", "enabled = true", 'credentials = "env:OMS44_PASSWORD"')
+    notes = load(demo).notes()
+    assert len(notes) == 2 and "plain TCP" in notes[1]
