@@ -1,1 +1,3 @@
 """fixgw: FIX in, crypto out."""
+
+__version__ = "0.1.0"

@@ -23,16 +23,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import msgspec
-
 from .core import commands as c
 from .core import events as e
 from .core.codec import Record, decode_record, encode_record
 from .core.decide import Refusal, decide, partition_of
 from .core.errors import JournalFull, Overloaded
 from .core.evolve import evolve
+from .core.reasons import Reason
 from .core.reports import BusinessReject
 from .core.state import State
+from .fix.port import SessionCursor
 from .journal.base import JournalStore
 
 log = logging.getLogger(__name__)
@@ -42,15 +42,6 @@ GROUP = 256
 MAX_LEAD = 16
 RING = 8192
 BATCH = 512
-
-
-class SessionCursor(msgspec.Struct, frozen=True):
-    """Where a FIX session stands, by the journal."""
-
-    reset_epoch: int
-    last_in_seq: int
-    delivered_seq: int
-    enabled: bool
 
 
 class _Ticket:
@@ -125,11 +116,21 @@ class Engine:
         """The last record whose effects may be seen."""
         return self._visible_seq
 
+    @property
+    def waiting(self) -> int:
+        """Commands in the inbox."""
+        return len(self._inbox)
+
     def session_cursor(self, session: str) -> SessionCursor:
         """Where the session stands."""
-        with self._lock:
-            found = self.state.session(session)
-            return SessionCursor(found.reset_epoch, found.last_in_seq, found.delivered_seq, found.enabled)
+        with self.reading() as state:
+            found = state.session(session)
+            return SessionCursor(
+                reset_epoch=found.reset_epoch,
+                last_in_seq=found.last_in_seq,
+                delivered_seq=found.delivered_seq,
+                enabled=found.enabled,
+            )
 
     @contextmanager
     def reading(self) -> Iterator[State]:
@@ -150,7 +151,7 @@ class Engine:
                 start = after_seq + 1 - ring[0].seq
                 return [ring[i] for i in range(start, min(start + BATCH, len(ring)))]
             upto = self._visible_seq
-        found = []
+        found: list[Record] = []
         for _seq, payload in self.journal.read(after_seq + 1):
             record = decode_record(payload)
             if record.seq > upto or len(found) >= BATCH:
@@ -248,7 +249,7 @@ class Engine:
     def _after_bug(self, command: c.Command, bug: Exception) -> list[e.AnyEvent]:
         """The client is answered, operations are told; the state is as it was."""
         text = f"{type(command).__name__}: {type(bug).__name__}: {bug}"
-        events: list[e.AnyEvent] = [e.Alerted(kind="INTERNAL_ERROR", text=text, ts_ns=command.ts_ns)]
+        events: list[e.AnyEvent] = [e.Alerted(kind=Reason.INTERNAL_ERROR.value, text=text, ts_ns=command.ts_ns)]
         if isinstance(command, c.ClientCommand):
             events.append(
                 e.Received(
@@ -262,7 +263,7 @@ class Engine:
                 ref_msg_type=command.__struct_config__.tag if isinstance(command.__struct_config__.tag, str) else "",
                 ref_seq=command.msg_seq,
                 business_reason=4,
-                reason="INTERNAL_ERROR",
+                reason=Reason.INTERNAL_ERROR.value,
                 text="internal error: the message was not acted on; operations have been told",
                 ref_id=getattr(command, "cl_ord_id", ""),
             )

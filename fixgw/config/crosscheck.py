@@ -53,7 +53,7 @@ def _firm(config: Config, known_venues: set[str] | None) -> Iterator[Problem]:
     for number, stage in enumerate(firm.risk.stages):
         if stage in firm.risk.stages[:number]:
             yield _twice(f"risk.stages.{number}", stage)
-        elif risk_stage_names() and stage not in risk_stage_names():
+        elif stage not in risk_stage_names():
             yield Problem(_FIRM, f"risk.stages.{number}", shown(stage), _one_of(risk_stage_names()))
     if firm.engine.inbox_reserved >= firm.engine.inbox_max:
         value = shown(firm.engine.inbox_reserved)

@@ -79,5 +79,6 @@ class Reason(StrEnum):
     # gateway
     JOURNAL_FULL = ("JOURNAL_FULL", 2, 2, "the journal has no room for new orders")
     OVERLOADED = ("OVERLOADED", 2, 2, "the engine's inbox is full")
+    INTERNAL_ERROR = ("INTERNAL_ERROR", 99, 99, "a fault of the gateway: nothing was done, operations have been told")
     UNSUPPORTED_MESSAGE = ("UNSUPPORTED_MESSAGE", 99, 99, "this message type is not supported")
     READ_ONLY = ("READ_ONLY", 99, 99, "a drop-copy session sends no orders")

@@ -170,7 +170,7 @@ class FixClient:
         store = quickfix.FileStoreFactory(settings) if self._stored else quickfix.MemoryStoreFactory()
         try:
             self._initiator = quickfix.ThreadedSocketInitiator(application, store, settings)
-        except quickfix.Exception as error:
+        except quickfix.FIXException as error:
             raise ClientError(f"{self!r}: the engine refuses its settings: {error}") from error
         self._keep = (application, store, settings)
         _live[key] = self
@@ -283,7 +283,7 @@ class FixClient:
             else:
                 message = quickfix.Message(text, False)
             quickfix.Session.sendToTarget(message, self.session_id)
-        except (quickfix.Exception, TypeError) as error:
+        except (quickfix.FIXException, TypeError) as error:
             raise ClientError(f"message: the engine refuses it: {error}") from error
 
     def _dictionaries(self) -> list[Any]:

@@ -90,11 +90,11 @@ def decode(raw: bytes, when: str = "", direction: str = "", spec: str | None = N
     msg_type = values.get(35, "")
     message = f"{names.messages.get(msg_type, 'unknown message')} ({msg_type})" if msg_type else "no MsgType(35)"
     fields = [(tag, names.field_name(tag), value, names.value_name(tag, value)) for tag, value in pairs]
-    for tag, name, value, meaning in fields:
+    for number, name, text, meaning in fields:
         if not name:
-            flags.append(f"tag {tag} is not in the dictionary")
-        elif not meaning and tag in names.values and tag != 35:
-            flags.append(f"{name}({tag}): {value!r} is none of its values")
+            flags.append(f"tag {number} is not in the dictionary")
+        elif not meaning and number in names.values and number != 35:
+            flags.append(f"{name}({number}): {text!r} is none of its values")
     return Decoded(when, direction, begin_string, message, fields, list(dict.fromkeys(flags)))
 
 
@@ -195,4 +195,5 @@ def decode_command(file: BinaryIO, as_json: bool, spec: str | None) -> None:
     console = Console(file=sys.stdout, highlight=False)
     count = render((item for line in read_lines(file) for item in decode_line(line, spec)), as_json, console)
     if count == 0:
-        raise click.ClickException(f"{file.name}: no FIX message found (expected 8=FIX...9=... with SOH, | or ^A)")
+        name = getattr(file, "name", "input")
+        raise click.ClickException(f"{name}: no FIX message found (expected 8=FIX...9=... with SOH, | or ^A)")

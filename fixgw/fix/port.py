@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -48,6 +48,6 @@ class EnginePort(Protocol):
 
 
 class RawLogPort(Protocol):
-    """Raw messages; `direction` is "I" or "O"."""
+    """Raw messages of a session, in and out."""
 
-    def write(self, session: str, direction: str, raw: str, ts_ns: int) -> None: ...
+    def write(self, session: str, direction: Literal["I", "O"], raw: str, ts_ns: int) -> None: ...

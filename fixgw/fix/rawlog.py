@@ -69,6 +69,7 @@ class RawLog:
         self._lost: collections.Counter[str] = collections.Counter()  # per session, not yet said in its file
         self._lost_lock = threading.Lock()
         self._open: dict[str, tuple[BinaryIO, int]] = {}
+        self._failing: set[str] = set()
         self._stop = threading.Event()
         self._written = threading.Condition()
         self._rounds = 0
@@ -114,22 +115,28 @@ class RawLog:
             session, direction, raw, ts_ns = self._queue.popleft()
             batches.setdefault(session, []).append(_line(direction, raw, ts_ns))
         with self._lost_lock:
-            lost, self._lost = self._lost, collections.Counter()
-        for session, count in lost.items():
-            line = b"%d ! %d messages are missing here: the log's queue was full\n" % (time.time_ns(), count)
-            batches.setdefault(session, []).append(line)
-        for session, lines in batches.items():
+            due = [session for session in self._lost if session not in self._failing or session in batches]
+            told = {session: self._lost.pop(session) for session in due}
+        for session in batches.keys() | told.keys():
+            missing, lines = told.get(session, 0), batches.get(session, [])
+            note = [b"%d ! %d messages are missing here: they could not be written\n" % (time.time_ns(), missing)]
             try:
-                self._append(session, lines)
+                self._append(session, (note if missing else []) + lines)
+                self._failing.discard(session)
             except OSError as error:
-                self.write_errors += 1
-                with self._lost_lock:
-                    self._lost[session] += len(lines)
-                    self.lost += len(lines)
-                _LOG.error("raw log of session %s: %d messages not written: %s", session, len(lines), error)
-                entry = self._open.pop(session, None)
-                if entry is not None:
-                    _close_quietly(entry[0])
+                self._could_not_write(session, missing, len(lines), error)
+
+    def _could_not_write(self, session: str, missing: int, lines: int, error: OSError) -> None:
+        self.write_errors += 1
+        with self._lost_lock:
+            self._lost[session] += missing + lines
+            self.lost += lines
+        if session not in self._failing:  # said once, not twenty times a second
+            _LOG.error("raw log of session %s cannot be written: %s", session, error)
+        self._failing.add(session)  # tried again with the session's next message
+        entry = self._open.pop(session, None)
+        if entry is not None:
+            _close_quietly(entry[0])
 
     def _append(self, session: str, lines: list[bytes]) -> None:
         path = self._folder / f"{re.sub(r'[^A-Za-z0-9._-]', '_', session) or '_'}.log"

@@ -62,7 +62,9 @@ def _archive(directory: Path, segment: Segment, last_seq: int, disk: Disk) -> Pa
     if seq != last_seq or found.kind != "clean":
         raise CorruptJournal(segment.path, offset, found.reason or f"ends with record {seq}, expected {last_seq}")
     folder = directory / "archive"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    if not folder.exists():
+        folder.mkdir(mode=0o700)
+        disk.sync_dir(directory)
     path = folder / f"{segment.first_seq:020d}-{last_seq:020d}.seg.gz"
     temporary = path.with_name(path.name + ".tmp")
     try:

@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import string
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -50,7 +51,7 @@ def take_lock(directory: Path) -> Lock:
     path = directory / "lock"
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _flock(fd)
     except BlockingIOError:
         text = os.pread(fd, 32, 0).split(b"\n")[0]
         os.close(fd)
@@ -59,8 +60,19 @@ def take_lock(directory: Path) -> Lock:
     return Lock(fd)
 
 
+def _flock(fd: int) -> None:
+    """Take it, trying for 0.1 s: lock_holder may hold it for a moment."""
+    for _ in range(5):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(0.02)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def lock_holder(directory: Path) -> int | None:
-    """Pid of the running writer, or None. Takes the lock shared for a moment, so never call it in a loop."""
+    """Pid of the running writer, or None. Takes the lock shared for a moment."""
     try:
         fd = os.open(directory / "lock", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

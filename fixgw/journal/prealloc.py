@@ -67,8 +67,8 @@ class Preallocator:
         """Start the thread. fresh: there is no segment yet, so make spare and reserve now; raises OSError if that
         fails."""
         if fresh:
-            self._reserve = self._reserve or self._make(self._reserve_bytes, lambda: True)
             self._spare = self._spare or self._make(self._segment_bytes, lambda: True)
+            self._reserve = self._reserve or self._make(self._reserve_bytes, lambda: True)
         self._thread.start()
 
     def take(self, timeout_s: float) -> Slot | None:

@@ -132,34 +132,19 @@ def end_of(data: bytes, offset: int, expected_seq: int, salt: int) -> End:
     later = _next_valid(data, offset + 1, salt)
     if later is None:
         return End("torn", offset, dirty_end, f"unfinished write of record {expected_seq}")
-    at, seq, group = later
+    first, seq, _ = later
     if seq <= expected_seq:
-        return End(
-            "corrupt",
-            offset,
-            dirty_end,
-            f"record {expected_seq} is invalid, yet record {seq} stands behind it at byte {at}",
-        )
-    if seq - group > expected_seq:
-        reason = f"record {expected_seq} is invalid, yet the later record {seq} at byte {at} is valid"
+        reason = f"record {expected_seq} is invalid, yet record {seq} stands behind it at byte {first}"
         return End("corrupt", offset, dirty_end, reason)
-    if not _zero_sector_between(data, offset, at):
-        reason = (
-            f"record {expected_seq} was changed: record {seq} of its group at byte {at} is valid, no sector between is missing"
-        )
-        return End("corrupt", offset, dirty_end, reason)
-    return _whole_tail_same_group(data, offset, dirty_end, expected_seq, salt)
-
-
-def _whole_tail_same_group(data: bytes, offset: int, dirty_end: int, expected_seq: int, salt: int) -> End:
-    """A hole in the last group is fine only if nothing of a later group follows anywhere behind it."""
-    at = offset + 1
-    while (later := _next_valid(data, at, salt)) is not None:
+    while later is not None:
         at, seq, group = later
         if seq - group > expected_seq:
             reason = f"record {expected_seq} is invalid, yet the later record {seq} at byte {at} is valid"
             return End("corrupt", offset, dirty_end, reason)
-        at += 1
+        later = _next_valid(data, at + 1, salt)
+    if not _zero_sector_between(data, offset, first):
+        reason = f"record {expected_seq} was changed: its group's record at byte {first} is valid, no sector between is missing"
+        return End("corrupt", offset, dirty_end, reason)
     return End("torn", offset, dirty_end, f"unfinished group from record {expected_seq}")
 
 

@@ -55,7 +55,9 @@ def write_snapshot(
     if seq < 1 or keep < 1:
         raise ValueError(f"seq {seq} and keep {keep}, expected 1 or more")
     disk, folder = disk or Disk(), directory / "snapshots"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    if not folder.exists():
+        folder.mkdir(mode=0o700)
+        disk.sync_dir(directory)
     head = _HEADER.pack(_MAGIC, _FORMAT, schema_version, seq, len(payload), len(state_hash), bytes(24))
     crc = google_crc32c.extend(google_crc32c.extend(google_crc32c.value(head), state_hash), payload)
     path = folder / f"{seq:020d}.snap"

@@ -53,7 +53,11 @@ class SimServer:
         self.failed: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> SimServer:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(self, *exc: object) -> None:

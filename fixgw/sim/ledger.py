@@ -8,6 +8,7 @@ A torn last line, from a kill in the middle of a write, was never answered and i
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ class LedgerError(Exception):
 
 
 class Ledger:
-    """Append and read. The file is opened for this process alone by convention: one simulator per directory."""
+    """Append and read. Raises LedgerError when another process holds the file: one simulator per directory."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -44,6 +45,11 @@ class Ledger:
         self._encode = msgspec.json.Encoder().encode
         path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._fd)
+            raise LedgerError(f"{path}: another simulator is using it") from None
 
     def recover(self) -> Iterator[dict[str, Any]]:
         """All records from the start of the file; cuts a torn last line. Raises LedgerError on a damaged one."""
@@ -151,9 +157,9 @@ def restore(engine: Engine, records: Iterable[dict[str, Any]]) -> Remembered:
             _restore_one(engine, record, remembered)
         except KeyError as exc:
             raise LedgerError(f"ledger line {record.get('seq')}: {exc} is missing or unknown here") from None
-    for orders in engine.open_orders.values():
-        for order in orders.values():
-            engine.books[order.symbol].add(order)
+    resting = [order for orders in engine.open_orders.values() for order in orders.values()]
+    for order in sorted(resting, key=lambda order: order.order_id):  # ids grow with time: the old priority
+        engine.books[order.symbol].add(order)
     return remembered
 
 

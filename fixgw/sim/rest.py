@@ -69,7 +69,7 @@ def _without_signature(text: str) -> str:
 async def read_request(request: web.Request) -> Request:
     """Parameters from the query and the form body, as sent (the signature covers the raw text)."""
     path, _, query = request.raw_path.partition("?")
-    body = (await request.text()) if request.can_read_body else ""
+    body = (await request.read()).decode("utf-8", "replace") if request.can_read_body else ""
     values = dict(parse_qsl(query, keep_blank_values=True)) | dict(parse_qsl(body, keep_blank_values=True))
     payload = _without_signature(query) + _without_signature(body)
     return Request(f"{request.method} {path}", path, request.headers.get("X-MBX-APIKEY"), values, payload.encode())

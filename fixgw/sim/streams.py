@@ -128,7 +128,8 @@ class Hub:
         self._subs.setdefault(name, {})[conn] = combined
         symbol = name.partition("@")[0].upper()
         if name.endswith("@bookTicker") and symbol in self._sim.engine.symbols:
-            conn.send(self._book_ticker(symbol, best(self._sim, symbol)))
+            view = self._book_ticker(symbol, best(self._sim, symbol))
+            conn.send({"stream": name, "data": view} if combined else view)
 
     def _unsubscribe(self, conn: Connection, name: str, mine: dict[str, None]) -> None:
         mine.pop(name, None)

@@ -19,6 +19,8 @@ from fixgw.sim.rest import HTML, TIMEOUT_MSG
 # floats stay as written: the signature covers the text
 _decode = msgspec.json.Decoder(float_hook=str).decode
 _SESSION = ("session.logon", "session.status", "session.logout")
+_SUBSCRIBE = ("userDataStream.subscribe", "userDataStream.subscribe.signature")
+_SPECIAL = (*_SESSION, *_SUBSCRIBE, "userDataStream.unsubscribe")
 _MAX_SUBSCRIPTIONS = 100
 
 
@@ -79,6 +81,8 @@ class ApiSession:
         status = 200
         try:
             operation = api.BY_NAME.get(method)
+            if operation is None and method not in _SPECIAL:
+                raise ApiError(400, -1000, f"Unknown method {method[:60]!r}.")
             signer = self._signer(method, values, signed=operation is None or operation.signed)
             account = signer.name if signer else ""
             orders = operation is not None and operation.orders
@@ -119,7 +123,7 @@ class ApiSession:
     def _special(self, method: str, values: dict[str, str], signer: ApiAccount | None) -> Any:
         if method in _SESSION:
             return self._session(method, signer)
-        if method in ("userDataStream.subscribe", "userDataStream.subscribe.signature") and signer:
+        if method in _SUBSCRIBE and signer:
             if len(self.streams) >= _MAX_SUBSCRIPTIONS:
                 raise ApiError(400, -1102, "Too many subscriptions on this connection.")
             stream = UserStream(self.conn, signer.name, self._next_stream)
@@ -127,12 +131,10 @@ class ApiSession:
             self.streams[stream.number] = stream
             self.sim.user_sinks.setdefault(signer.name, []).append(stream)
             return {"subscriptionId": stream.number}
-        if method == "userDataStream.unsubscribe":
-            number = Params(values).integer("subscriptionId")
-            for stream in [s for s in self.streams.values() if number is None or s.number == number]:
-                self.terminate(stream)
-            return {}
-        raise ApiError(400, -1000, f"Unknown method {method[:60]!r}.")
+        number = Params(values).integer("subscriptionId")  # userDataStream.unsubscribe: of one, or of all
+        for stream in [s for s in self.streams.values() if number is None or s.number == number]:
+            self.terminate(stream)
+        return {}
 
     def _session(self, method: str, signer: ApiAccount | None) -> Any:
         now_ms = self.sim.clock_ns() // 1_000_000

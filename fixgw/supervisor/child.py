@@ -53,6 +53,8 @@ class Child:
     last_exit: int | None = None
     next_start: float = 0.0
     started: float = 0.0
+    # since when it is not ready, over all its restarts
+    waits_since: float = 0.0
     _delay: float = BACKOFF_FIRST_S
     _log_start: int = field(default=0)
 
@@ -82,7 +84,8 @@ class Child:
             os.close(fd)
         self.starts += 1
         self.started = time.monotonic()
-        self.is_ready = self.late = False
+        self.waits_since = self.waits_since or self.started
+        self.is_ready = False
 
     def reap(self) -> int | None:
         """Exit status if it has ended since the last look (negative: the signal), and when to start it again."""
@@ -90,8 +93,10 @@ class Child:
             return None
         self.last_exit = self.process.returncode
         self.process = None
-        self.is_ready = self.late = False
         now = time.monotonic()
+        if self.is_ready:
+            self.waits_since = now
+        self.is_ready = False
         if now - self.started >= BACKOFF_RESET_S:
             self._delay = BACKOFF_FIRST_S
         self.next_start = now + self._delay
@@ -100,12 +105,14 @@ class Child:
 
     def look(self) -> bool:
         """Ask whether it has become ready; True when that (or being late) is news."""
-        if self.process is None or self.is_ready:
+        if self.is_ready or not self.starts:
             return False
-        if self.ready(self.process.pid):
+        if self.process is not None and self.ready(self.process.pid):
             self.is_ready = self.was_ready = True
+            self.late = False
             return True
-        if not self.late and self.ready_within_s is not None and time.monotonic() - self.started > self.ready_within_s:
+        waited = time.monotonic() - self.waits_since
+        if not self.late and self.ready_within_s is not None and waited > self.ready_within_s:
             self.late = True
             return True
         return False

@@ -126,7 +126,7 @@ class Supervisor:
         for child in self._children:
             if child.pid and (child.is_ready or child.late):
                 self._pids[child.name] = child.pid
-        if any(child.name not in self._pids for child in self._children):
+        if not all(child.was_ready or child.late for child in self._children):
             return
         content: dict[str, object] = {**self._plan.addresses(), "pids": {"supervisor": self._lock.pid, **self._pids}}
         if content == self._told:

@@ -51,6 +51,8 @@ class Dialect:
     weight_per_cost = 1.0
     # open orders of the whole account in one call
     all_open_orders = False
+    # outboundAccountPosition or the like; else balances are polled with the sweeps
+    streams_balances = False
     poll_s = 2.0
 
     def __init__(self, settings: VenueFileSettings, events: Events) -> None:
@@ -58,6 +60,7 @@ class Dialect:
         self.events = events
         self.exchange: Any = None
         self.hooks: Hooks | None = None
+        self._book_urls: set[str] = set()
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments of the exchange besides the credentials."""
@@ -172,22 +175,38 @@ class Dialect:
     async def run_books(self, symbols: tuple[str, ...]) -> None:
         """Tops of books until the stream breaks (raises); polls where the exchange has no stream."""
         exchange = self.exchange
+        before = set(exchange.clients)
         while True:
             if exchange.has.get("watchBidsAsks"):
                 tickers = await exchange.watch_bids_asks(list(symbols))
             elif exchange.has.get("watchOrderBookForSymbols"):
                 book = await exchange.watch_order_book_for_symbols(list(symbols))
+                self._note_book_urls(before)
                 self.events.on_quote(book["symbol"], _top(book))
                 continue
             else:
                 await asyncio.sleep(self.poll_s)
                 tickers = {symbol: await exchange.fetch_ticker(symbol) for symbol in symbols}
+            self._note_book_urls(before)
             for symbol, ticker in tickers.items():
                 self.events.on_quote(symbol, _quote(ticker))
 
+    def _note_book_urls(self, before: set[str]) -> None:
+        """The sockets that carry books: those opened for them, or all where the exchange has one for everything."""
+        if not self._book_urls <= set(self.exchange.clients) or not self._book_urls:
+            now = set(self.exchange.clients)
+            self._book_urls = now - before or now
+
     def books_alive_ns(self) -> int:
-        """When the book stream was last known to be alive, 0 unknown: an unchanged quote is as fresh as that."""
-        return 0
+        """The oldest sign of life (pong or message) of the book sockets: an unchanged quote is as fresh as that. 0 when
+        one of them is gone, or there is none."""
+        signs = []
+        for url in self._book_urls:
+            client = self.exchange.clients.get(url)
+            if client is None or client.closed():
+                return 0
+            signs.append(max(client.lastPong or 0, client.last_message_at or 0))
+        return min(signs, default=0) * 1_000_000
 
 
 def _rebase(value: Any, base_url: str) -> Any:

@@ -159,6 +159,7 @@ class HookMixin:
             client.keepAlive = self.fixgw.keep_alive_ms
             client.send = _recording(client.send)
             client.handle_message = _guarded(client)
+            client.future = _quiet(client.future)
         return client
 
     def handle_message(self, client: Any, message: Any) -> None:
@@ -196,6 +197,22 @@ def _recording(send: Callable[[Any], Any]) -> Callable[[Any], Any]:
                 call.sent = False
                 raise
         return await send(message)
+
+    return wrapped
+
+
+def _quiet(future: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`client.future` whose failures count as seen: ccxt keeps futures that nobody awaits, and asyncio logs those."""
+
+    def seen(done: Any) -> None:
+        if not done.cancelled():
+            done.exception()
+
+    def wrapped(message_hash: str) -> Any:
+        made = future(message_hash)
+        made.remove_done_callback(seen)
+        made.add_done_callback(seen)
+        return made
 
     return wrapped
 

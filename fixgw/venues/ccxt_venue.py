@@ -37,6 +37,7 @@ _GAP_MARGIN_NS = 15_000_000_000
 _FAILURES_UNTIL_DOWN = 3
 _RELOAD_NS = 600_000_000_000
 _LOOKUPS_MAX = 500
+_COMPLETING_MAX = 1000
 
 
 def connect(settings: VenueFileSettings, sink: Sink) -> CcxtVenue:
@@ -47,7 +48,7 @@ def connect(settings: VenueFileSettings, sink: Sink) -> CcxtVenue:
 class CcxtVenue:
     """One account at one ccxt exchange (base.Venue). Use from one event loop only."""
 
-    def __init__(self, settings: VenueFileSettings, sink: Sink, dialect: type[Dialect] | None = None) -> None:
+    def __init__(self, settings: VenueFileSettings, sink: Sink) -> None:
         self._settings = settings
         self._sink = sink
         credentials = {
@@ -56,7 +57,8 @@ class CcxtVenue:
             "password": settings.credential("password"),
         }
         self._secrets = tuple(value for value in credentials.values() if value)
-        self._dialect = (dialect or dialect_for(settings.exchange))(settings, self)
+        chosen = dialect_for(settings.exchange) if settings.dialect == "auto" else Dialect
+        self._dialect = chosen(settings, self)
         config = self._dialect.config()
         config["timeout"] = settings.request_timeout_ms
         config.setdefault("options", {}).update(settings.options)
@@ -76,6 +78,7 @@ class CcxtVenue:
         self.tracker = Tracker()
         self._quotes: dict[str, Quote] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._completing: set[asyncio.Task[None]] = set()
         self._lost = asyncio.Event()
         self._bell = asyncio.Event()
         self._lost_ns = 0
@@ -90,9 +93,10 @@ class CcxtVenue:
             self._tasks.append(asyncio.ensure_future(run()))
 
     async def close(self) -> None:
-        for task in self._tasks:
+        running = [*self._tasks, *self._completing]
+        for task in running:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
         self._tasks.clear()
         self._exchange.timeout_on_exit = 10
         with contextlib.suppress(Exception):
@@ -162,10 +166,13 @@ class CcxtVenue:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._bell.wait(), self._settings.sweep_s)
             self._bell.clear()
-            if not self._up or not self.tracker.open_orders():
+            if not self._up:
                 continue
             try:
-                await self._sweep()
+                if self.tracker.open_orders():
+                    await self._sweep()
+                if not self._dialect.streams_balances:
+                    self._sink.balances(await self.balances())
             except (VenueError, ValueError, RuntimeError, KeyError) as error:
                 log.warning("%s: sweep failed: %s", self._settings.name, scrub(str(error), self._secrets))
 
@@ -219,6 +226,9 @@ class CcxtVenue:
     def on_done(self, done: Done, symbol: str) -> None:
         if self.tracker.finish(done, symbol):
             self._sink.done(done)
+            tracked = self.tracker.get(done.venue_cl_ord_id)
+            if tracked is not None and self._lacks_trades(tracked, done):
+                self._complete_soon(tracked)
 
     def ring(self) -> None:
         self._bell.set()
@@ -301,7 +311,10 @@ class CcxtVenue:
             self.ring()
             return Placed(str(order_id), told=tracked.acked)
         fresh = tuple(trade for trade in trades if self.tracker.fresh(trade))
-        if done is not None and not self.tracker.finish(done, order.symbol):
+        if done is not None and self._lacks_trades(tracked, done):
+            done = None  # an end without its trades would hide them: told together, once they are fetched
+            self._complete_soon(tracked)
+        elif done is not None and not self.tracker.finish(done, order.symbol):
             done = None
         return Placed(str(order_id), fresh, done, tracked.acked)
 
@@ -328,7 +341,12 @@ class CcxtVenue:
             raise Ambiguous("BAD_ANSWER", scrub(str(error), self._secrets)) from None
         if done is None or done.cum_qty is None:
             done = await self._confirm_cancel(request)
-        return done if self.tracker.finish(done, request.symbol) else None
+        if not self.tracker.finish(done, request.symbol):
+            return None
+        tracked = self.tracker.begin(our_id, request.symbol)
+        if self._lacks_trades(tracked, done):
+            self._complete_soon(tracked)
+        return done
 
     async def _confirm_cancel(self, request: CancelChild) -> Done:
         """Venues that only say "accepted": ask until the order has ended; Ambiguous when it does not."""
@@ -472,6 +490,29 @@ class CcxtVenue:
         return our_id
 
     # --- healing ---
+
+    @staticmethod
+    def _lacks_trades(tracked: Tracked, done: Done) -> bool:
+        """The venue says that more was executed than the trades that we have seen."""
+        return done.cum_qty is not None and done.cum_qty > tracked.cum_qty
+
+    def _complete_soon(self, tracked: Tracked) -> None:
+        if len(self._completing) < _COMPLETING_MAX:
+            task = asyncio.ensure_future(self._complete(tracked))
+            self._completing.add(task)
+            task.add_done_callback(self._completing.discard)
+
+    async def _complete(self, tracked: Tracked) -> None:
+        """Fetch the trades of an order that has ended; the stream may still bring them, so not at once."""
+        for attempt in range(6):
+            await asyncio.sleep(0.05 * 3**attempt)
+            if tracked.done is not None and not self._lacks_trades(tracked, tracked.done):
+                return
+            try:
+                await self._settle(tracked)
+            except VenueError as failure:
+                log.info("%s: %s: trades not fetched yet: %s", self._settings.name, tracked.venue_cl_ord_id, failure)
+        log.warning("%s: %s: trades are missing; the sweep goes on asking", self._settings.name, tracked.venue_cl_ord_id)
 
     async def _heal(self, lost_ns: int) -> None:
         """After a gap: balances, every open order of ours, and the trades that were missed."""

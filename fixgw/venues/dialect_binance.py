@@ -57,6 +57,7 @@ class Dialect(GeneralDialect):
     )
     weight_per_cost = 5.0
     all_open_orders = True
+    streams_balances = True
     poll_s = 1.0
 
     def config(self) -> dict[str, Any]:
@@ -85,7 +86,6 @@ class Dialect(GeneralDialect):
         self._quotes: dict[str, Quote] = {}
         self._free: dict[str, Decimal] = {}
         self._total: dict[str, Decimal] = {}
-        self._book_urls: set[str] = set()
         self._book_lost = asyncio.Event()
         self._subscribed = False
 
@@ -245,7 +245,7 @@ class Dialect(GeneralDialect):
         self._book_lost.clear()
         before = set(self.exchange.clients)
         await asyncio.wait_for(self.exchange.watch_bids_asks(list(symbols)), 10)
-        self._book_urls = set(self.exchange.clients) - before - {self._ws_api} or self._book_urls
+        self._note_book_urls(before | {self._ws_api})
         trades = None
         if self.settings.trade_streams:
             await self._last_prices(symbols)
@@ -263,16 +263,6 @@ class Dialect(GeneralDialect):
         for symbol in symbols:
             found = await self.exchange.public_get_ticker_price({"symbol": self.exchange.market_id(symbol)})
             self._quote(symbol, last=plain(dec(found["price"], "price")))
-
-    def books_alive_ns(self) -> int:
-        """The oldest sign of life (pong or message) of the book streams."""
-        signs = []
-        for url in self._book_urls:
-            client = self.exchange.clients.get(url)
-            if client is None or client.closed():
-                return 0
-            signs.append(max(client.lastPong or 0, client.last_message_at or 0))
-        return min(signs, default=0) * 1_000_000
 
     def tap(self, client: Any, message: Any) -> bool:
         if not isinstance(message, dict):

@@ -7,7 +7,7 @@ import re
 import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -27,6 +27,7 @@ class VenueFileSettings(BaseModel):
     name: str = Field("", pattern=r"^[a-z0-9_-]{0,32}$", description="default: the file's name")
     kind: str = Field("ccxt", description="connector: see fixgw.venues.base.kinds()")
     exchange: str = Field("", description="ccxt exchange id, for kind ccxt")
+    dialect: Literal["auto", "general"] = Field("auto", description='kind ccxt: "general" leaves tuning for the exchange out')
     account: str = Field("main", min_length=1, description="our name of the venue account whose keys these are")
     base_url: str = Field("", description="send every request to this host instead (the simulator): http://127.0.0.1:PORT")
     api_key_env: str = ""

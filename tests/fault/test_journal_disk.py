@@ -229,9 +229,7 @@ def test_records_lost_after_a_clean_stop_are_corruption_not_a_torn_tail(tmp_path
     journal = Journal.open(tmp_path, segment_bytes=SMALL, reserve_bytes=SMALL)
     put(journal, 3)
     journal.close(clean=True)
-    path = tmp_path / "00000001.seg"
-    used = next(p for p in tmp_path.glob("*.seg") if any(p.read_bytes()))
-    assert used == path or used.exists()
+    used = tmp_path / "00000001.seg"
     data = bytearray(used.read_bytes())
     start = 64 + 2 * (24 + len(PAYLOAD))
     data[start:] = bytes(len(data) - start)

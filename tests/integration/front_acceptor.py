@@ -104,8 +104,7 @@ class Acceptor(quickfix.Application):
                 self.report(begin, session, order, "2" if begin == "FIX.4.2" else "F", "2", fill)
         elif fields["35"] == "H":
             order = self.orders[fields["11"]]
-            extra = {} if begin == "FIX.4.2" else {}
-            self.report(begin, session, order, order["39"] if begin == "FIX.4.2" else "I", order["39"], extra, "3")
+            self.report(begin, session, order, order["39"] if begin == "FIX.4.2" else "I", order["39"], trans_type="3")
         else:
             order = self.orders.get(fields["41"], {})
             if order.get("39") not in ("0", "5"):

@@ -114,9 +114,8 @@ def test_groups_keep_their_order(rig: Rig) -> None:
 def test_a_second_client_on_a_live_session(rig: Rig) -> None:
     with rig.client("OMS44") as live:
         live.wait_logon(WAIT_S)
-        with rig.client("OMS44", qualifier="second") as second:
-            with pytest.raises(ClientError, match="already connected"):
-                second.wait_logon(0.7)
+        with rig.client("OMS44", qualifier="second") as second, pytest.raises(ClientError, match="already connected"):
+            second.wait_logon(0.7)
         assert live.logged_on and live.logons == 1
         report(live, live.new_order("buy", "1", "BTC/USDT", price="1"), "0")
 
@@ -149,3 +148,16 @@ def test_it_reconnects_by_itself(rig: Rig) -> None:
         client.wait_logout(WAIT_S)
         client.wait_logon(WAIT_S)
         assert client.logons == 2 and client.last_number > before
+
+
+def test_numbers_live_in_the_store_and_a_session_is_open_once(rig: Rig, tmp_path: Path) -> None:
+    ids = ("FIX.4.2", "COMS42", "FIXGW")
+    for reset in (True, False):
+        client = FixClient("127.0.0.1", rig.port, *ids, store_dir=tmp_path / "numbers", reset=reset)
+        with client:
+            client.wait_logon(WAIT_S)
+            with pytest.raises(ClientError, match="open in this process already"):
+                rig.client("OMS42").start()
+            report(client, client.new_order("buy", "1", "BTC/USDT", price="1"), "0")
+    logon = rig.acceptor.logons[-1]
+    assert int(logon["34"]) > 1 and "141" not in logon

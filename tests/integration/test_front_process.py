@@ -195,9 +195,10 @@ def test_passes_frames_both_ways(front: FrontProcess, backend: Backend) -> None:
 
 BAD_FIRST = {
     "unknown CompID": (logon("NOBODY"), "unknown_session"),
-    "another version": (logon().replace(b"FIX.4.4", b"FIX.4.2"), "checksum"),
+    "another version": (fix("35=A", "34=1", "49=A44", "56=FIXGW", "98=0", "108=30", begin="FIX.4.2"), "unknown_session"),
     "no Logon": (fix("35=D", "34=1", "49=A44", "56=FIXGW"), "not_logon"),
-    "heartbeat 0": (logon().replace(b"108=30", b"108=00"), "checksum"),
+    "heartbeat 0": (fix("35=A", "34=1", "49=A44", "56=FIXGW", "98=0", "108=0"), "heartbeat"),
+    "wrong checksum": (logon().replace(b"108=30", b"108=31"), "checksum"),
     "http": (b"GET / HTTP/1.1\r\n\r\n", "garbage"),
     "tls": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "garbage"),
     "oversize": (b"8=FIX.4.4\x019=5000\x0135=A\x01", "oversize"),
@@ -254,9 +255,7 @@ def test_a_frame_beyond_the_cap_drops_its_client_only(front: FrontProcess, backe
 
 
 @pytest.mark.parametrize("reset", [False, True])
-def test_a_second_logon_is_refused_and_the_live_one_notices_nothing(
-    front: FrontProcess, backend: Backend, reset: bool
-) -> None:
+def test_a_second_logon_is_refused_and_the_live_one_notices_nothing(front: FrontProcess, backend: Backend, reset: bool) -> None:
     live, second = log_on(front), front.connect()
     second.sendall(logon("A44", *(["141=Y"] if reset else [])))
     answer = b""

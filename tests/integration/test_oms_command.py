@@ -11,7 +11,6 @@ from front_acceptor import SESSIONS, Acceptor
 from fixgw.fix.oms import oms
 
 
-
 @pytest.fixture(scope="module")
 def acceptor() -> Iterator[Acceptor]:
     server = Acceptor("M")
@@ -122,10 +121,10 @@ def test_expectations_time_out(folder: Path) -> None:
 
 
 def test_commands_from_a_pipe(folder: Path) -> None:
-    text = "help\nbuy 1 BTC/USDT @ 5\nwait new last 5\norders\nnonsense\nquit\nbuy 99 X\n"
+    text = "help\nbuy 1 BTC/USDT @ 5\nwait new last 5\norders\nnonsense\nquit\nbuy 77.125 X\n"
     result = CliRunner().invoke(oms, [str(folder), "OMS50", "--reset"], input=text)
     assert result.exit_code == 0 and "'nonsense' is no command" in result.output and "cancel ID" in result.output
-    assert "99" not in result.output
+    assert "sent" in result.output and "77.125" not in result.output
 
 
 def test_numbers_go_on_in_the_next_run(folder: Path) -> None:

@@ -74,7 +74,7 @@ REQUEST_FAULTS = [
     ("http_5xx", {"status": 503, "accept": False}, 0, ccxt.ExchangeNotAvailable, ccxt.OperationFailed),
     ("code_1007", {}, 1, ccxt.RequestTimeout, ccxt.RequestTimeout),
     ("code_1007", {"accept": False}, 0, ccxt.RequestTimeout, ccxt.RequestTimeout),
-    ("truncated", {}, 1, ccxt.BaseError, None),
+    ("truncated", {}, 1, ccxt.ExchangeError, None),
     ("truncated", {"cut": False}, 1, None, None),
     ("empty_200", {}, 1, None, "no id"),
     ("html_200", {}, 1, None, None),
@@ -162,7 +162,8 @@ async def until(condition: Callable[[], bool]) -> None:
 def test_user_events_missing_doubled_and_late(sim: RunningSim) -> None:
     async def scenario(ex: Any) -> None:
         seen = tap(ex)
-        await ex.authenticate({"type": "spot"})
+        watcher = asyncio.ensure_future(ex.watch_orders())
+        await until(lambda: ex.orders is None and "spot" in ex.balance)  # subscribed
         order = await ex.create_order(SYMBOL, "limit", "buy", "0.5", "50000")
         await until(lambda: len(seen) == 1)
         number = int(order["id"])
@@ -184,6 +185,7 @@ def test_user_events_missing_doubled_and_late(sim: RunningSim) -> None:
         sim.client.fill(number, "0.1")
         await asyncio.sleep(0.05)
         assert len(seen) == 5
+        assert watcher.done()
 
     run(sim, scenario)
 

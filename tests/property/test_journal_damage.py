@@ -159,6 +159,23 @@ def test_sectors_lost_from_the_last_group_are_a_torn_write_but_not_from_an_earli
                 reopen(copy)
 
 
+def test_what_was_cut_never_comes_back(tmp_path: Path) -> None:
+    """Valid records behind the hole of a torn group must not stand behind what is written next."""
+    first, second = [b"a" * 700], [b"b" * 700] * 4
+    build(tmp_path, [first, second])
+    (used,) = tmp_path.glob("*.seg")
+    data = bytearray(used.read_bytes())
+    data[1024:1536] = bytes(512)
+    used.write_bytes(data)
+    journal = Journal.open(tmp_path, segment_bytes=SIZE, reserve_bytes=SIZE)
+    assert journal.last_seq == 1
+    journal.append(2, b"new")
+    journal.commit()
+    journal.close()
+    assert reopen(tmp_path) == [*first, b"new"]
+    assert used.read_bytes().count(b"b" * 100) == 0
+
+
 def test_unsynced_mode_after_a_reboot_may_have_holes_anywhere_in_the_last_segments(tmp_path: Path) -> None:
     payloads = build(tmp_path, [[b"x" * 900] for _ in range(3)])
     (used,) = tmp_path.glob("*.seg")

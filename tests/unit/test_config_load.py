@@ -110,7 +110,6 @@ def test_missing_folder_says_how_to_make_one(tmp_path: Path) -> None:
         ("fixgw.toml", 'trigger = "last"', 'trigger = "mid"', "instruments.0.trigger", "'mid'", "'last', 'bid' or 'ask'"),
         ("fixgw.toml", 'base = "BTC"', 'base = "XBT"', "instruments.0.symbol", "'BTC/USDT'", "'XBT/USDT'"),
         ("fixgw.toml", 'venues = ["sim"]', 'venues = ["sin"]', "instruments.0.venues", "'sin'", "expected one of sim"),
-        ("fixgw.toml", 'symbol = "ETH/USDT"\nbase = "ETH"', 'symbol = "BTC/USDT"\nbase = "BTC"', "instruments.1.symbol", "'BTC/USDT'", "twice"),
         ("fixgw.toml", 'venue_account = "main"', 'venue_account = "x"', "accounts.0.venue_account", "'x'", "'main'"),
         ("fixgw.toml", '"session_state", ', '"session_state", "session_state", ', "risk.stages.1", "'session_state'", "twice"),
         ("fixgw.toml", "inbox_reserved = 5000", "inbox_reserved = 20000", "engine.inbox_reserved", "20000", "inbox_max"),
@@ -123,16 +122,16 @@ def test_missing_folder_says_how_to_make_one(tmp_path: Path) -> None:
         ("sessions/OMS44.toml", 'collar_bps = "500"', 'collar_bps = "1e9"', "limits.collar_bps", "'1e9'", "zero or more"),
         ("sessions/OMS44.toml", 'collar_bps = "500"', "collar_bps = true", "limits.collar_bps", "true", "zero or more"),
         ("sessions/OMS44.toml", "max_open_orders = 10000", "max_open_orders = 1.5", "limits.max_open_orders", "1.5", "integer"),
-        ("sessions/OMS44.toml", '"BTC/USDT" = "10"', '"BTC/EUR" = "10"', 'limits.max_order_qty."BTC/EUR"', "", "unknown instrument"),
+        ("sessions/OMS44.toml", '"BTC/USDT" = "10"', '"BTC/EUR" = "10"', 'limits.max_order_qty."BTC/EUR"', "", "unknown"),
         ("sessions/OMS44.toml", 'role = "trading"', 'role = "drop"', "role", "'drop'", "'trading' or 'drop_copy'"),
         ("sessions/OMS44.toml", '"FIX.4.4"', '"FIX.4.3"', "begin_string", "'FIX.4.3'", "'FIX.4.2', 'FIX.4.4' or 'FIXT.1.1'"),
         ("sessions/OMS44.toml", 'sides = ["buy"', 'sides = ["long"', "entitlements.sides.0", "'long'", "'buy' or 'sell'"),
         ("sessions/OMS44.toml", 'roll_time = "00:00"', 'roll_time = "24:00"', "roll_time", "'24:00'", "00:00"),
         ("sessions/OMS44.toml", 'venues = ["sim"]', 'venues = ["x"]', "entitlements.venues", "'x'", "expected one of sim"),
         ("sessions/OMS44.toml", '= "sim-main"\n\n', '= "other"\n\n', "accounts.sim-main", "'other'", "expected one of sim-main"),
-        ("sessions/OMS44.toml", '"XBTUSDT" = "BTC/USDT"', '"XBTUSDT" = "XBT/USDT"', "symbols.XBTUSDT", "'XBT/USDT'", "one of BTC/USDT"),
+        ("sessions/OMS44.toml", '"XBTUSDT" = "BTC/USDT"', '"XBTUSDT" = "XBT/USDT"', "symbols.XBTUSDT", "'XBT/USDT'", "one of"),
         ("sessions/OMS44.toml", "heartbeat_min_s = 1 ", "heartbeat_min_s = 3600 #", None, None, None),
-        ("sessions/OMS44.toml", "heartbeat_max_s = 3600", "heartbeat_max_s = 0", "heartbeat_max_s", "0", "greater than or equal to 1"),
+        ("sessions/OMS44.toml", "heartbeat_max_s = 3600", "heartbeat_max_s = 0", "heartbeat_max_s", "0", "equal to 1"),
         ("sessions/OMS50.toml", 'appl_ver = "FIX.5.0SP2"', "", "appl_ver", "", "FIX.5.0SP2"),
         ("sessions/OMS44.toml", 'name = "OMS44"', 'name = "../x"', "name", "'../x'", "of the form"),
         ("sessions/OMS44.toml", 'name = "OMS44"', 'name = "OMS45"', "name", "'OMS45'", "name of the file"),
@@ -154,6 +153,11 @@ def test_one_mistake_is_told_once_with_its_place(
     problem = only(demo)
     assert (problem.file, problem.key, problem.value) == (file, key, value), str(problem)
     assert expected is not None and expected in problem.expected
+
+
+def test_an_instrument_that_stands_twice(demo: Path) -> None:
+    edit(demo / "fixgw.toml", '"ETH/USDT"\nbase = "ETH"', '"BTC/USDT"\nbase = "BTC"')
+    assert "fixgw.toml: instruments.1.symbol = 'BTC/USDT': stands there twice, expected once" in map(str, problems(demo))
 
 
 def test_all_problems_are_told_at_once(demo: Path) -> None:

@@ -33,7 +33,14 @@ def logon(**change: str | None) -> bytes:
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"_34": "77"}, {"_108": "3600"}, {"_141": "Y"}, {"_141": "N", "_52": "x"}, {"_8": "FIXT.1.1", "_49": "OMS50", "_1137": "9"}],
+    [
+        {},
+        {"_34": "77"},
+        {"_108": "3600"},
+        {"_141": "Y"},
+        {"_141": "N", "_52": "x"},
+        {"_8": "FIXT.1.1", "_49": "OMS50", "_1137": "9"},
+    ],
 )
 def test_let_in(change: dict[str, str]) -> None:
     result = judge_logon(logon(**change), SESSIONS, NOW_NS, 120)

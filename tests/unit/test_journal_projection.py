@@ -129,6 +129,15 @@ def test_big_integers_and_unknown_events_are_kept_exactly() -> None:
     assert read_meta(db, "last_seq") == "1"
 
 
+def test_a_pending_replace_leaves_the_live_id_and_terms() -> None:
+    db = sqlite_utils.Database(memory=True)
+    pending = {"exec_type": "E", "ord_status": "E", "order_id": "O1", "cl_ord_id": "c2", "order_qty": "9", "cum_qty": "0"}
+    reported = ("Reported", {"session": "OMS44", "account": "A", "message": pending})
+    project(db, 1, 9, "gw", "Note", {}, [("OrderReceived", ORDER), reported])
+    (order,) = db["orders"].rows
+    assert (order["cl_ord_id"], order["order_qty"], order["ord_status"]) == ("c1", "0.10000000", "E")
+
+
 def test_a_record_out_of_order_is_refused() -> None:
     projector = Projector(sqlite_utils.Database(memory=True))
     projector.add(1, 1, "gw", "Note", {}, [])

@@ -11,6 +11,7 @@ import pytest
 from fixgw.journal import store
 from fixgw.journal.base import JournalStore
 from fixgw.journal.errors import CorruptJournal, JournalBusy, JournalError, JournalGap, JournalLocked, RecordTooBig
+from fixgw.journal.reader import JournalReader
 from fixgw.journal.store import Journal
 
 SMALL = 8192
@@ -174,6 +175,38 @@ def test_a_follower_sees_every_record_once_while_the_writer_runs(tmp_path: Path)
         journal.append(seq, b"x" * (seq % 300))
         journal.commit()
     thread.join(30)
+    assert seen == list(range(1, total + 1))
+    journal.close()
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_reader_that_knows_nothing_of_the_writer_keeps_up_over_many_segments(tmp_path: Path, strict: bool) -> None:
+    journal = opened(tmp_path, sync="os")
+    seen: list[int] = []
+    errors: list[BaseException] = []
+    total = 3000
+    done = threading.Event()
+
+    def follow() -> None:
+        reader = JournalReader(tmp_path)
+        try:
+            while not seen or seen[-1] < total:
+                ended = done.is_set()
+                seen.extend(seq for seq, _ in reader.read(len(seen) + 1, strict=strict))
+                if ended:
+                    return
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    for seq in range(1, total + 1):
+        journal.append(seq, b"x" * (seq % 300))
+        if seq % 3 == 0:
+            journal.commit()
+    done.set()
+    thread.join(30)
+    assert not errors
     assert seen == list(range(1, total + 1))
     journal.close()
 

@@ -11,12 +11,13 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 
-from fixgw.core.commands import ClientCommand, SeqSeen, Unsupported
+from fixgw.core.commands import CancelOrder, NewOrder, ReplaceOrder, SeqSeen, StatusRequest, Unsupported
 from fixgw.core.reasons import Reason
 
 from .fields import Common, Context, FieldError, Fields, TermError, clean, common, sequence_number, split
 
-Parser = Callable[[Fields, Common, Context], ClientCommand]
+ClientMessage = NewOrder | CancelOrder | ReplaceOrder | StatusRequest | Unsupported | SeqSeen
+Parser = Callable[[Fields, Common, Context], ClientMessage]
 
 # BusinessRejectReason(380)
 OTHER = 0
@@ -41,7 +42,7 @@ def _discover() -> dict[str, Parser]:
 PARSERS = _discover()
 
 
-def parse(raw: str, context: Context) -> ClientCommand:
+def parse(raw: str, context: Context) -> ClientMessage:
     """The command of an application message as QuickFIX's toString gives it. Raises FieldError only when the message has
     no usable MsgSeqNum, which QuickFIX never lets through."""
     fields = split(raw)

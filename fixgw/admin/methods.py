@@ -1,0 +1,432 @@
+"""The gateway's side of the admin protocol (protocol.py): reads are views of the state, writes are commands to the engine.
+
+A read waits until what it shows is durable; a write answers once its record is.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+from .. import __version__
+from ..config import Config
+from ..core import commands as c
+from ..core import events as e
+from ..core.codec import Record, decode_record
+from ..core.decide import Refusal
+from ..core.order import Order
+from ..core.state import State
+from ..core.statehash import state_hash
+from ..engine import Engine
+from ..fix.acceptor import Acceptor, SessionError
+from ..venues.gateway_link import VenueLinks
+from . import views
+from .protocol import AdminError
+from .server import Method
+
+Params = dict[str, Any]
+MAX_ROWS = 10_000
+DURABLE_WAIT_S = 5.0
+# the last fills kept at hand; older ones stand in the projection and the journal
+RECENT_FILLS = 10_000
+SEED_RECORDS = 50_000
+MAX_HISTORY_RECORDS = 500_000
+MAX_HISTORY = 1_000
+
+
+class AdminMethods:
+    """Implements every method of protocol.METHODS."""
+
+    def __init__(self, config: Config, engine: Engine, acceptor: Acceptor, links: VenueLinks) -> None:
+        self._config = config
+        self._engine = engine
+        self._acceptor = acceptor
+        self._links = links
+        self._started_ns = time.time_ns()
+        self._fills: deque[e.Reported] = deque(maxlen=RECENT_FILLS)
+        self._logons: dict[str, tuple[int | None, int | None]] = {}
+        start = max(engine.durable_seq - SEED_RECORDS, 0) + 1
+        for _seq, payload in engine.journal.read(start):
+            self.note(decode_record(payload))
+        engine.on_durable.append(self.note)
+
+    def table(self) -> dict[str, Method]:
+        """Name -> method."""
+        return {
+            "status": self._status,
+            "sessions": self._sessions,
+            "orders": self._orders,
+            "order": self._order,
+            "fills": self._list_fills,
+            "positions": self._positions,
+            "limits": self._limits,
+            "cancel": self._cancel,
+            "kill": self._kill,
+            "resume": self._resume,
+            "session": self._session,
+            "resolve": self._resolve,
+        }
+
+    def note(self, record: Record) -> None:
+        """Engine listener: keeps the newest fills and logon times at hand."""
+        for event in record.events:
+            if isinstance(event, e.Reported) and getattr(event.message, "exec_type", "") in ("F", "G"):
+                self._fills.append(event)
+            elif isinstance(event, e.SessionChanged):
+                on, off = self._logons.get(event.session, (None, None))
+                self._logons[event.session] = (event.ts_ns, off) if event.logged_on else (on, event.ts_ns)
+
+    # --- reads ---
+
+    def _view(self, make: Callable[[State], Any]) -> Any:
+        """What `make` finds in the state, once it is durable."""
+        with self._engine.reading() as state:
+            found, seq = make(state), state.seq
+        deadline = time.monotonic() + DURABLE_WAIT_S
+        while self._engine.durable_seq < seq:
+            if time.monotonic() > deadline:
+                raise AdminError("BUSY", f"record {seq} did not become durable within {DURABLE_WAIT_S} s")
+            self._engine.records(self._engine.durable_seq, 0.1)
+        return found
+
+    def _status(self, params: Params, user: str) -> object:
+        hosts = self._links.hosts()
+        journal = self._engine.journal
+
+        def make(state: State) -> Params:
+            venues = []
+            for venue in state.venues.values():
+                host = hosts.get(venue.name)
+                unknown = sum(1 for child in state.uncertain if state.children[child].venue == venue.name)
+                venues.append(
+                    {
+                        "name": venue.name,
+                        "account": host.account if host is not None else "",
+                        "up": host is not None,
+                        "state": venue.state,
+                        "reason": venue.reason,
+                        "level": venue.level,
+                        "host_pid": host.pid if host is not None else None,
+                        "unknown_orders": unknown,
+                    }
+                )
+            return {
+                "firm": self._config.firm_file.firm,
+                "version": __version__,
+                "pid": os.getpid(),
+                "started_ns": self._started_ns,
+                "install": state.install,
+                "epoch": state.epoch,
+                "sync": self._config.firm_file.journal.sync,
+                "settings_hash": state.settings.hash,
+                "firm_state": state.level,
+                "last_seq": state.seq,
+                "durable_seq": journal.durable_seq,
+                "state_hash": state_hash(state) if params.get("hash") else None,
+                "open_orders": len(state.open_orders),
+                "unknown_orders": len({state.children[child].order_id for child in state.uncertain}),
+                "inbox": self._engine.waiting,
+                "journal_full": journal.full,
+                "venues": venues,
+            }
+
+        return self._view(make)
+
+    def _sessions(self, params: Params, user: str) -> object:
+        wanted = str(params.get("session") or "")
+        if wanted:
+            self._known_session(wanted)
+        live = {item.name: item for item in self._acceptor.status()}
+
+        def make(state: State) -> Params:
+            rows = []
+            for name, file in self._config.sessions.items():
+                if wanted not in ("", name):
+                    continue
+                found, status = state.session(name), live.get(name)
+                on, off = self._logons.get(name, (None, None))
+                rows.append(
+                    {
+                        "name": name,
+                        "role": file.role,
+                        "begin_string": file.begin_string,
+                        "client_comp_id": file.client_comp_id,
+                        "gateway_comp_id": self._config.gateway_comp_id(file),
+                        "enabled": found.enabled and file.enabled,
+                        "connected": status.logged_on if status is not None else False,
+                        "level": found.level,
+                        "next_sender": status.next_out if status is not None else None,
+                        "next_target": status.next_in if status is not None else None,
+                        "reset_epoch": found.reset_epoch,
+                        "open_orders": len(found.open_orders),
+                        "delivered_seq": found.delivered_seq,
+                        "pending_reports": max(status.handed_seq - found.delivered_seq, 0) if status is not None else None,
+                        "last_logon_ns": on,
+                        "last_logout_ns": off,
+                    }
+                )
+            return {"sessions": rows, "more": False}
+
+        return self._view(make)
+
+    def _orders(self, params: Params, user: str) -> object:
+        limit = _limit(params)
+        session, symbol, only_open = params.get("session") or "", params.get("symbol") or "", bool(params.get("open"))
+        if session:
+            self._known_session(session)
+
+        def make(state: State) -> Params:
+            ids = state.open_orders if only_open else state.orders
+            found = (state.orders[order_id] for order_id in reversed(ids))
+            chosen = (
+                order
+                for order in found
+                if session in ("", order.session) and symbol in ("", order.symbol, order.client_symbol)
+            )
+            rows = [views.order_row(state, order) for order in islice(chosen, limit + 1)]
+            return {"orders": rows[:limit], "more": len(rows) > limit}
+
+        return self._view(make)
+
+    def _order(self, params: Params, user: str) -> object:
+        order_id = _text(params, "order_id")
+
+        def make(state: State) -> tuple[Params, list[Params]] | None:
+            order = state.orders.get(order_id)
+            return (views.order_row(state, order), views.child_rows(state, order)) if order is not None else None
+
+        found = self._view(make)
+        if found is None:
+            raise AdminError("NOT_FOUND", f"order {order_id!r} is unknown")
+        history, fills = self._history(order_id)
+        return {"order": found[0], "children": found[1], "fills": fills, "history": history}
+
+    def _history(self, order_id: str) -> tuple[list[Params], list[Params]]:
+        """From the journal; the record that made the order stands in its id."""
+        rows: list[Params] = []
+        fills: list[Params] = []
+        start = int(order_id[8:15], 36)
+        state = self._engine.state
+        for seq, payload in islice(self._engine.journal.read(start), MAX_HISTORY_RECORDS):
+            if order_id.encode() not in payload:
+                continue
+            for event in decode_record(payload).events:
+                if len(rows) >= MAX_HISTORY:
+                    return rows, fills
+                row = _history_row(seq, event, order_id)
+                if row is not None:
+                    rows.append(row)
+                if isinstance(event, e.Reported) and getattr(event.message, "order_id", "") == order_id:
+                    fill = views.fill_row(event, state)
+                    fills += [fill] if fill is not None else []
+        return rows, fills
+
+    def _list_fills(self, params: Params, user: str) -> object:
+        limit = _limit(params)
+        session, symbol = params.get("session") or "", params.get("symbol") or ""
+
+        def make(state: State) -> Params:
+            rows = []
+            for event in reversed(self._fills):
+                row = views.fill_row(event, state)
+                if row is None or session not in ("", event.session) or symbol not in ("", row["symbol"]):
+                    continue
+                rows.append(row)
+                if len(rows) > limit:
+                    break
+            return {"fills": rows[:limit], "more": len(rows) > limit}
+
+        return self._view(make)
+
+    def _positions(self, params: Params, user: str) -> object:
+        account, symbol = params.get("account") or "", params.get("symbol") or ""
+        return self._view(
+            lambda state: {
+                "positions": views.position_rows(state, account, symbol),
+                "balances": views.balance_rows(state, account),
+            }
+        )
+
+    def _limits(self, params: Params, user: str) -> object:
+        session = params.get("session") or ""
+        if session:
+            self._known_session(session)
+        return self._view(
+            lambda state: {"limits": views.limit_rows(state, session), "levels": views.level_rows(state)}
+        )
+
+    # --- writes ---
+
+    def _call(self, command: c.Command) -> Record | None:
+        try:
+            return self._engine.call(command)
+        except Refusal as refusal:
+            code = "NOT_FOUND" if "unknown" in str(refusal) else "REFUSED"
+            raise AdminError(code, str(refusal)) from refusal
+        except TimeoutError as error:
+            raise AdminError("BUSY", str(error)) from error
+
+    def _cancel(self, params: Params, user: str) -> object:
+        order_id = _text(params, "order_id")
+        self._call(
+            c.AdminCancel(ts_ns=self._engine.now_ns(), order_id=order_id, user=user, reason=_text(params, "reason"))
+        )
+        return {"order_id": order_id, "accepted": True}
+
+    def _kill(self, params: Params, user: str) -> object:
+        scope, target, level = _text(params, "scope"), str(params.get("target") or ""), _text(params, "level")
+        record = self._call(
+            c.AdminKill(
+                ts_ns=self._engine.now_ns(),
+                scope=scope,
+                target=target,
+                level=level,
+                user=user,
+                reason=_text(params, "reason"),
+            )
+        )
+        stopped = sum(1 for event in record.events if isinstance(event, e.OrderStopping)) if record is not None else 0
+        return {"scope": scope, "target": target, "level": level, "canceling": stopped}
+
+    def _resume(self, params: Params, user: str) -> object:
+        scope, target = _text(params, "scope"), str(params.get("target") or "")
+        self._call(
+            c.AdminResume(
+                ts_ns=self._engine.now_ns(), scope=scope, target=target, user=user, reason=_text(params, "reason")
+            )
+        )
+        return {"scope": scope, "target": target, "level": "ACTIVE"}
+
+    def _session(self, params: Params, user: str) -> object:
+        name, action = _text(params, "name"), _text(params, "action")
+        self._known_session(name)
+        if action != "show":
+            self._act_on_session(name, action, params, user, _text(params, "reason"))
+        rows: Any = self._sessions({"session": name}, user)
+        return rows["sessions"][0]
+
+    def _act_on_session(self, name: str, action: str, params: Params, user: str, reason: str) -> None:
+        """The journal first, then QuickFIX."""
+        acceptor = self._acceptor
+
+        def note(what: str, target: str = name) -> None:
+            self._call(c.AdminNote(ts_ns=self._engine.now_ns(), action=what, target=target, user=user, reason=reason))
+
+        try:
+            if action == "logout":
+                note("session logout")
+                acceptor.logout(name, reason)
+            elif action == "disable":
+                note("session disable")
+                acceptor.disable(name, reason)
+            elif action == "enable":
+                note("session enable")
+                acceptor.enable(name)
+            elif action == "reset":
+                acceptor.logout(name, "sequence numbers are reset by operations")
+                acceptor.reset(name)
+                note("session reset")
+            elif action == "set_seq":
+                self._set_seq(name, params, note)
+            else:
+                raise AdminError("BAD_PARAMS", f"action {action!r}: expected show, set_seq, reset, logout, enable or disable")
+        except SessionError as error:
+            raise AdminError("REFUSED", str(error)) from error
+
+    def _set_seq(self, name: str, params: Params, note: Callable[[str, str], None]) -> None:
+        sender, target = params.get("next_sender"), params.get("next_target")
+        if sender is None and target is None:
+            raise AdminError("BAD_PARAMS", "set_seq: expected next_sender or next_target, at least one")
+        for key, value in (("next_sender", sender), ("next_target", target)):
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise AdminError("BAD_PARAMS", f"{key} {value!r}: expected an integer of 1 or more")
+        if sender is not None:
+            self._acceptor.set_seq(name, "out", sender)
+            note("session set-seq out", f"{name} {sender}")
+        if target is not None:
+            self._acceptor.set_seq(name, "in", target)
+            note("session set-seq in", f"{name} {target}")
+
+    def _resolve(self, params: Params, user: str) -> object:
+        order_id = _text(params, "order_id")
+        self._call(
+            c.AdminResolve(
+                ts_ns=self._engine.now_ns(),
+                order_id=order_id,
+                outcome=_text(params, "outcome"),
+                evidence=_text(params, "evidence"),
+                user=user,
+                trade_id=str(params.get("trade_id") or ""),
+                qty=_decimal(params, "qty"),
+                px=_decimal(params, "px"),
+            )
+        )
+
+        def make(state: State) -> Order:
+            return state.orders[order_id]
+
+        order: Order = self._view(make)
+        return {
+            "order_id": order_id,
+            "outcome": params["outcome"],
+            "ord_status": order.ord_status,
+            "cum_qty": order.cum_qty,
+        }
+
+    def _known_session(self, name: str) -> None:
+        if name not in self._config.sessions:
+            expected = ", ".join(sorted(self._config.sessions))
+            raise AdminError("NOT_FOUND", f"session {name!r} is unknown, expected one of {expected}")
+
+
+def _text(params: Params, key: str) -> str:
+    value = params.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise AdminError("BAD_PARAMS", f"{key} {value!r}: expected text")
+    return value
+
+
+def _decimal(params: Params, key: str) -> Decimal | None:
+    value = params.get(key)
+    if value is None:
+        return None
+    try:
+        found = Decimal(str(value))
+    except ArithmeticError as error:
+        raise AdminError("BAD_PARAMS", f"{key} {value!r}: expected a decimal number") from error
+    if not found.is_finite():
+        raise AdminError("BAD_PARAMS", f"{key} {value!r}: expected a finite number")
+    return found
+
+
+def _limit(params: Params) -> int:
+    value = params.get("limit", 100)
+    if value is None:
+        return 100
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_ROWS:
+        raise AdminError("BAD_PARAMS", f"limit {value!r}: expected 1 to {MAX_ROWS}")
+    return value
+
+
+def _history_row(seq: int, event: e.AnyEvent, order_id: str) -> Params | None:
+    """One line of an order's story; reports are told by what they say."""
+    if isinstance(event, e.Reported):
+        message = event.message
+        if getattr(message, "order_id", "") != order_id:
+            return None
+        kind = getattr(message, "exec_type", "")
+        text = f"150={kind} 39={message.ord_status} " if kind else "cancel reject "  # type: ignore[union-attr]
+        text += " ".join(part for part in (message.reason, message.text) if part)
+        return {"seq": seq, "ts_ns": getattr(message, "transact_ns", 0), "event": "Reported", "text": text.strip()}
+    named = getattr(event, "order_id", "") == order_id or getattr(event, "venue_cl_ord_id", "").startswith(order_id)
+    if not named:
+        return None
+    skipped = ("order_id", "ts_ns")
+    fields = [name for name in event.__struct_fields__ if name not in skipped]
+    text = " ".join(f"{name}={getattr(event, name)}" for name in fields if getattr(event, name) not in (None, "", 0))
+    return {"seq": seq, "ts_ns": getattr(event, "ts_ns", 0), "event": type(event).__name__, "text": text}

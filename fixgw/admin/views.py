@@ -1,0 +1,216 @@
+"""Rows of the admin protocol made of the state: plain dicts, Decimals as they are (the server writes them as text)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from ..core.events import Reported
+from ..core.numbers import ZERO
+from ..core.order import Order
+from ..core.reports import Report
+from ..core.settings import Limits
+from ..core.state import State
+
+Row = dict[str, Any]
+_PENDING = {"6": "cancel", "E": "replace"}
+
+
+def is_unknown(state: State, order: Order) -> bool:
+    """Something of it has no answer from the venue."""
+    return any(state.children[child].is_uncertain for child in order.children if child in state.children)
+
+
+def order_row(state: State, order: Order) -> Row:
+    """ORDER of the protocol."""
+    pending = _PENDING[order.pending.kind] if order.pending is not None else ("new" if order.status == "A" else "")
+    return {
+        "order_id": order.order_id,
+        "session": order.session,
+        "account": order.account,
+        "venue": order.venue,
+        "cl_ord_id": order.cl_ord_id,
+        "orig_cl_ord_id": order.pending.cl_ord_id if order.pending is not None else "",
+        "symbol": order.symbol or order.client_symbol,
+        "side": order.side,
+        "ord_type": order.ord_type,
+        "tif": order.tif,
+        "order_qty": order.order_qty,
+        "cash_qty": order.cash_qty,
+        "price": order.price,
+        "stop_px": order.stop_px,
+        "cum_qty": order.cum_qty,
+        "leaves_qty": order.leaves_qty,
+        "avg_px": order.avg_px,
+        "ord_status": order.ord_status,
+        "pending": pending,
+        "unknown": is_unknown(state, order),
+        "reason": order.stopping or order.reason,
+        "created_ns": order.received_ns,
+        "updated_ns": order.finished_ns or order.received_ns,
+    }
+
+
+def child_rows(state: State, order: Order) -> list[Row]:
+    """The order's children."""
+    return [
+        {
+            "venue_cl_ord_id": child.venue_cl_ord_id,
+            "venue_order_id": child.venue_order_id,
+            "venue": child.venue,
+            "qty": child.qty,
+            "px": child.px,
+            "cum_qty": child.cum_qty,
+            "state": child.closed_as or child.state,
+        }
+        for child in (state.children[item] for item in order.children)
+    ]
+
+
+def fill_row(event: Reported, state: State) -> Row | None:
+    """FILL of the protocol, of an ExecutionReport that tells a trade; None for any other."""
+    report = event.message
+    if not isinstance(report, Report) or report.exec_type not in ("F", "G"):
+        return None
+    return {
+        "exec_id": report.exec_id,
+        "order_id": report.order_id,
+        "cl_ord_id": report.cl_ord_id,
+        "session": event.session,
+        "account": event.account,
+        "venue": report.venue,
+        "symbol": report.instrument,
+        "side": report.side,
+        "last_qty": report.last_qty,
+        "last_px": report.last_px,
+        "fee": report.fee,
+        "fee_asset": report.fee_asset,
+        "liquidity": report.liquidity,
+        "venue_trade_id": report.venue_trade_id,
+        "busted": _is_busted(state, report),
+        "ts_ns": report.transact_ns,
+    }
+
+
+def _is_busted(state: State, report: Report) -> bool:
+    child = state.children.get(report.venue_cl_ord_id)
+    fill = child.fills.get(report.venue_trade_id) if child is not None else None
+    return fill is not None and fill.busted
+
+
+_SCOPES = {"s": "session", "a": "account", "firm": "firm"}
+
+
+def split_scope(key: str) -> tuple[str, str]:
+    """ "s:OMS44" -> ("session", "OMS44")."""
+    kind, _, name = key.partition(":")
+    return _SCOPES[kind], name
+
+
+def position_rows(state: State, account: str, symbol: str) -> list[Row]:
+    """Positions per scope and instrument."""
+    rows = []
+    for key, exposure in state.exposures.items():
+        scope, name = split_scope(key)
+        if account and (scope, name) != ("account", account):
+            continue
+        for item, value in exposure.symbols.items():
+            if symbol and item != symbol:
+                continue
+            rows.append(
+                {
+                    "scope": scope,
+                    "name": name,
+                    "symbol": item,
+                    "net": value.position,
+                    "open_buy": value.open_buy,
+                    "open_sell": value.open_sell,
+                }
+            )
+    return rows
+
+
+def balance_rows(state: State, account: str) -> list[Row]:
+    """Balances of the venue accounts; available = free less what is in flight and not yet in it."""
+    rows = []
+    for found in state.accounts.values():
+        if account and found.name != account:
+            continue
+        settings = state.settings.accounts.get(found.name)
+        in_flight: dict[str, Decimal] = {}
+        for child_id in found.uncovered:
+            child = state.children[child_id]
+            in_flight[child.reserve_asset] = in_flight.get(child.reserve_asset, ZERO) + child.reserve_qty
+        for asset in found.total:
+            free = found.free.get(asset, ZERO)
+            rows.append(
+                {
+                    "account": found.name,
+                    "venue": settings.venue if settings is not None else "",
+                    "asset": asset,
+                    "free": free,
+                    "total": found.total[asset],
+                    "in_flight": in_flight.get(asset, ZERO),
+                    "available": free - in_flight.get(asset, ZERO),
+                    "asof_ns": found.asof_ns,
+                }
+            )
+    return rows
+
+
+def limit_rows(state: State, session: str) -> list[Row]:
+    """Every limit in force with what counts against it now."""
+    rows: list[Row] = []
+    for key, limits in _scopes(state, session):
+        scope, name = split_scope(key)
+        for limit, symbol, used, most in _limits_of(state, key, limits):
+            rows.append({"scope": scope, "name": name, "limit": limit, "symbol": symbol, "used": used, "max": most})
+    return rows
+
+
+def _scopes(state: State, session: str) -> Iterator[tuple[str, Limits]]:
+    for name, settings in state.settings.sessions.items():
+        if settings.role == "trading" and session in ("", name):
+            yield "s:" + name, settings.limits
+    for name, account in state.settings.accounts.items():
+        yield "a:" + name, account.limits
+    yield "firm", state.settings.firm
+
+
+def _limits_of(state: State, key: str, limits: Limits) -> Iterator[tuple[str, str, object, object]]:
+    exposure = state.exposures.get(key)
+    symbols = exposure.symbols if exposure is not None else {}
+    for field in ("max_order_qty", "max_notional", "collar_bps"):
+        for symbol, most in getattr(limits, field).items():
+            yield field, symbol, None, most
+    for field in ("max_open_notional", "max_gross", "max_net"):
+        for symbol, most in getattr(limits, field).items():
+            for item in symbols if symbol == "*" else [symbol]:
+                if symbol == "*" and item in getattr(limits, field):
+                    continue
+                value = state.exposure(key, item)
+                used = {
+                    "max_open_notional": value.open_notional,
+                    "max_gross": abs(value.position) + value.open_buy + value.open_sell,
+                    "max_net": max(value.position + value.open_buy, value.open_sell - value.position),
+                }[field]
+                yield field, item, used, most
+    if limits.max_open_orders is not None:
+        yield "max_open_orders", "", exposure.open_orders if exposure is not None else 0, limits.max_open_orders
+    if limits.msg_rate is not None:
+        yield "msgs_per_s", "", None, limits.msg_rate
+    if limits.repeat_max is not None:
+        yield "repeat_max", "", None, limits.repeat_max
+    if limits.max_quote_age_ns is not None:
+        yield "max_quote_age_ms", "", None, limits.max_quote_age_ns // 1_000_000
+    if limits.buying_power:
+        yield "buying_power", "", None, "available balance"
+
+
+def level_rows(state: State) -> list[Row]:
+    """Kill-switch levels of everything."""
+    rows = [{"scope": "firm", "name": "", "level": state.level}]
+    rows += [{"scope": "session", "name": item.name, "level": item.level} for item in state.sessions.values()]
+    rows += [{"scope": "venue", "name": item.name, "level": item.level} for item in state.venues.values()]
+    return rows

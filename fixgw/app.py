@@ -1,0 +1,256 @@
+"""Composition root of the gateway process: configuration -> objects. `python -m fixgw.app DIR`, started by `fixgw run`.
+
+Start: journal (lock, epoch) -> state from the last snapshot and the records after it -> engine -> EngineStart and
+LoadSettings commands -> venue links -> acceptor -> admin socket -> ready file. Stop (SIGTERM): acceptor says goodbye,
+links close, the journal is marked clean.
+
+Exit status: 0 clean stop; 3 configuration; 4 journal damaged or locked; 5 disk failure while running; 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from .admin.methods import AdminMethods
+from .admin.server import AdminServer
+from .config import Config, ConfigErrors, load
+from .core import commands as c
+from .core.codec import SCHEMA_VERSION, Record, decode_record
+from .core.events import Alerted
+from .core.replay import apply_record
+from .core.state import State, load_state, new_state
+from .engine import Engine
+from .fix.acceptor import Acceptor
+from .fix.acceptor_settings import AcceptorSession
+from .fix.port import SessionCursor
+from .fix.rawlog import RawLog
+from .journal.errors import CorruptJournal, JournalError, JournalLocked
+from .journal.housekeeping import Housekeeping
+from .journal.snapshot import latest_snapshot
+from .journal.store import Journal
+from .marketdata.edge import Edge
+from .process import die_with_parent
+from .venues.gateway_link import VenueLinks
+
+log = logging.getLogger("fixgw.app")
+
+EXIT_CONFIG, EXIT_JOURNAL, EXIT_DISK = 3, 4, 5
+# the switch interval bounds how long a busy thread keeps an order waiting for the GIL
+SWITCH_INTERVAL_S = 0.0005
+
+
+class Gateway:
+    """Every object of the gateway process. Also the port that the FIX side sees (fix/port.py: EnginePort)."""
+
+    def __init__(self, config: Config, fix_port: int = 0) -> None:
+        self.config = config
+        self.paths = config.paths
+        self.started_ns = time.time_ns()
+        table = config.firm_file.journal
+        snapshot = latest_snapshot(self.paths.journal, SCHEMA_VERSION)
+        self.journal = Journal.open(
+            self.paths.journal,
+            sync=table.sync,
+            segment_bytes=table.segment_mb << 20,
+            reserve_bytes=table.reserve_mb << 20,
+            check_from_seq=snapshot.seq + 1 if snapshot is not None else 0,
+        )
+        try:
+            state = recover_state(self.journal)
+        except BaseException:
+            self.journal.close()
+            raise
+        self._failing = threading.Event()
+        self.engine = Engine(
+            self.journal, state, on_fatal=self._fatal, inbox_limit=config.firm_file.engine.inbox_max
+        )
+        self.edge = Edge(self.engine)
+        self.links = VenueLinks(
+            self.paths.venues_socket, submit=self.engine.submit, on_book=self.edge.on_book, now_ns=self.engine.now_ns
+        )
+        self.links.lookup = self._child_place
+        self.engine.on_durable += [self.links.effect, self.edge.effect, _log_alerts]
+        self.raw_log = RawLog(self.paths.log / "fix")
+        self.acceptor = Acceptor(
+            self,
+            [_acceptor_session(config, name) for name in config.sessions],
+            self.paths.data / "fix",
+            port=fix_port,
+            raw_log=self.raw_log,
+            rebooted=self.journal.boot_id_changed and not self.journal.was_clean,
+        )
+        self.admin = AdminServer(self.paths.admin_socket, AdminMethods(config, self.engine, self.acceptor, self.links).table())
+        self.housekeeping = Housekeeping(
+            self.journal,
+            self.paths.data / "projection.db",
+            self.paths.log / "housekeeping.log",
+            every=table.snapshot_every_records,
+            archive_keep=None,
+        )
+
+    def start(self) -> None:
+        """Bring everything up; raises OSError, JournalError."""
+        journal, engine = self.journal, self.engine
+        engine.call(
+            c.EngineStart(
+                ts_ns=engine.now_ns(),
+                install=journal.install_id,
+                epoch=journal.epoch,
+                clean=journal.was_clean,
+                rebooted=journal.boot_id_changed,
+                sync=self.config.firm_file.journal.sync,
+            )
+        )
+        engine.call(c.LoadSettings(ts_ns=engine.now_ns(), settings=self.config.core_settings()))
+        self.edge.start()
+        self.links.start()
+        self.acceptor.start()
+        self.admin.start()
+        self.housekeeping.start()
+        _write_ready(
+            self.paths.gateway_ready,
+            {
+                "fix_backend": {"host": "127.0.0.1", "port": self.acceptor.port},
+                "admin": str(self.paths.admin_socket),
+                "pid": os.getpid(),
+            },
+        )
+        log.info("ready: journal at %d, epoch %d, FIX on port %d", journal.durable_seq, journal.epoch, self.acceptor.port)
+
+    def stop(self) -> None:
+        """Clean stop, a few seconds at most."""
+        self.housekeeping.stop()
+        self.acceptor.stop()
+        self.edge.stop()
+        self.admin.close()
+        self.links.stop()
+        self.engine.stop()
+        self.journal.close(clean=True)
+        self.raw_log.close()
+
+    # --- EnginePort ---
+
+    @property
+    def durable_seq(self) -> int:
+        return self.engine.durable_seq
+
+    def submit(self, command: c.Command) -> None:
+        self.engine.submit(command)
+
+    def session_cursor(self, session: str) -> SessionCursor:
+        return self.engine.session_cursor(session)
+
+    def quotes(self, session: str, client_symbol: str) -> dict[str, c.Quote]:
+        """Quotes of the instrument that the session calls `client_symbol`; empty for an unknown one."""
+        settings = self.engine.state.settings.sessions.get(session)
+        symbol = settings.symbols.get(client_symbol) if settings is not None else None
+        return self.edge.quotes_of(symbol) if symbol is not None else {}
+
+    def records(self, after_seq: int, timeout_s: float) -> list[Record]:
+        return self.engine.records(after_seq, timeout_s)
+
+    def now_ns(self) -> int:
+        return self.engine.now_ns()
+
+    # --- parts ---
+
+    def _child_place(self, venue_cl_ord_id: str) -> tuple[str, str, str] | None:
+        """Called by the engine's leader, which holds the state."""
+        child = self.engine.state.children.get(venue_cl_ord_id)
+        return (child.venue, child.symbol, child.venue_order_id) if child is not None else None
+
+    def _fatal(self, reason: str) -> None:
+        """Memory or disk cannot be trusted: tell every session, then end. Runs once, on a thread of its own, since the
+        caller may be a FIX connection thread."""
+        if self._failing.is_set():
+            return
+        self._failing.set()
+        threading.Thread(target=self._die, args=(reason,), name="fatal", daemon=True).start()
+
+    def _die(self, reason: str) -> None:
+        log.critical("ending: %s", reason)
+        with contextlib.suppress(Exception):
+            self.acceptor.broadcast_logout("the gateway cannot write its journal and is going down")
+        self.raw_log.close()
+        sys.stderr.flush()
+        os._exit(EXIT_DISK)
+
+
+def recover_state(journal: Journal) -> State:
+    """The last good snapshot, evolved by the records after it. Raises CorruptJournal and the like."""
+    snapshot = latest_snapshot(journal.directory, SCHEMA_VERSION, journal.durable_seq)
+    state = new_state() if snapshot is None else load_state(snapshot.payload)
+    for _seq, payload in journal.read(state.seq + 1):
+        apply_record(state, decode_record(payload))
+    return state
+
+
+def _acceptor_session(config: Config, name: str) -> AcceptorSession:
+    session = config.sessions[name]
+    scope = session.scope
+    return AcceptorSession(
+        name=name,
+        begin_string=session.begin_string,
+        client_comp_id=session.client_comp_id,
+        gateway_comp_id=config.gateway_comp_id(session),
+        appl_ver=session.appl_ver or "",
+        role=session.role,
+        scope_sessions=frozenset(scope.sessions) if scope else frozenset(),
+        scope_accounts=frozenset(scope.accounts) if scope else frozenset(),
+    )
+
+
+def _log_alerts(record: Record) -> None:
+    for event in record.events:
+        if isinstance(event, Alerted):
+            log.warning("ALERT %s: %s", event.kind, event.text)
+
+
+def _write_ready(path: Path, content: dict[str, object]) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content))
+    temporary.replace(path)
+
+
+def main() -> int:
+    """See the module's docstring."""
+    parser = argparse.ArgumentParser(prog="python -m fixgw.app", description="The gateway process; `fixgw run` starts it.")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--fix-port", type=int, default=0, help="loopback port of the QuickFIX acceptor, 0 = any")
+    parser.add_argument("--run-dir", type=Path, help="for the process list only; DIR/run is used")
+    args = parser.parse_args()
+    die_with_parent()
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s.%(msecs)03d %(levelname)s %(name)s %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S",
+    )  # fmt: skip
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        gateway = Gateway(load(args.directory), args.fix_port)
+    except ConfigErrors as error:
+        print(f"configuration: {error}", file=sys.stderr)
+        return EXIT_CONFIG
+    except (CorruptJournal, JournalLocked, JournalError) as error:
+        print(f"journal: {error}", file=sys.stderr)
+        return EXIT_JOURNAL
+    gateway.start()
+    while not stop.wait(3600):
+        pass
+    gateway.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

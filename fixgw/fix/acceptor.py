@@ -1,0 +1,259 @@
+"""The acceptor: QuickFIX's ThreadedSocketAcceptor behind the front, one connection thread and one sender per session.
+
+    connection thread:  fromApp -> parse -> engine.submit          (callbacks.py)
+    sender thread:      engine.records -> encode -> sendToTarget   (delivery.py)
+
+The journal is the truth about message numbers coming in: at the start NextTargetMsgSeqNum is set to the last one
+journaled + 1, so that the counterparty is asked again for what was received and not journaled. Numbers going out are
+QuickFIX's (its FileStore); after the machine went down they are raised, because the store is not synced.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import socket
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import quickfix as fix
+
+from fixgw.fix.acceptor_settings import LOOPBACK, AcceptorSession, settings_text
+from fixgw.fix.callbacks import Application, SessionLink
+from fixgw.fix.delivery import Delivery
+from fixgw.fix.port import EnginePort, RawLogPort
+from fixgw.fix.raw_messages import RawMessages
+from fixgw.fix.session_store import Key, StoreFiles
+
+log = logging.getLogger("fixgw.fix.acceptor")
+
+BIND_TRIES: Final = 5
+POLL_S: Final = 0.02
+# More messages than a session sends between two write-backs of the operating system.
+REBOOT_GAP: Final = 100_000
+MAX_NUMBER: Final = 2**31 - 1
+
+
+class SessionError(Exception):
+    """An operation on a session cannot be done; recoverable. Names the session, the value and what was expected."""
+
+
+class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One session as operations see it."""
+
+    name: str
+    role: str
+    begin_string: str
+    logged_on: bool
+    enabled: bool
+    next_in: int
+    next_out: int
+    connected_ns: int | None
+    delivered_seq: int
+    handed_seq: int
+    sent: int
+    failed: int
+    refused: int
+    errors: int
+    undeliverable: int
+
+
+class Acceptor:
+    """Start it once; a stopped one is not started again.
+
+    `port` 0 picks a free one (see `.port` after start). `rebooted`: the machine went down since the last run."""
+
+    def __init__(
+        self,
+        engine: EnginePort,
+        sessions: Iterable[AcceptorSession],
+        store_dir: Path,
+        *,
+        port: int = 0,
+        raw_log: RawLogPort | None = None,
+        rebooted: bool = False,
+    ) -> None:
+        self._engine = engine
+        self._store_dir = store_dir
+        self._raw_log = raw_log
+        self._rebooted = rebooted
+        self._links = {spec.name: SessionLink(spec, engine) for spec in sessions}
+        self._acceptor: fix.ThreadedSocketAcceptor | None = None
+        # QuickFIX keeps references to these, not copies
+        self._kept: tuple[object, ...] = ()
+        self.port = port
+
+    # --- life ---
+
+    def start(self) -> None:
+        """Raises OSError when the port cannot be had."""
+        self._store_dir.mkdir(parents=True, exist_ok=True)
+        for link in self._links.values():
+            link.delivery = Delivery(self._engine, link.spec, link.send, self._held(link))
+        by_wire = {link.spec.wire_id: link for link in self._links.values()}
+        wanted = self.port
+        for attempt in range(1, BIND_TRIES + 1):
+            self.port = wanted or _free_port()
+            acceptor = self._make(by_wire)
+            self._set_numbers()
+            try:
+                acceptor.start()
+                break
+            except fix.RuntimeError as error:
+                del acceptor
+                if wanted or attempt == BIND_TRIES:
+                    raise OSError(f"FIX port {self.port}: {error}") from error
+        self._acceptor = acceptor
+        for link in self._links.values():
+            link.delivery.start()
+        log.info("acceptor: %d sessions on %s:%d", len(self._links), LOOPBACK, self.port)
+
+    def _make(self, by_wire: dict[str, SessionLink]) -> fix.ThreadedSocketAcceptor:
+        settings = fix.SessionSettings()
+        specs = [link.spec for link in self._links.values()]
+        settings.setFromString(settings_text(specs, self.port, self._store_dir))
+        application = Application(self._engine, by_wire)
+        stores = fix.FileStoreFactory(settings)
+        logs = RawMessages({wire: link.spec.name for wire, link in by_wire.items()}, self._raw_log, self._engine)
+        self._kept = (settings, application, stores, logs)
+        return fix.ThreadedSocketAcceptor(application, stores, settings, logs)
+
+    def _held(self, link: SessionLink) -> collections.Counter[Key]:
+        """Before QuickFIX opens the store."""
+        spec = link.spec
+        files = StoreFiles(self._store_dir, spec.begin_string, spec.gateway_comp_id, spec.client_comp_id)
+        if self._rebooted:
+            files.forget()
+        return files.held(self._engine.session_cursor(spec.name).delivered_seq)
+
+    def _set_numbers(self) -> None:
+        for link in self._links.values():
+            session = link.session
+            wanted = max(1, self._engine.session_cursor(link.spec.name).last_in_seq + 1)
+            if session.getExpectedTargetNum() != wanted:
+                log.warning(
+                    "session %s: next message in is %d by the journal, QuickFIX had %d",
+                    link.spec.name,
+                    wanted,
+                    session.getExpectedTargetNum(),
+                )
+                session.setNextTargetMsgSeqNum(wanted)
+            if self._rebooted and session.getExpectedSenderNum() > 1:
+                session.setNextSenderMsgSeqNum(session.getExpectedSenderNum() + REBOOT_GAP)
+            link.next_out = session.getExpectedSenderNum()
+        self._rebooted = False
+
+    def stop(self, timeout_s: float = 5.0, reason: str = "the gateway is going down") -> None:
+        """Says goodbye to all, at most `timeout_s`, then ends all threads."""
+        acceptor, self._acceptor = self._acceptor, None
+        if acceptor is None:
+            return
+        self.broadcast_logout(reason, timeout_s)
+        for link in self._links.values():
+            link.delivery.stop()
+        acceptor.stop(True)
+
+    def broadcast_logout(self, reason: str, timeout_s: float = 2.0) -> bool:
+        """Logs every session out and bars logons (a fatal failure; the process is to end). True when all are out."""
+        for link in self._links.values():
+            link.barred = link.logout_reason = reason
+            link.session.logout(reason)
+        return self._await_logged_out(self._links.values(), timeout_s)
+
+    # --- operations ---
+
+    def logout(self, name: str, reason: str) -> None:
+        """Ends the connection within about a second; the client may log on again. Raises SessionError."""
+        link = self._link(name)
+        if link.logged_on:
+            link.logout_reason = reason
+            link.reopen = True
+            link.session.logout(reason)
+
+    def disable(self, name: str, reason: str) -> None:
+        """Logs out and refuses logons with this reason until enable() (besides the journal's own switch)."""
+        self._link(name).barred = reason or "the session is disabled by operations"
+        self.logout(name, reason)
+
+    def enable(self, name: str) -> None:
+        self._link(name).barred = ""
+
+    def set_seq(self, name: str, side: str, number: int) -> None:
+        """Next number "in" or "out" of a session that is logged out. "in" must be journaled too (SessionSeqSet)."""
+        link = self._logged_out_link(name)
+        if not 1 <= number <= MAX_NUMBER:
+            raise SessionError(f"session {name}: number is {number}, expected 1 to {MAX_NUMBER}")
+        if side == "in":
+            link.session.setNextTargetMsgSeqNum(number)
+        elif side == "out":
+            link.session.setNextSenderMsgSeqNum(number)
+            link.next_out = number
+        else:
+            raise SessionError(f"session {name}: side is {side!r}, expected 'in' or 'out'")
+
+    def reset(self, name: str, timeout_s: float = 5.0) -> None:
+        """Both numbers to 1, the store empty; logs out first. The journal's reset_epoch must rise as well."""
+        self.logout(name, "sequence numbers are reset by operations")
+        self._await_logged_out([self._link(name)], timeout_s)
+        link = self._logged_out_link(name)
+        link.session.reset()
+        link.next_out = 1
+        link.delivery.wiped()
+
+    def status(self) -> list[SessionStatus]:
+        """All sessions, by name; none when stopped."""
+        if self._acceptor is None:
+            return []
+        return [self._status(link) for _, link in sorted(self._links.items())]
+
+    def _status(self, link: SessionLink) -> SessionStatus:
+        session, delivery = link.session, link.delivery
+        return SessionStatus(
+            name=link.spec.name,
+            role=link.spec.role,
+            begin_string=link.spec.begin_string,
+            logged_on=link.logged_on,
+            enabled=not link.barred and self._engine.session_cursor(link.spec.name).enabled,
+            next_in=session.getExpectedTargetNum(),
+            next_out=session.getExpectedSenderNum(),
+            connected_ns=link.connected_ns,
+            delivered_seq=delivery.delivered_seq,
+            handed_seq=delivery.handed_seq,
+            sent=delivery.sent,
+            failed=delivery.failed,
+            refused=link.refused,
+            errors=link.errors,
+            undeliverable=delivery.undeliverable,
+        )
+
+    def _link(self, name: str) -> SessionLink:
+        found = self._links.get(name)
+        if found is None or self._acceptor is None:
+            raise SessionError(f"session is {name!r}, expected one of {', '.join(sorted(self._links))}")
+        return found
+
+    def _logged_out_link(self, name: str) -> SessionLink:
+        link = self._link(name)
+        if link.logged_on:
+            raise SessionError(f"session {name} is logged on, expected logged out")
+        return link
+
+    @staticmethod
+    def _await_logged_out(links: Iterable[SessionLink], timeout_s: float) -> bool:
+        links = list(links)
+        deadline = time.monotonic() + timeout_s
+        while any(link.logged_on for link in links):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(POLL_S)
+        return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,1 @@
+"""Market data at the edge: quotes, the stops that watch them, and deadlines. Never core state."""

@@ -1,0 +1,79 @@
+"""Buying power: the venue account must be able to pay for the order. In force when any scope asks for it.
+
+Available = the free balance of the last report, less what is in flight and not yet in it (the account's `uncovered`
+children); all sessions on the account share it. A buy needs its cost with the fee in the quote asset (whatever asset the
+venue will take the fee in), a sell its quantity in the base asset. Replacing an order that works at the venue frees what it
+had reserved, so that only the difference is needed; a held stop has nothing reserved, so that it needs the whole at its
+placement, at its replacement and again at its trigger.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from ..core.numbers import CTX, ZERO
+from ..core.numbers import text as fmt
+from ..core.reasons import Reason
+from ..core.rules import collar_px
+from ..core.state import AccountState, State
+from .base import Denied, RiskRequest
+from .measure import BUY, REPLACE, qty_tag, unvalued, with_fee
+
+
+def check(request: RiskRequest) -> Denied | None:
+    """BUYING_POWER, STALE_MARKET_DATA (a buy that cannot be valued), or None."""
+    wanted = next((scope.label for scope in request.scopes() if scope.limits.buying_power), None)
+    if wanted is None:
+        return None
+    if request.side == BUY:
+        asset, need = request.quote_asset, _cost(request)
+        if need is None:
+            why = f"no fresh market data to value the order with, {wanted} checks buying power"
+            return unvalued(qty_tag(request), fmt(request.qty), why)
+    else:
+        asset, need = request.base, _difference(request, request.added, request.leaves)
+    if need <= 0:
+        return None
+    account = request.state.accounts.get(request.account.name)
+    if account is None or (not account.asof_ns and not account.free):
+        text = f"no balance report of account {request.account.name} yet, {fmt(need)} {asset} needed ({wanted})"
+        return Denied(Reason.BUYING_POWER, qty_tag(request), "unknown", "a balance report", text)
+    have = available(request.state, account, asset)
+    if need <= have:
+        return None
+    text = f"needs {fmt(need)} {asset}, account {request.account.name} has {fmt(have)} available ({wanted})"
+    return Denied(Reason.BUYING_POWER, qty_tag(request), fmt(need), fmt(have), text)
+
+
+def available(state: State, account: AccountState, asset: str) -> Decimal:
+    """Free balance of `asset` less the reservations that it does not show yet; may be negative."""
+    have = account.free.get(asset, ZERO)
+    for child_id in account.uncovered:
+        child = state.children.get(child_id)
+        if child is not None and child.reserve_asset == asset:
+            have = CTX.subtract(have, child.reserve_qty)
+    return have
+
+
+def _difference(request: RiskRequest, added: Decimal, whole: Decimal) -> Decimal:
+    """`added` when the order that is replaced works at the venue, else `whole`."""
+    order = request.order
+    works = request.kind == REPLACE and order is not None and not order.held
+    return added if works else whole
+
+
+def _cost(request: RiskRequest) -> Decimal | None:
+    """What a buy needs of the quote asset; None when it cannot be valued."""
+    if _difference(request, request.added, request.leaves) <= 0 and request.added_notional <= 0:
+        return ZERO
+    if request.value_px is None:
+        return None
+    px = request.value_px
+    if request.price is None and request.reference is not None:
+        # a market order goes out as a limit at the collar, and that is what the venue locks
+        worst = collar_px(
+            request.side, request.reference, request.state.settings, request.session, request.account, request.symbol
+        )
+        px = max(px, worst) if worst is not None else px
+    whole = CTX.multiply(request.leaves, px)
+    return with_fee(_difference(request, request.added_notional, whole), request.fee_bps)

@@ -1,0 +1,29 @@
+"""What a session may trade: symbol, venue, side, order type, time in force. None admits all, an empty set nothing.
+
+At a trigger the order's own type counts, not what it is sent as.
+"""
+
+from __future__ import annotations
+
+from ..core.reasons import Reason
+from .base import Denied, RiskRequest
+
+
+def check(request: RiskRequest) -> Denied | None:
+    """ENTITLEMENT for the first of 55, 100, 54, 40, 59 that is not allowed, or None."""
+    may = request.session.entitlements
+    order = request.order if request.kind == "trigger" else None
+    ord_type = order.ord_type if order is not None else request.ord_type
+    tif = order.tif if order is not None else request.tif
+    for tag, what, value, allowed in (
+        (55, "symbol", request.symbol, may.symbols),
+        (100, "venue", request.account.venue, may.venues),
+        (54, "side", request.side, may.sides),
+        (40, "order type", ord_type, may.ord_types),
+        (59, "time in force", tif, may.tifs),
+    ):
+        if allowed is not None and value not in allowed:
+            limit = ",".join(sorted(allowed)) or "none"
+            text = f"session {request.session.name} may not trade {what} {value}, allowed: {limit}"
+            return Denied(Reason.ENTITLEMENT, tag, value, limit, text)
+    return None

@@ -1,0 +1,34 @@
+"""The same order (symbol, side, quantity, price) more than repeat_max times within repeat_window_ns: a client's loop.
+
+evolve keeps the times per session, at most MAX_REPEATS of one kind: a larger repeat_max works as that. Account and firm
+have no such count.
+"""
+
+from __future__ import annotations
+
+from ..core.evolve import MAX_REPEATS
+from ..core.numbers import text as fmt
+from ..core.reasons import Reason
+from .base import Denied, RiskRequest
+from .measure import NEW
+
+
+def check(request: RiskRequest) -> Denied | None:
+    """REPEATED_ORDER for a new order, or None."""
+    limits = request.session.limits
+    session = request.state.sessions.get(request.session.name)
+    if limits.repeat_max is None or request.kind != NEW or session is None:
+        return None
+    # the key of evolve._note_repeat
+    key = f"{request.symbol}|{request.side}|{request.qty}|{request.price}"
+    horizon = request.ts_ns - limits.repeat_window_ns
+    count = sum(1 for ts_ns in session.repeats.get(key, ()) if ts_ns > horizon)
+    most = min(limits.repeat_max, MAX_REPEATS)
+    if count < most:
+        return None
+    window_ms = limits.repeat_window_ns // 1_000_000
+    text = (
+        f"number {count + 1} of the same order ({request.symbol} side {request.side} quantity {fmt(request.qty)}) "
+        f"within {window_ms} ms, session {request.session.name} allows {most}"
+    )
+    return Denied(Reason.REPEATED_ORDER, 38, str(count + 1), f"{most} in {window_ms} ms", text)

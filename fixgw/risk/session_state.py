@@ -1,0 +1,41 @@
+"""Kill switches: HALTED refuses everything, REDUCING lets through only what cannot increase |position|.
+
+The strictest level of session, venue and firm counts. Reducing is measured at the account, whose position it is: a sell
+may be as large as position - open_sell, a buy as large as -position - open_buy, this order's own count taken out. A
+replace that is in no way riskier than what it replaces is let through as well: with it less can happen than without.
+"""
+
+from __future__ import annotations
+
+from ..core.numbers import text as fmt
+from ..core.reasons import Reason
+from ..core.state import ACTIVE, HALTED
+from .base import Denied, RiskRequest
+from .measure import eases, reducing_room
+
+
+def check(request: RiskRequest) -> Denied | None:
+    """HALTED or REDUCING, or None."""
+    level = request.state.level_of(request.session.name, request.account.venue)
+    if level == ACTIVE:
+        return None
+    tag, name, label = _source(request, level)
+    if level == HALTED:
+        return Denied(Reason.HALTED, tag, name, ACTIVE, f"{label} is {level}: {Reason.HALTED.meaning}")
+    if eases(request):
+        return None
+    room = reducing_room(request, request.state.exposure("a:" + request.account.name, request.symbol))
+    if request.leaves <= room:
+        return None
+    text = f"{label} is {level}: {fmt(request.leaves)} could increase the position, at most {fmt(room)} reduces it"
+    return Denied(Reason.REDUCING, 38, fmt(request.leaves), fmt(room), text)
+
+
+def _source(request: RiskRequest, level: str) -> tuple[int, str, str]:
+    """Which switch it is: (tag that names it, its name, its label)."""
+    state, session, venue = request.state, request.session.name, request.account.venue
+    if state.level == level:
+        return 56, "firm", "the firm"
+    if venue in state.venues and state.venues[venue].level == level:
+        return 100, venue, "venue " + venue
+    return 49, session, "session " + session

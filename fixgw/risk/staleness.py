@@ -1,0 +1,28 @@
+"""Market data older than max_quote_age_ns (the strictest scope counts) is no basis for an order.
+
+A replace that is in no way riskier passes: a client must be able to get out of the way when the data stops. A quote
+received after the command's stamp (two clocks, or two threads) is fresh.
+"""
+
+from __future__ import annotations
+
+from .base import Denied, RiskRequest
+from .measure import eases, unvalued
+
+
+def check(request: RiskRequest) -> Denied | None:
+    """STALE_MARKET_DATA, or None."""
+    ages = [
+        (scope.limits.max_quote_age_ns, scope.label)
+        for scope in request.scopes()
+        if scope.limits.max_quote_age_ns is not None
+    ]
+    if not ages:
+        return None
+    limit, where = min((age, label) for age, label in ages if age is not None)
+    age = None if request.quote is None else request.ts_ns - request.quote.recv_ns
+    if (age is not None and age <= limit) or eases(request):
+        return None
+    shown = "no quote" if age is None else f"{age} ns old"
+    text = f"market data of {request.symbol} at {request.account.venue}: {shown}, {where} allows {limit} ns"
+    return unvalued(55, request.symbol, text)

@@ -1,0 +1,220 @@
+"""What reaches a counterparty across disconnects, restarts and resets: everything, in order, under one ExecID, and marked
+PossResend where it may be a second time."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from acceptor_kit import OMS42, OMS44, PB44, Client, FakeEngine, until
+
+from fixgw.core.commands import Delivered, SessionLogon
+from fixgw.core.reports import CancelReject, Report
+from fixgw.fix.acceptor import REBOOT_GAP, Acceptor
+
+
+def report(number: int, **changes: object) -> Report:
+    fields = {
+        "exec_id": f"E{number}",
+        "exec_type": "0",
+        "ord_status": "0",
+        "order_id": f"O{number}",
+        "cl_ord_id": f"c{number}",
+        "symbol": "BTC/USDT",
+        "side": "1",
+        "leaves_qty": Decimal(1),
+        "transact_ns": 1_700_000_000_123_456_789,
+    }
+    return Report(**{**fields, **changes})
+
+
+@pytest.fixture
+def engine():
+    return FakeEngine()
+
+
+@pytest.fixture
+def running(engine, tmp_path):
+    """Starts acceptors over one store; stops what is left."""
+    started: list[Acceptor] = []
+
+    def start(*specs, **options):
+        made = Acceptor(engine, specs or (OMS44,), tmp_path / "fix", **options)
+        made.start()
+        started.append(made)
+        return made
+
+    yield start
+    for acceptor in started:
+        acceptor.stop(1.0)
+
+
+def gone(acceptor, name="OMS44"):
+    until(lambda: not next(s for s in acceptor.status() if s.name == name).logged_on)
+
+
+def exec_ids(messages):
+    return [(m["17"], m.get("97", "N"), m.get("43", "N")) for m in messages if m["35"] == "8"]
+
+
+def resend(client: Client, begin: int):
+    client.send("2", f"7={begin}|16=0")
+    return client.drain()
+
+
+def test_live_reports_carry_no_97_and_a_heartbeat_moves_the_cursor(engine, running):
+    acceptor = running()
+    engine.publish("OMS44", report(1))  # while logged out: its first sending is live
+    with Client(acceptor.port, OMS44) as client:
+        client.logon()
+        engine.publish("OMS44", report(2))
+        assert "97" not in client.expect("8", t17="E1") and "97" not in client.expect("8", t17="E2")
+        until(lambda: client.read(0.05) or engine.session_cursor("OMS44").delivered_seq >= 3)
+        until(lambda: client.read(0.05) or engine.commands(Delivered))
+        # confirmations are no reports: they cause no further TestRequest
+        count = len(engine.commands(Delivered))
+        assert not [m for m in client.drain(1.3) if m["35"] == "1" and int(m["112"][6:]) > 3]
+        assert len(engine.commands(Delivered)) <= count + 1
+
+
+def test_a_false_confirmation_moves_nothing(engine, running):
+    acceptor = running()
+    with Client(acceptor.port, OMS44, mute=True) as client:
+        client.logon()
+        engine.publish("OMS44", report(1))
+        client.expect("8")
+        asked = client.expect("1")["112"]
+        for wrong in ("fixgw-999999", "fixgw-x", "TEST", "fixgw-" + "9" * 30):
+            client.send("0", f"112={wrong}")
+        client.send("1", "112=sync")
+        client.expect("0", t112="sync")
+        assert engine.session_cursor("OMS44").delivered_seq == 0
+        client.send("0", f"112={asked}")
+        until(lambda: engine.session_cursor("OMS44").delivered_seq == int(asked[6:]))
+
+
+def test_reconnect_without_reset_leaves_recovery_to_the_store(engine, running):
+    acceptor = running()
+    with Client(acceptor.port, OMS44, mute=True) as client:
+        client.logon()
+        engine.publish("OMS44", report(1))
+        client.expect("8", t17="E1")
+    gone(acceptor)
+    engine.publish("OMS44", report(2))
+    with Client(acceptor.port, OMS44, next_out=2, mute=True) as client:
+        client.logon()
+        assert exec_ids(client.drain()) == [("E2", "N", "N")]
+        assert exec_ids(resend(client, 1)) == [("E1", "N", "Y"), ("E2", "N", "Y")]
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_a_new_process_sends_again_only_what_the_store_does_not_hold(engine, running, crash, tmp_path):
+    acceptor = running()
+    with Client(acceptor.port, OMS44, mute=True) as client:
+        client.logon()
+        for number in (1, 2):
+            engine.publish("OMS44", report(number))
+            client.expect("8", t17=f"E{number}")
+        number = int(client.received[-1]["34"]) if client.received else 4
+    gone(acceptor)
+    engine.publish("OMS44", report(3))  # durable, never handed to QuickFIX
+    engine.publish("OMS44", CancelReject(
+        order_id="O1", cl_ord_id="x", orig_cl_ord_id="c1", ord_status="0", response_to="1", reason="TOO_LATE",
+    ))
+    acceptor.stop()
+    acceptor = running(rebooted=crash)
+    next_in = engine.session_cursor("OMS44").last_in_seq + 1
+    with Client(acceptor.port, OMS44, next_out=next_in, mute=True) as client:
+        logon = client.logon()
+        engine.publish("OMS44", report(4))
+        messages = client.drain()
+        live = exec_ids(messages)
+        rejects = [m for m in messages if m["35"] == "9"]
+        assert len(rejects) == 1 and rejects[0]["97"] == "Y" and rejects[0]["102"] == "0"
+        if crash:  # the store was not synced: it is not trusted, and no number is used twice
+            assert live == [("E1", "Y", "N"), ("E2", "Y", "N"), ("E3", "Y", "N"), ("E4", "N", "N")]
+            assert int(logon["34"]) >= number + REBOOT_GAP
+        else:
+            assert live == [("E3", "Y", "N"), ("E4", "N", "N")]
+            assert int(logon["34"]) < number + 10
+        resent = [entry[0] for entry in exec_ids(resend(client, 1))]
+        assert resent == (["E1", "E2", "E3", "E4"] if not crash else ["E1", "E2", "E3", "E4"])
+
+
+def test_reset_redelivers_what_was_not_confirmed(engine, running):
+    acceptor = running()
+    with Client(acceptor.port, OMS44) as client:
+        client.logon()
+        engine.publish("OMS44", report(1))
+        client.expect("8", t17="E1")
+        until(lambda: client.read(0.05) or engine.session_cursor("OMS44").delivered_seq)
+        client.mute = True
+        for number in (2, 3):
+            engine.publish("OMS44", report(number))
+            client.expect("8", t17=f"E{number}")
+    gone(acceptor)
+    engine.publish("OMS44", report(4))
+    with Client(acceptor.port, OMS44, mute=True) as client:
+        assert client.logon("141=Y")["34"] == "1"
+        assert exec_ids(client.drain()) == [("E2", "Y", "N"), ("E3", "Y", "N"), ("E4", "N", "N")]
+    gone(acceptor)
+    with Client(acceptor.port, OMS44, mute=True) as client:  # and again
+        client.logon("141=Y")
+        assert exec_ids(client.drain()) == [("E2", "Y", "N"), ("E3", "Y", "N"), ("E4", "Y", "N")]
+
+
+def test_next_expected_on_logon_confirms(engine, running):
+    acceptor = running()
+    with Client(acceptor.port, OMS44, mute=True) as client:
+        client.logon()
+        engine.publish("OMS44", report(1))
+        client.expect("8")
+        asked = client.expect("1")
+    gone(acceptor)
+    with Client(acceptor.port, OMS44, next_out=2, mute=True) as client:
+        client.logon(f"789={int(asked['34']) + 1}")
+        until(lambda: engine.session_cursor("OMS44").delivered_seq == int(asked["112"][6:]))
+
+
+@pytest.mark.parametrize("again", ["", "141=Y"])
+def test_drop_copy(engine, running, again):
+    acceptor = running(OMS44, PB44)
+    with Client(acceptor.port, PB44, mute=True) as client:
+        client.logon()
+        engine.publish("OMS44", report(1))
+        engine.publish("OMS42", report(2))  # not in scope
+        engine.publish("OMS44", report(3, status_reply=True))
+        engine.publish("OMS44", CancelReject(
+            order_id="O1", cl_ord_id="x", orig_cl_ord_id="c1", ord_status="0", response_to="1", reason="TOO_LATE",
+        ))
+        engine.publish("OMS44", report(4, fee=Decimal("0.001"), fee_asset="BNB"))
+        messages = client.drain()
+        assert exec_ids(messages) == [("E1", "N", "N"), ("E4", "N", "N")]
+        assert not [m for m in messages if m["35"] == "9"]
+        copy = next(m for m in messages if m["35"] == "8")
+        assert (copy["797"], copy["448"], copy["452"]) == ("Y", "OMS44", "3")
+        assert "\x01453=1\x01448=OMS44\x01447=D\x01452=3\x01" in copy["raw"]
+    gone(acceptor, "PB44")
+    engine.publish("OMS44", report(5))
+    sent = len(engine.commands(SessionLogon))
+    with Client(acceptor.port, PB44, next_out=1 if again else 2, mute=True) as client:
+        client.logon(again)
+        live = exec_ids(client.drain())
+        expected = [("E1", "Y", "N"), ("E4", "Y", "N")] if again else []
+        assert live == [*expected, ("E5", "N", "N")]
+        resent = resend(client, 1)
+        assert [entry[0] for entry in exec_ids(resent)] == ["E1", "E4", "E5"]
+        assert "\x01453=1\x01448=OMS44\x01447=D\x01452=3\x01" in next(m for m in resent if m["35"] == "8")["raw"]
+    assert len(engine.commands(SessionLogon)) == sent + 1
+
+
+def test_many_reports_arrive_once_and_in_order(engine, running):
+    acceptor = running(OMS44, OMS42)
+    with Client(acceptor.port, OMS44) as first, Client(acceptor.port, OMS42) as second:
+        first.logon()
+        second.logon()
+        for number in range(600):
+            engine.publish("OMS44" if number % 2 else "OMS42", report(number))
+        for client, rest in ((first, 1), (second, 0)):
+            got = [entry[0] for entry in exec_ids(client.drain(0.5))]
+            assert got == [f"E{number}" for number in range(600) if number % 2 == rest]

@@ -1,0 +1,264 @@
+"""The real acceptor with an in-memory engine: logon, orders in, reports out, numbers, refusals, operations."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from acceptor_kit import OMS42, OMS44, OMS50, PB44, Client, FakeEngine, replace, until
+
+from fixgw.core.commands import (
+    CancelOrder,
+    NewOrder,
+    ReplaceOrder,
+    SeqSeen,
+    SessionLogon,
+    SessionLogout,
+    StatusRequest,
+    Unsupported,
+)
+from fixgw.core.errors import JournalFull, Overloaded
+from fixgw.fix.acceptor import Acceptor, SessionError
+
+
+class RawLines:
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, str]] = []
+
+    def write(self, session: str, direction: str, raw: str, ts_ns: int) -> None:
+        self.lines.append((session, direction, raw))
+
+
+@pytest.fixture
+def engine():
+    return FakeEngine()
+
+
+@pytest.fixture
+def raw_log():
+    return RawLines()
+
+
+@pytest.fixture
+def acceptor(request, engine, raw_log, tmp_path):
+    # the dictionaries take a second to load, so only what the test needs
+    made = Acceptor(engine, getattr(request, "param", (OMS44, PB44)), tmp_path / "fix", raw_log=raw_log)
+    made.start()
+    yield made
+    made.stop(1.0)
+
+
+def status(acceptor, name):
+    return next(entry for entry in acceptor.status() if entry.name == name)
+
+
+@pytest.mark.parametrize(
+    ("acceptor", "spec"), [((spec,), spec) for spec in (OMS42, OMS44, OMS50)], indirect=["acceptor"], ids=lambda _: ""
+)
+def test_order_in_and_reports_out(acceptor, engine, raw_log, spec):
+    with Client(acceptor.port, spec) as client:
+        client.logon()
+        client.order("a1")
+        first = client.expect("8")
+        second = client.expect("8")
+        assert (first["11"], first["150"], first["39"], first["38"], first["44"]) == ("a1", "A", "A", "1.50", "100.10")
+        assert second["150"] == "0" and second["17"] != first["17"]
+        assert "97" not in first and first["34"] == "2"
+        assert ("20" in first) == (spec is OMS42)
+        order = engine.commands(NewOrder)[0]
+        assert order.session == spec.name and order.order_qty == Decimal("1.50") and order.msg_seq == 2
+        assert order.quotes["sim"].last == 100 and order.ts_ns > 10**18
+        client.send("F", "11=c1|41=a1|55=BTC/USDT|54=1|38=1.5|60=20240101-00:00:00")
+        client.send("G", "11=r1|41=a1|21=1|55=BTC/USDT|54=1|38=2|40=2|44=99|60=20240101-00:00:00")
+        client.send("H", "11=a1|55=BTC/USDT|54=1")
+        until(lambda: engine.commands(StatusRequest))
+        assert engine.commands(CancelOrder)[0].orig_cl_ord_id == "a1"
+        assert engine.commands(ReplaceOrder)[0].price == 99
+        directions = {direction for name, direction, _ in raw_log.lines if name == spec.name}
+        assert directions == {"I", "O"}
+    logout = until(lambda: engine.commands(SessionLogout))
+    assert logout[0].session == spec.name
+
+
+def test_every_number_used_up_is_journaled(acceptor, engine):
+    with Client(acceptor.port, OMS44, mute=True) as client:
+        client.logon()
+        client.send("0")
+        client.send("1", "112=hello")
+        assert client.expect("0")["112"] == "hello"
+        client.send("2", "7=1|16=0")
+        client.order("bad", t54="x")  # rejected by the dictionary: 35=3 from QuickFIX itself
+        assert client.expect("3")["371"] == "54"
+        until(lambda: engine.session_cursor("OMS44").last_in_seq == 5)
+        client.send("4", "123=Y|36=9", header="43=Y|122=20240101-00:00:00")
+        until(lambda: engine.session_cursor("OMS44").last_in_seq == 8)
+        client.next_out = 9
+        client.order("good")
+        client.expect("8", t11="good")
+        client.send("5")
+        client.expect("5")
+        until(lambda: engine.session_cursor("OMS44").last_in_seq == 10)
+    until(lambda: not status(acceptor, "OMS44").logged_on)
+    assert status(acceptor, "OMS44").next_in == 11
+    assert status(acceptor, "OMS44").errors == 0
+
+
+def test_a_logout_or_reject_behind_a_gap_does_not_swallow_the_missing_message(acceptor, engine):
+    with Client(acceptor.port, OMS44) as client:
+        client.logon()
+        client.send("3", "45=1|58=why", seq=5)
+        client.send("5", seq=6)
+        client.expect("5")
+    until(lambda: not status(acceptor, "OMS44").logged_on)
+    assert status(acceptor, "OMS44").next_in == 2
+    assert engine.session_cursor("OMS44").last_in_seq == 1
+
+
+def test_a_logon_with_a_gap_asks_for_what_is_missing(acceptor, engine):
+    with Client(acceptor.port, OMS44, next_out=4) as client:
+        client.logon(seq=3)
+        assert client.expect("2")["7"] == "1"
+        assert engine.commands(SessionLogon)[0].msg_seq == 0
+        stamp = "20240101-00:00:00.123456789"
+        body = "11=late|55=BTC/USDT|54=1|38=1|40=1|60=20240101-00:00:00"
+        client.send("4", "123=Y|36=2", seq=1, header=f"43=Y|122={stamp}")
+        client.send("D", body, seq=2, header=f"43=Y|122={stamp}|97=Y")
+        client.expect("8", t11="late")
+        order = engine.commands(NewOrder)[0]
+        assert order.poss_dup and order.poss_resend and order.origin_ns % 10**9 == 123456789
+        client.order("next")
+        client.expect("8", t11="next")
+
+
+@pytest.mark.parametrize(("error", "code"), [(Overloaded(), "OVERLOADED"), (JournalFull(), "JOURNAL_FULL")])
+def test_an_order_that_the_engine_does_not_take_is_refused_at_once(acceptor, engine, error, code):
+    engine.refuse = error
+    with Client(acceptor.port, OMS44) as client:
+        client.logon()
+        client.order("a1")
+        reject = client.expect("j")
+        assert (reject["380"], reject["20001"], reject["379"], reject["45"]) == ("4", code, "a1", "2")
+        assert engine.session_cursor("OMS44").last_in_seq == 2  # must not be asked for again
+
+
+def test_an_error_of_ours_is_told_and_does_not_end_the_process(acceptor, engine):
+    engine.refuse = RuntimeError("planted")
+    with Client(acceptor.port, OMS44) as client:
+        client.logon()
+        client.order("a1")
+        assert "internal error" in client.expect("j")["58"]
+        engine.refuse = None
+        client.order("a2")
+        client.expect("8", t11="a2")
+    assert status(acceptor, "OMS44").errors == 1
+
+
+def test_bad_messages_are_refused_and_the_session_goes_on(acceptor, engine):
+    with Client(acceptor.port, OMS44) as client:
+        client.logon()
+        client.order("a1", t38="1" * 31)
+        reject = client.expect("j")
+        assert (reject["20001"], reject["20002"], reject["379"]) == ("INVALID_VALUE", "38", "a1")
+        for value in ("1e5", "NaN", "Infinity", "--1"):
+            client.order("a2", t38=value)
+            assert client.expect("3")["371"] == "38", value
+        client.order("a3", t111="1")
+        assert client.expect("j")["20002"] == "111"
+        client.order("h\xe9", t58="caf\xe9")
+        assert client.expect("j")["20002"] == "11"
+        client.send("R", "131=q|146=1|55=BTC/USDT")
+        assert client.expect("j")["380"] == "3"
+        client.send("zz", "58=x")
+        assert client.expect("3")["372"] == "zz"
+        client.send("j", "45=1|372=8|380=0")  # answered by nothing
+        client.order("ok", t58="caf\xe9")
+        client.expect("8", t11="ok")
+        assert len(engine.commands(Unsupported)) == 4
+    assert status(acceptor, "OMS44").errors == 0
+
+
+def test_a_drop_copy_session_sends_no_orders(acceptor, engine):
+    with Client(acceptor.port, PB44) as client:
+        client.logon()
+        client.order("a1")
+        reject = client.expect("j")
+        assert (reject["20001"], reject["380"]) == ("READ_ONLY", "6")
+
+
+def test_reset_logon_starts_a_new_epoch(acceptor, engine):
+    with Client(acceptor.port, OMS44) as client:
+        client.logon()
+        client.order("a1")
+        client.expect("8")
+        client.logout()
+    with Client(acceptor.port, OMS44) as client:
+        assert client.logon("141=Y|8013=Y")["34"] == "1"
+        client.order("a2")
+        client.expect("8", t11="a2")
+        logon = engine.commands(SessionLogon)[1]
+        assert logon.reset and logon.cancel_on_disconnect is True
+        assert engine.commands(NewOrder)[1].reset_epoch == 1 and engine.commands(NewOrder)[1].msg_seq == 2
+        assert engine.commands(SessionLogon)[0].cancel_on_disconnect is None
+
+
+def test_a_disabled_session_is_told_why_and_keeps_its_numbers(acceptor, engine):
+    with Client(acceptor.port, OMS44) as client:
+        client.logon()
+        client.order("a1")
+        client.expect("8", t150="0")
+        acceptor.disable("OMS44", "limits under review")
+        assert client.expect("5")["58"] == "limits under review"
+    until(lambda: not status(acceptor, "OMS44").logged_on)
+    before = status(acceptor, "OMS44")
+    for logon in ("141=Y", ""):
+        with Client(acceptor.port, OMS44, next_out=1 if logon else 3) as client:
+            with pytest.raises(AssertionError):
+                client.logon(logon)
+            assert client.received[-1]["58"].endswith("limits under review")
+    after = status(acceptor, "OMS44")
+    assert (after.next_in, after.next_out) == (before.next_in, before.next_out + 2)
+    acceptor.enable("OMS44")
+    engine.cursors["OMS44"] = replace(engine.cursors["OMS44"], enabled=False)
+    with Client(acceptor.port, OMS44, next_out=3) as client:
+        with pytest.raises(AssertionError):
+            client.logon()
+        assert "disabled" in client.received[-1]["58"]
+    engine.cursors["OMS44"] = replace(engine.cursors["OMS44"], enabled=True)
+    with Client(acceptor.port, OMS44, next_out=3) as client:
+        client.logon()
+
+
+def test_operations(acceptor, engine):
+    with Client(acceptor.port, OMS44) as client:
+        client.logon()
+        until(lambda: status(acceptor, "OMS44").logged_on)
+        with pytest.raises(SessionError, match="logged on"):
+            acceptor.set_seq("OMS44", "in", 5)
+        acceptor.logout("OMS44", "please reconnect")
+        assert client.expect("5")["58"] == "please reconnect"
+    until(lambda: not status(acceptor, "OMS44").logged_on)
+    assert engine.commands(SessionLogout)[0].reason == "please reconnect"
+    acceptor.set_seq("OMS44", "in", 50)
+    acceptor.set_seq("OMS44", "out", 70)
+    with Client(acceptor.port, OMS44, next_out=50) as client:
+        assert client.logon()["34"] == "70"
+        until(lambda: status(acceptor, "OMS44").logged_on)
+        acceptor.reset("OMS44")
+        client.expect("5")
+    assert (status(acceptor, "OMS44").next_in, status(acceptor, "OMS44").next_out) == (1, 1)
+    for call in (lambda: acceptor.set_seq("OMS44", "up", 1), lambda: acceptor.set_seq("OMS44", "in", 0)):
+        with pytest.raises(SessionError, match="expected"):
+            call()
+    with pytest.raises(SessionError, match="expected one of"):
+        acceptor.logout("nobody", "x")
+
+
+@pytest.mark.parametrize("acceptor", [(OMS44, OMS42)], indirect=True)
+def test_stop_says_goodbye(acceptor):
+    with Client(acceptor.port, OMS44) as client, Client(acceptor.port, OMS42) as other:
+        client.logon()
+        other.logon()
+        until(lambda: status(acceptor, "OMS42").logged_on)
+        assert acceptor.broadcast_logout("the journal failed")
+        assert client.expect("5")["58"] == "the journal failed"
+        assert other.expect("5")["58"] == "the journal failed"

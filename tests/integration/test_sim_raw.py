@@ -1,0 +1,226 @@
+"""The simulator in this process, spoken to directly: sessions, stream forms, hostile input."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+import pytest
+
+from fixgw.sim.binance import SimServer
+from fixgw.sim.config import DEMO_BALANCES, ApiAccount, SimConfig, parse_market
+
+KEY, SECRET = "key", "secret"
+
+
+@asynccontextmanager
+async def running(directory: Path, **options: Any) -> AsyncIterator[tuple[SimServer, aiohttp.ClientSession]]:
+    accounts = (ApiAccount("demo", KEY, SECRET, DEMO_BALANCES),)
+    markets = (parse_market("BTC/USDT"), parse_market("ETH/USDT"))
+    async with (
+        SimServer(SimConfig(directory, accounts, markets, **options)) as server,
+        aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as http,
+    ):
+        yield server, http
+
+
+def sign(payload: str) -> str:
+    return hmac.new(SECRET.encode(), payload.encode(), hashlib.sha256).hexdigest()
+
+
+def signed(params: dict[str, Any]) -> dict[str, Any]:
+    params = {"apiKey": KEY, "timestamp": int(time.time() * 1000), **params}
+    text = "&".join(f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in sorted(params.items()))
+    return params | {"signature": sign(text)}
+
+
+def go(directory: Path, scenario: Callable[[SimServer, aiohttp.ClientSession], Any], **options: Any) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(15), running(directory, **options) as (server, http):
+            await scenario(server, http)
+
+    asyncio.run(main())
+
+
+def test_session_logon_and_two_subscriptions(tmp_path: Path) -> None:
+    async def scenario(server: SimServer, http: aiohttp.ClientSession) -> None:
+        async with http.ws_connect("/ws-api/v3") as ws:
+
+            async def ask(method: str, params: dict[str, Any]) -> dict[str, Any]:
+                await ws.send_json({"id": method, "method": method, "params": params})
+                while True:
+                    answer = await ws.receive_json()
+                    if answer.get("id") == method:
+                        return dict(answer)
+                    events.append(answer)
+
+            events: list[dict[str, Any]] = []
+            order = {
+                "symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.1",
+                "price": "50000",
+            }  # fmt: skip
+            now = {"timestamp": int(time.time() * 1000)}
+            assert (await ask("order.place", order | now))["error"]["code"] == -2014
+            assert (await ask("userDataStream.subscribe", {}))["error"]["code"] == -2015
+            assert (await ask("session.logon", signed({})))["result"]["apiKey"] == KEY
+            assert (await ask("userDataStream.subscribe", {}))["result"] == {"subscriptionId": 0}
+            assert (await ask("userDataStream.subscribe.signature", signed({})))["result"] == {"subscriptionId": 1}
+            placed = await ask("order.place", order | now)
+            assert placed["status"] == 200 and placed["rateLimits"][0]["count"] > 0
+            reports = [(e["subscriptionId"], e["event"]["x"]) for e in events if e["event"]["e"] == "executionReport"]
+            assert reports == [(0, "NEW"), (1, "NEW")]
+            assert (await ask("userDataStream.unsubscribe", {"subscriptionId": 1}))["status"] == 200
+            assert events[-1] == {"subscriptionId": 1, "event": {**events[-1]["event"], "e": "eventStreamTerminated"}}
+            assert (await ask("no.such", {}))["error"]["code"] == -1000
+            wrong = signed(order) | {"quantity": "0.2"}
+            assert (await ask("order.place", wrong))["error"]["code"] == -1022
+            quiet = await ask("openOrders.status", signed({"returnRateLimits": False, "recvWindow": 5000}))
+            assert "rateLimits" not in quiet and len(quiet["result"]) == 1
+            await ask("session.logout", {})
+            assert (await ask("order.place", order | now))["error"]["code"] == -2014
+        assert server.sim.user_sinks["demo"] == [] or await _emptied(server)
+
+    go(tmp_path, scenario)
+
+
+async def _emptied(server: SimServer) -> bool:
+    for _ in range(100):
+        if not server.sim.user_sinks["demo"]:
+            return True
+        await asyncio.sleep(0.01)
+    return False
+
+
+def test_stream_forms(tmp_path: Path) -> None:
+    async def scenario(server: SimServer, http: aiohttp.ClientSession) -> None:
+        async with http.ws_connect("/stream?streams=btcusdt@trade/btcusdt@bookTicker") as ws:
+            first = await ws.receive_json()
+            assert first["stream"] == "btcusdt@bookTicker" and Decimal(first["data"]["b"]) == 59999
+            await http.post("/sim/order", json={"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.01"})
+            trade = await ws.receive_json()
+            assert trade["stream"] == "btcusdt@trade" and trade["data"]["p"] == "60001.00000000"
+            assert trade["data"]["m"] is False
+            await ws.send_json({"id": 1, "method": "LIST_SUBSCRIPTIONS"})
+            assert (await ws.receive_json())["result"] == ["btcusdt@trade", "btcusdt@bookTicker"]
+            for bad in ("no json", "[]", '{"id": 2, "method": "SUBSCRIBE", "params": [5]}', '{"id":3}'):
+                await ws.send_str(bad)
+                assert "error" in await ws.receive_json()
+        async with http.ws_connect("/ws/btcusdt@depth5") as ws:
+            await http.post("/sim/price", json={"symbol": "BTCUSDT", "mid": "61000"})
+            partial = await ws.receive_json()
+            assert partial["bids"][0][0] == "60999.00000000" and len(partial["asks"]) == 5
+
+    go(tmp_path, scenario)
+
+
+def test_snapshot_and_diffs_agree(tmp_path: Path) -> None:
+    async def scenario(server: SimServer, http: aiohttp.ClientSession) -> None:
+        async with http.ws_connect("/ws") as ws:
+            await ws.send_json({"id": 1, "method": "SUBSCRIBE", "params": ["btcusdt@depth@100ms"]})
+            assert await ws.receive_json() == {"result": None, "id": 1}
+            start = await (await http.get("/api/v3/depth", params={"symbol": "BTCUSDT", "limit": 1000})).json()
+            book = {"b": dict(start["bids"]), "a": dict(start["asks"])}
+            last = start["lastUpdateId"]
+            for n in range(6):
+                side = ("BUY", "SELL")[n % 2]
+                price = str(59_999.5 + n * 0.5)
+                await http.post(
+                    "/sim/order", json={"symbol": "BTCUSDT", "side": side, "quantity": "3.3", "price": price}
+                )
+                diff = await ws.receive_json()
+                if diff["u"] <= last:
+                    continue
+                assert diff["U"] <= last + 1 <= diff["u"]
+                last = diff["u"]
+                for side in "ba":
+                    book[side] |= dict(diff[side])
+            end = await (await http.get("/api/v3/depth", params={"symbol": "BTCUSDT", "limit": 1000})).json()
+            assert end["lastUpdateId"] == last
+            for side, name in (("b", "bids"), ("a", "asks")):
+                assert {p: q for p, q in book[side].items() if Decimal(q)} == dict(end[name])
+
+    go(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("params", "status", "code"),
+    [
+        ({}, 400, -1102),
+        ({"symbol": "BTCUSDT", "side": "HOLD", "type": "LIMIT"}, 400, -1117),
+        ({"symbol": "BTCUSDT", "side": "BUY", "type": "STOP_LOSS"}, 400, -1116),
+        ({"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "quantity": "1", "price": "5"}, 400, -1102),
+        ({"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTD"}, 400, -1115),
+        ({"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "1", "price": "5"}, 400, -1106),
+        ({"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "1", "quoteOrderQty": "5"}, 400, -1128),
+        ({"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "-1"}, 400, -1100),
+        ({"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0"}, 400, -1013),
+        ({"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "1", "icebergQty": "1"}, 400, -1106),
+        ({"symbol": "\x00\x01", "side": "BUY"}, 400, -1121),
+        ({"recvWindow": "70000"}, 400, -1131),
+        ({"timestamp": "soon"}, 400, -1100),
+        ({"timestamp": "99999999999999"}, 400, -1021),
+    ],
+)
+def test_bad_order_parameters(tmp_path: Path, params: dict[str, str], status: int, code: int) -> None:
+    async def scenario(server: SimServer, http: aiohttp.ClientSession) -> None:
+        body = urlencode({"timestamp": int(time.time() * 1000), **params})
+        answer = await http.post(
+            "/api/v3/order", data=f"{body}&signature={sign(body)}",
+            headers={"X-MBX-APIKEY": KEY, "Content-Type": "application/x-www-form-urlencoded"},
+        )  # fmt: skip
+        assert (answer.status, (await answer.json())["code"]) == (status, code)
+        assert server.sim.counters["orders"] == 0
+
+    go(tmp_path, scenario)
+
+
+def test_hostile_requests_get_a_clear_answer(tmp_path: Path) -> None:
+    async def scenario(server: SimServer, http: aiohttp.ClientSession) -> None:
+        for method, path, status in (
+            ("GET", "/nothing", 404), ("PUT", "/api/v3/order", 405), ("GET", "/api/v3/depth", 400),
+            ("GET", "/api/v3/depth?symbol=BTCUSDT&limit=-1", 400), ("GET", "/api/v3/ticker/price?symbols=[1", 400),
+            ("GET", "/api/v3/exchangeInfo?symbols=[%22NOPE%22]", 400),
+        ):  # fmt: skip
+            answer = await http.request(method, path)
+            assert answer.status == status, path
+            assert (await answer.json())["code"] < 0
+        odd = await http.post("/api/v3/order", data=b"\xff\xfe=1", headers={"X-MBX-APIKEY": KEY})
+        assert odd.status == 400
+        async with http.ws_connect("/ws-api/v3") as ws:
+            for frame in ("", "{", "[]", "null", '{"method": 5}', '{"id": 1, "method": "order.place", "params": [1]}'):
+                await ws.send_str(frame)
+                assert (await ws.receive_json())["status"] in (400, 401), frame
+            deep = '{"method":' * 500 + "1" + "}" * 500
+            await ws.send_str(deep)
+            assert (await ws.receive_json())["status"] == 400
+            await ws.send_str(json.dumps({"id": 9, "method": "ping"}))
+            assert (await ws.receive_json())["result"] == {}
+
+    go(tmp_path, scenario)
+
+
+def test_a_recording_that_is_not_one(tmp_path: Path) -> None:
+    from fixgw.sim.config import ConfigError
+
+    bad = tmp_path / "bad.txt"
+    for text, why in (
+        ("", "no frame"), ("1 {}\n", "no frame"), ("x {}\n", "line 1"), ('5 {"data":{"s":"XRPUSDT"}}\n', "XRPUSDT"),
+        ('5 {"data":{"s":"BTCUSDT"}}\n', "no depth snapshot"),
+    ):  # fmt: skip
+        bad.write_text(text)
+
+        async def nothing(server: SimServer, http: aiohttp.ClientSession) -> None:
+            raise AssertionError("it started")
+
+        with pytest.raises(ConfigError, match=why):
+            go(tmp_path / "s", nothing, liquidity="replay", replay=bad)

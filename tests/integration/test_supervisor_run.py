@@ -1,0 +1,321 @@
+"""The supervisor with real processes: order, readiness, restarts, back-off, locks, stops. The children are small scripts
+that keep the promises of the real ones (a ready file with their pid, SIGTERM ends them)."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fixgw.config.init import init
+
+# DIR NAME... : supervises one script per name, "gateway" fatal on 3 to 5; a child's behaviour stands in DIR/NAME.json
+RUNNER = """
+import sys
+from pathlib import Path
+from fixgw.config import load
+from fixgw.supervisor.child import Child
+from fixgw.supervisor.lock import AlreadyRunning, take
+from fixgw.supervisor.loop import Supervisor
+from fixgw.supervisor.plan import Plan, _read_ready, GATEWAY_FATAL
+from fixgw.supervisor.status import StatusLine
+import os
+
+root = Path(sys.argv[1])
+paths = load(root).paths
+
+class Scripts(Plan):
+    def children(self):
+        made, before = [], ()
+        for name in sys.argv[2:]:
+            log, ready = paths.log / f"{name}.log", paths.run / f"{name}.json"
+            argv = [sys.executable, "-I", "-S", str(root / "child.py"), name, str(root), str(ready)]
+            is_ready = lambda pid, ready=ready: bool(_read_ready(ready, pid))
+            child = Child(name, lambda argv=argv: argv, is_ready, log, dict(os.environ), before)
+            child.grace_s = 2.0
+            if name == "gateway":
+                child.fatal = GATEWAY_FATAL
+            if name.startswith("venue"):
+                child.needed, child.ready_within_s = False, 0.5
+            made.append(child)
+            before = (*before, name)
+        return made
+
+try:
+    lock = take(paths, float(os.environ.get("WAIT_S", "5")))
+except AlreadyRunning as error:
+    sys.exit(f"refused: {error}")
+raise SystemExit(Supervisor(Scripts(load(root)), lock, [paths.ready, root / "told.json"], StatusLine()).run())
+"""
+
+CHILD = """
+import json, os, signal, sys, time
+name, root, ready = sys.argv[1:]
+with open(f"{root}/order.txt", "a") as file:
+    file.write(f"start {name}\\n")
+try:
+    plan = json.load(open(f"{root}/{name}.plan"))
+except FileNotFoundError:
+    plan = {}
+def stop(number, frame):
+    if plan.get("deaf"):
+        return
+    with open(f"{root}/order.txt", "a") as file:
+        file.write(f"stop {name}\\n")
+    sys.exit(plan.get("stop_status", 0))
+signal.signal(signal.SIGTERM, stop)
+if "exit" in plan:
+    print("secret of the ending: disk on fire", file=sys.stderr, flush=True)
+    sys.exit(plan["exit"])
+if not plan.get("never_ready"):
+    with open(ready + ".tmp", "w") as file:
+        json.dump({"pid": os.getpid()}, file)
+    os.replace(ready + ".tmp", ready)
+for _ in range(600):
+    time.sleep(0.1)
+"""
+
+
+class Run:
+    """One supervisor over scripts."""
+
+    def __init__(self, root: Path, *names: str, **env: str) -> None:
+        self.root = root
+        command = [sys.executable, "-c", RUNNER, str(root), *names]
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        self.process = subprocess.Popen(command, env={**os.environ, **env}, **pipes)
+
+    def until(self, condition: Callable[[], Any], what: str, timeout_s: float = 15.0) -> Any:
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            found = condition()
+            if found:
+                return found
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.01)
+        raise AssertionError(f"{what}; status {self.process.poll()}\n{self.end()}")
+
+    def ready(self) -> dict[str, Any]:
+        self.until((self.root / "told.json").exists, "not ready")
+        content: dict[str, Any] = json.loads((self.root / "run" / "ready.json").read_text())
+        return content
+
+    def pid(self, name: str) -> int:
+        return int(self.ready()["pids"][name])
+
+    def new_pid(self, name: str, old: int) -> int:
+        return int(self.until(lambda: (p := self.pid(name)) != old and p, f"{name} was not replaced"))
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        self.process.send_signal(number)
+        output, _ = self.process.communicate(timeout=20)
+        return self.process.returncode, output
+
+    def end(self) -> str:
+        self.process.kill()
+        output, _ = self.process.communicate(timeout=20)
+        return output
+
+    def wait(self) -> tuple[int, str]:
+        output, _ = self.process.communicate(timeout=20)
+        return self.process.returncode, output
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    init(tmp_path / "d", demo=True)
+    (tmp_path / "d" / "child.py").write_text(CHILD)
+    return tmp_path / "d"
+
+
+@pytest.fixture
+def runs() -> Iterator[list[Run]]:
+    made: list[Run] = []
+    yield made
+    for run in made:
+        if run.process.poll() is None:
+            run.end()
+
+
+def plan(root: Path, name: str, **what: Any) -> None:
+    (root / f"{name}.plan").write_text(json.dumps(what))
+
+
+def alive(pid: int) -> bool:
+    try:
+        return f"{Path(f'/proc/{pid}/stat').read_text()}".rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def gone(pid: int, timeout_s: float = 10.0) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not alive(pid)
+
+
+ALL = ("simulator", "gateway", "venue", "front")
+
+
+def test_starts_in_order_tells_and_stops_in_order(root: Path, runs: list[Run]) -> None:
+    run = Run(root, *ALL)
+    runs.append(run)
+    told = run.ready()
+    assert set(told["pids"]) == {"supervisor", *ALL} and told["pids"]["supervisor"] == run.process.pid
+    assert told["fix"]["host"] == "127.0.0.1" and told["admin"].endswith("run/admin.sock")
+    assert json.loads((root / "told.json").read_text()) == told
+    assert (root / "run" / "ready.json").stat().st_mode & 0o777 == 0o600
+    assert all(alive(pid) for pid in told["pids"].values())
+    status, output = run.stop()
+    assert status == 0, output
+    stops = ["stop front", "stop gateway", "stop venue", "stop simulator"]
+    assert (root / "order.txt").read_text().splitlines() == [f"start {name}" for name in ALL] + stops
+    assert not any(alive(pid) for pid in told["pids"].values())
+    assert not (root / "run" / "ready.json").exists() and not (root / "told.json").exists()
+
+
+def test_ctrl_c_is_a_clean_stop(root: Path, runs: list[Run]) -> None:
+    run = Run(root, "gateway")
+    runs.append(run)
+    run.ready()
+    assert run.stop(signal.SIGINT)[0] == 0
+
+
+def test_a_killed_child_is_replaced_and_told_the_others_stay(root: Path, runs: list[Run]) -> None:
+    run = Run(root, *ALL)
+    runs.append(run)
+    first = run.ready()["pids"]
+    os.kill(first["venue"], signal.SIGKILL)
+    second = run.new_pid("venue", first["venue"])
+    assert alive(second)
+    now = run.ready()["pids"]
+    assert {name: pid for name, pid in now.items() if name != "venue"} == {n: p for n, p in first.items() if n != "venue"}
+    os.kill(first["gateway"], signal.SIGKILL)
+    assert alive(run.new_pid("gateway", first["gateway"]))
+    status, output = run.stop()
+    assert status == 0 and "venue ended: SIGKILL" in output and "gateway ended: SIGKILL" in output
+
+
+def test_restarts_come_slower_and_slower(root: Path, runs: list[Run]) -> None:
+    run = Run(root, "gateway")
+    runs.append(run)
+    pid, waits = run.pid("gateway"), []
+    for _ in range(4):
+        began = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        pid = run.new_pid("gateway", pid)
+        waits.append(time.monotonic() - began)
+    assert waits[3] >= 0.8 and waits[0] < waits[3], waits
+    assert "restart in 0.8 s" in run.stop()[1]
+
+
+@pytest.mark.parametrize("status", [3, 4, 5])
+def test_a_gateway_that_must_not_be_restarted(root: Path, runs: list[Run], status: int) -> None:
+    run = Run(root, "simulator", "gateway")
+    runs.append(run)
+    pids = run.ready()["pids"]
+    plan(root, "gateway", exit=status)
+    os.kill(pids["gateway"], signal.SIGKILL)
+    got, output = run.wait()
+    assert got == status, output
+    assert "disk on fire" in output and "not restarted" in output
+    assert not alive(pids["simulator"])
+
+
+def test_what_never_becomes_ready_ends_the_first_start(root: Path, runs: list[Run]) -> None:
+    plan(root, "gateway", exit=1)
+    run = Run(root, "simulator", "gateway", "front")
+    runs.append(run)
+    status, output = run.wait()
+    assert status == 1 and "gateway ended: exit status 1" in output and "disk on fire" in output
+    assert "start front" not in (root / "order.txt").read_text()
+
+
+@pytest.mark.parametrize("trouble", [{"never_ready": True}, {"exit": 1}])
+def test_a_venue_in_trouble_does_not_keep_the_gateway_down(root: Path, runs: list[Run], trouble: dict[str, Any]) -> None:
+    plan(root, "venue", **trouble)
+    run = Run(root, "gateway", "venue", "front")
+    runs.append(run)
+    assert run.ready()["pids"]["front"]
+    plan(root, "venue")
+    if "never_ready" in trouble:
+        os.kill(run.pid("venue"), signal.SIGKILL)
+    run.until(lambda: (root / "run" / "venue.json").exists(), "the venue did not come back")
+    told = json.loads((root / "run" / "venue.json").read_text())["pid"]
+    run.until(lambda: run.ready()["pids"].get("venue") == told, "the new pid is not told")
+    status, output = run.stop()
+    assert status == 0 and "venue is not ready yet; the others go on without it" in output
+
+
+def test_second_supervisor_is_refused_with_the_pid(root: Path, runs: list[Run]) -> None:
+    run = Run(root, "gateway")
+    runs.append(run)
+    run.ready()
+    other = Run(root, "gateway")
+    runs.append(other)
+    status, output = other.wait()
+    assert status == 1 and f"already by the process {run.process.pid}" in output
+    assert run.stop()[0] == 0
+
+
+def test_children_die_with_a_killed_supervisor_and_the_next_one_starts(root: Path, runs: list[Run]) -> None:
+    run = Run(root, *ALL)
+    runs.append(run)
+    pids = run.ready()["pids"]
+    (root / "told.json").unlink()
+    run.process.kill()
+    following = Run(root, *ALL)
+    runs.append(following)
+    assert all(gone(pid) for pid in pids.values())
+    assert not set(following.ready()["pids"].values()) & set(pids.values())
+    assert following.stop()[0] == 0
+
+
+def test_a_child_of_an_earlier_run_that_lives_on_is_named(root: Path, runs: list[Run]) -> None:
+    plan(root, "gateway", deaf=True)
+    run = Run(root, "gateway")
+    runs.append(run)
+    pid = run.pid("gateway")
+    run.process.kill()
+    run.process.wait()
+    following = Run(root, "gateway", WAIT_S="0.3")
+    runs.append(following)
+    status, output = following.wait()
+    os.kill(pid, signal.SIGKILL)
+    assert status == 1 and f"pids: {pid}" in output, output
+
+
+def test_a_deaf_child_is_killed_after_its_time(root: Path, runs: list[Run]) -> None:
+    plan(root, "gateway", deaf=True)
+    run = Run(root, "gateway")
+    runs.append(run)
+    pid, began = run.pid("gateway"), time.monotonic()
+    status, output = run.stop()
+    assert status == 1 and "did not stop within 2 s: killed" in output
+    assert time.monotonic() - began < 8 and not alive(pid)
+
+
+def test_a_child_that_stops_badly_is_told(root: Path, runs: list[Run]) -> None:
+    plan(root, "gateway", stop_status=7)
+    run = Run(root, "gateway")
+    runs.append(run)
+    run.ready()
+    status, output = run.stop()
+    assert status == 1 and "gateway stopped with exit status 7" in output
+
+
+def test_a_stop_in_the_middle_of_the_start(root: Path, runs: list[Run]) -> None:
+    plan(root, "gateway", never_ready=True)
+    run = Run(root, "gateway", "front")
+    runs.append(run)
+    run.until(lambda: (root / "order.txt").exists(), "gateway not started")
+    # the script may not have its handler yet: then the signal's default ends it, which is a stop too
+    assert run.stop()[0] == 0
