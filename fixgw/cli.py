@@ -13,7 +13,8 @@ import click
 _LAZY: Final = {
     "sim": ("fixgw.sim.cli:sim", "Run a simulated exchange by itself."),
     "oms": ("fixgw.fix.oms:oms", "A small FIX client for trying the gateway."),
-    "decode": ("fixgw.fix.decode:decode", "Make a FIX log readable."),
+    "decode": ("fixgw.fix.decode:decode_command", "Make a FIX log readable."),
+    "chaos": ("fixgw.chaos.cli:chaos", "Kill parts under load and check that nothing is lost or doubled."),
     "journal": ("fixgw.journal.commands:journal", "Tail, verify, export or rebuild the journal."),
     "status": ("fixgw.admin.commands:status", "How the running gateway is."),
     "sessions": ("fixgw.admin.commands:sessions", "List the FIX sessions."),

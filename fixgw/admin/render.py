@@ -106,6 +106,9 @@ def cell(key: str, value: Any) -> str:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, more: bool = False) -> None:
     """Rows with the given keys as columns; a key `x_ns` is headed `x`."""
+    if not rows:
+        click.echo(f"no {title}")
+        return
     heads = [column.removesuffix("_ns") for column in columns]
     cells = [[_clean(cell(column, row.get(column))) for column in columns] for row in rows]
     console = Console()
@@ -119,8 +122,6 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, 
     else:
         for text in _aligned(columns, [heads, *cells]):
             click.echo(text)
-    if not rows:
-        click.echo(f"no {title}")
     if more:
         click.echo("there are more: raise --limit")
 

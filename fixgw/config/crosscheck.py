@@ -205,10 +205,16 @@ def _session_form(config: Config, file: str, session: SessionFile) -> Iterator[P
 
 @functools.cache
 def risk_stage_names() -> frozenset[str]:
-    """The checks that exist: the modules of fixgw/risk that define `check`, found by listing the folder."""
+    """The checks that exist: the modules of fixgw/risk that define `check`, found by listing the folder. Named as their
+    STAGE, else as the module (risk/base.py)."""
     names: set[str] = set()
     for path in sorted((Path(__file__).parent.parent / "risk").glob("[a-z]*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-        if any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in tree.body):
-            names.add(path.stem)
+        if not any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in tree.body):
+            continue
+        stage = path.stem
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["STAGE"]:
+                stage = str(ast.literal_eval(node.value))
+        names.add(stage)
     return frozenset(names)

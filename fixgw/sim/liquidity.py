@@ -51,6 +51,7 @@ class Static:
         self._mids = {s: sim.remembered.mids.get(s, starts[s]) for s in (symbols or tuple(starts))}
         self._ladders = {symbol: Ladder(sim, symbol, starts[symbol], seed) for symbol in self._mids}
         self._targets = {symbol: self._ladders[symbol].at(mid) for symbol, mid in self._mids.items()}
+        self._whole: dict[str, int] = {}  # symbol -> next trade id when its ladder was last without a hole
 
     def start(self, at_ns: int) -> list[Event]:
         return [event for symbol in self._mids for event in self.after(symbol, at_ns)]
@@ -59,19 +60,26 @@ class Static:
         return self._fill(symbol, at_ns, may_cross=False)
 
     def _fill(self, symbol: str, at_ns: int, *, may_cross: bool) -> list[Event]:
-        events: list[Event] = []
-        book = self._sim.engine.books[symbol]
+        engine, events, whole = self._sim.engine, list[Event](), True
+        if self._whole.get(symbol) == engine.next_trade_id:
+            return events  # only trades take from the ladder, and there were none
+        sides = engine.books[symbol].sides
         for side, target in self._targets.get(symbol, {}).items():
             for price, qty in target.items():
-                level = book.sides[side].level_at(price)
+                level = sides[side].level_at(price)
                 if level is None or level.house_total != qty:
                     events += self._sim.house.set_level(symbol, side, price, qty, at_ns, may_cross=may_cross)
+                    level = sides[side].level_at(price)
+                    whole = whole and level is not None and level.house_total == qty
+        if whole:
+            self._whole[symbol] = engine.next_trade_id
         return events
 
     def set_mid(self, symbol: str, mid: Decimal, at_ns: int) -> list[Event]:
         """Move a ladder; trades with the resting orders that it crosses."""
         self._mids[symbol] = mid
         self._targets[symbol] = self._ladders[symbol].at(mid)
+        self._whole.pop(symbol, None)
         for side in (BUY, SELL):
             self._sim.house.clear(symbol, side)
         return self._fill(symbol, at_ns, may_cross=True)

@@ -106,7 +106,8 @@ class Supervisor:
 
     def _ended(self, child: Child, status: int) -> None:
         """A child has ended though nobody asked it to."""
-        said = "".join(f"\n    {line}" for line in child.last_lines())
+        # a signal says it all; with an exit status the reason is in what it wrote last
+        said = "".join(f"\n    {line}" for line in (child.last_lines() if status > 0 else ()))
         text = f"{child.name} ended: {describe_exit(status)}{said}"
         if status in child.fatal:
             self._fail(f"{text}\n  this would happen again: not restarted", status)

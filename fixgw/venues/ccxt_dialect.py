@@ -15,9 +15,10 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from ..core.commands import InstrumentSpec, Quote, VenueTrade
+from ..core.numbers import plain
 from .base import Balances, Done
 from .ccxt_exchange import Hooks
-from .ccxt_parse import dec_or, spec_from
+from .ccxt_parse import dec, dec_or, spec_from
 from .doctrine import Codes
 from .settings import VenueFileSettings
 from .wire import CancelChild, PlaceChild
@@ -37,6 +38,8 @@ class Events(Protocol):
     def on_balances(self, balances: Balances) -> None: ...
 
     def on_quote(self, symbol: str, quote: Quote) -> None: ...
+
+    def on_last(self, symbol: str, last: Decimal) -> None: ...
 
     def on_lost(self, reason: str) -> None: ...
 
@@ -174,6 +177,28 @@ class Dialect:
 
     async def run_books(self, symbols: tuple[str, ...]) -> None:
         """Tops of books until the stream breaks (raises); polls where the exchange has no stream."""
+        last = asyncio.ensure_future(self._run_last(symbols)) if self.settings.trade_streams else None
+        try:
+            await self._run_tops(symbols)
+        finally:
+            if last is not None:
+                last.cancel()
+                await asyncio.gather(last, return_exceptions=True)
+
+    async def _run_last(self, symbols: tuple[str, ...]) -> None:
+        """Last prices: one ticker each, then the public trades (polled tickers where there is no stream of them)."""
+        exchange = self.exchange
+        while True:
+            for symbol in symbols:
+                last = dec_or((await exchange.fetch_ticker(symbol)).get("last"))
+                if last is not None:
+                    self.events.on_last(symbol, last)
+            while exchange.has.get("watchTradesForSymbols"):
+                for trade in await exchange.watch_trades_for_symbols(list(symbols)):
+                    self.events.on_last(trade["symbol"], plain(dec(trade["price"], "price")))
+            await asyncio.sleep(5.0)
+
+    async def _run_tops(self, symbols: tuple[str, ...]) -> None:
         exchange = self.exchange
         before = set(exchange.clients)
         while True:

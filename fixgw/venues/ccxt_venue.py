@@ -13,6 +13,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Coroutine
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import ccxt
@@ -207,6 +208,10 @@ class CcxtVenue:
             quote = Quote(quote.bid, quote.bid_qty, quote.ask, quote.ask_qty, old.last, quote.recv_ns)
         self._quotes[symbol] = quote
         self._sink.book(symbol, quote)
+
+    def on_last(self, symbol: str, last: Decimal) -> None:
+        old = self._quotes.get(symbol, Quote())
+        self.on_quote(symbol, Quote(old.bid, old.bid_qty, old.ask, old.ask_qty, last, time.time_ns()))
 
     def on_balances(self, balances: Balances) -> None:
         self._sink.balances(balances)

@@ -83,7 +83,6 @@ class Dialect(GeneralDialect):
         self._ws_api = exchange.urls["api"]["ws"]["ws-api"]["spot"]
         self._request = exchange.create_order_request
         exchange.create_order_request = self._exact_request
-        self._quotes: dict[str, Quote] = {}
         self._free: dict[str, Decimal] = {}
         self._total: dict[str, Decimal] = {}
         self._book_lost = asyncio.Event()
@@ -262,7 +261,7 @@ class Dialect(GeneralDialect):
         """The last price before the first trade of the stream."""
         for symbol in symbols:
             found = await self.exchange.public_get_ticker_price({"symbol": self.exchange.market_id(symbol)})
-            self._quote(symbol, last=plain(dec(found["price"], "price")))
+            self.events.on_last(symbol, plain(dec(found["price"], "price")))
 
     def tap(self, client: Any, message: Any) -> bool:
         if not isinstance(message, dict):
@@ -283,7 +282,7 @@ class Dialect(GeneralDialect):
             client.on_error(ccxt.NetworkError(str(kind)))
             return True
         if kind == "trade":
-            self._quote(self._symbol(event["s"]), last=plain(dec(event["p"], "p")))
+            self.events.on_last(self._symbol(event["s"]), plain(dec(event["p"], "p")))
             return not client.futures
         if kind is None and "b" in message and "a" in message and "s" in message:
             self._book(message)
@@ -354,23 +353,14 @@ class Dialect(GeneralDialect):
 
     def _book(self, message: dict[str, Any]) -> None:
         bid, ask = dec(message["b"], "b"), dec(message["a"], "a")
-        old = self._quotes.get(symbol := self._symbol(message["s"]), Quote())
         quote = Quote(
             bid=plain(bid) if bid else None,
             bid_qty=plain(dec(message["B"], "B")) if bid else None,
             ask=plain(ask) if ask else None,
             ask_qty=plain(dec(message["A"], "A")) if ask else None,
-            last=old.last,
             recv_ns=time.time_ns(),
         )
-        self._quotes[symbol] = quote
-        self.events.on_quote(symbol, quote)
-
-    def _quote(self, symbol: str, last: Decimal) -> None:
-        old = self._quotes.get(symbol, Quote())
-        quote = Quote(old.bid, old.bid_qty, old.ask, old.ask_qty, last, time.time_ns())
-        self._quotes[symbol] = quote
-        self.events.on_quote(symbol, quote)
+        self.events.on_quote(self._symbol(message["s"]), quote)
 
 
 def _prune(client: Any) -> None:

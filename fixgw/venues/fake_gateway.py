@@ -68,6 +68,8 @@ class FakeGateway:
         if self._writer is writer:
             self.connected.clear()
             self._writer = None
+        async with self._news:
+            self._news.notify_all()
 
     def _take(self, message: FromHost) -> None:
         if isinstance(message, BookUpdate):

@@ -187,10 +187,10 @@ class Client:
         frame = f"8={spec.begin_string}{S}9={len(payload)}{S}".encode() + payload
         self.sock.sendall(frame + f"10={sum(frame) % 256:03}{S}".encode())
 
-    def logon(self, extra: str = "", seq: int | None = None) -> dict[str, str]:
+    def logon(self, extra: str = "", seq: int | None = None, timeout_s: float = 5.0) -> dict[str, str]:
         appl = "|1137=9" if self.spec.begin_string == "FIXT.1.1" else ""
         self.send("A", "98=0|108=30" + appl + (f"|{extra}" if extra else ""), seq=seq)
-        return self.expect("A")
+        return self.expect("A", timeout_s)
 
     def order(self, cl_ord_id: str, **changes: str) -> None:
         fields = {"11": cl_ord_id, "21": "1", "55": "BTC/USDT", "54": "1", "60": utc_now(), "38": "1.50", "40": "2"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from decimal import Decimal
 
 import pytest
@@ -11,7 +12,6 @@ from fixgw.core.commands import (
     CancelOrder,
     NewOrder,
     ReplaceOrder,
-    SeqSeen,
     SessionLogon,
     SessionLogout,
     StatusRequest,
@@ -186,12 +186,12 @@ def test_a_drop_copy_session_sends_no_orders(acceptor, engine):
 
 
 def test_reset_logon_starts_a_new_epoch(acceptor, engine):
-    with Client(acceptor.port, OMS44) as client:
+    with Client(acceptor.port, OMS44, mute=True) as client:
         client.logon()
         client.order("a1")
         client.expect("8")
         client.logout()
-    with Client(acceptor.port, OMS44) as client:
+    with Client(acceptor.port, OMS44, mute=True) as client:
         assert client.logon("141=Y|8013=Y")["34"] == "1"
         client.order("a2")
         client.expect("8", t11="a2")
@@ -202,7 +202,7 @@ def test_reset_logon_starts_a_new_epoch(acceptor, engine):
 
 
 def test_a_disabled_session_is_told_why_and_keeps_its_numbers(acceptor, engine):
-    with Client(acceptor.port, OMS44) as client:
+    with Client(acceptor.port, OMS44, mute=True) as client:
         client.logon()
         client.order("a1")
         client.expect("8", t150="0")
@@ -211,20 +211,20 @@ def test_a_disabled_session_is_told_why_and_keeps_its_numbers(acceptor, engine):
     until(lambda: not status(acceptor, "OMS44").logged_on)
     before = status(acceptor, "OMS44")
     for logon in ("141=Y", ""):
-        with Client(acceptor.port, OMS44, next_out=1 if logon else 3) as client:
+        with Client(acceptor.port, OMS44, next_out=1 if logon else before.next_in, mute=True) as client:
             with pytest.raises(AssertionError):
-                client.logon(logon)
+                client.logon(logon, timeout_s=0.5)
             assert client.received[-1]["58"].endswith("limits under review")
     after = status(acceptor, "OMS44")
     assert (after.next_in, after.next_out) == (before.next_in, before.next_out + 2)
     acceptor.enable("OMS44")
     engine.cursors["OMS44"] = replace(engine.cursors["OMS44"], enabled=False)
-    with Client(acceptor.port, OMS44, next_out=3) as client:
+    with Client(acceptor.port, OMS44, next_out=before.next_in, mute=True) as client:
         with pytest.raises(AssertionError):
-            client.logon()
+            client.logon(timeout_s=0.5)
         assert "disabled" in client.received[-1]["58"]
     engine.cursors["OMS44"] = replace(engine.cursors["OMS44"], enabled=True)
-    with Client(acceptor.port, OMS44, next_out=3) as client:
+    with Client(acceptor.port, OMS44, next_out=before.next_in, mute=True) as client:
         client.logon()
 
 
@@ -259,6 +259,10 @@ def test_stop_says_goodbye(acceptor):
         client.logon()
         other.logon()
         until(lambda: status(acceptor, "OMS42").logged_on)
-        assert acceptor.broadcast_logout("the journal failed")
+        outcome: list[bool] = []
+        caller = threading.Thread(target=lambda: outcome.append(acceptor.broadcast_logout("the journal failed", 5.0)))
+        caller.start()
         assert client.expect("5")["58"] == "the journal failed"
         assert other.expect("5")["58"] == "the journal failed"
+        caller.join(6.0)
+        assert outcome == [True]

@@ -33,6 +33,7 @@ async def connected(sim: RunningSim, secret: str = "demo-secret") -> AsyncIterat
     )  # fmt: skip
     exchange.urls["api"] = local_urls(exchange.urls["api"], sim.host, sim.port)
     exchange.number = str
+    exchange.timeout_on_exit = 1  # ms that close() sleeps
     try:
         yield exchange
     finally:

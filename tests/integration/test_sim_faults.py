@@ -38,12 +38,13 @@ def clear(request: pytest.FixtureRequest) -> Iterator[None]:
 async def connected(sim: RunningSim) -> AsyncIterator[Any]:
     exchange = ccxt.pro.binance(
         {
-            "apiKey": "demo-key", "secret": "demo-secret", "enableRateLimit": False, "timeout": 700,
+            "apiKey": "demo-key", "secret": "demo-secret", "enableRateLimit": False, "timeout": 400,
             "options": {"fetchMarkets": {"types": ["spot"]}, "fetchMargins": False},
         }
     )  # fmt: skip
     exchange.urls["api"] = local_urls(exchange.urls["api"], sim.host, sim.port)
     exchange.number = str
+    exchange.timeout_on_exit = 1  # ms that close() sleeps
     try:
         yield exchange
     finally:
@@ -387,7 +388,7 @@ def test_synthetic_flow_trades_with_resting_orders(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not RECORDING.exists(), reason=f"no recording at {RECORDING}")
 def test_replay_fills_resting_orders(tmp_path: Path) -> None:
-    with launch(tmp_path, "--replay", str(RECORDING), "--speed", "20") as running:
+    with launch(tmp_path, "--replay", str(RECORDING), "--speed", "100") as running:
 
         async def scenario(ex: Any) -> None:
             book = await ex.watch_order_book(SYMBOL)

@@ -18,9 +18,13 @@ import aiohttp
 import pytest
 
 from fixgw.sim.binance import SimServer
-from fixgw.sim.config import DEMO_BALANCES, ApiAccount, SimConfig, parse_market
+from fixgw.sim.config import DEMO_BALANCES, ApiAccount, ConfigError, SimConfig, parse_market
+from fixgw.sim.core import Simulator
+from fixgw.sim.model import OrderRequest
+from fixgw.sim.replay import Replay, frames
 
 KEY, SECRET = "key", "secret"
+RECORDING = Path(__file__).resolve().parents[2] / "../shared/data/binance_spot_btcusdt_20240808.gz"
 
 
 @asynccontextmanager
@@ -111,7 +115,10 @@ def test_stream_forms(tmp_path: Path) -> None:
             assert trade["stream"] == "btcusdt@trade" and trade["data"]["p"] == "60001.00000000"
             assert trade["data"]["m"] is False
             await ws.send_json({"id": 1, "method": "LIST_SUBSCRIPTIONS"})
-            assert (await ws.receive_json())["result"] == ["btcusdt@trade", "btcusdt@bookTicker"]
+            answer = await ws.receive_json()
+            if "stream" in answer:  # the best prices after that trade
+                answer = await ws.receive_json()
+            assert answer["result"] == ["btcusdt@trade", "btcusdt@bookTicker"]
             for bad in ("no json", "[]", '{"id": 2, "method": "SUBSCRIBE", "params": [5]}', '{"id":3}'):
                 await ws.send_str(bad)
                 assert "error" in await ws.receive_json()
@@ -209,9 +216,35 @@ def test_hostile_requests_get_a_clear_answer(tmp_path: Path) -> None:
     go(tmp_path, scenario)
 
 
-def test_a_recording_that_is_not_one(tmp_path: Path) -> None:
-    from fixgw.sim.config import ConfigError
+@pytest.mark.skipif(not RECORDING.exists(), reason=f"no recording at {RECORDING}")
+def test_a_whole_recording_ends_at_its_last_best_prices(tmp_path: Path) -> None:
+    """Every frame through the engine, with resting orders of a client in it: book, fills and money come out right."""
+    config = SimConfig(tmp_path, (ApiAccount("demo", KEY, SECRET, DEMO_BALANCES),), (parse_market("BTC/USDT"),))
+    sim = Simulator(config, clock_ns=lambda: 1_700_000_000_000_000_000)
+    sim.open()
+    replay = Replay(sim, RECORDING, speed=1.0, loop=False, seed=1)
+    sim.begin(replay)
+    low, last = Decimal(10**9), {}
+    order = OrderRequest("demo", "BTCUSDT", "BUY", "LIMIT", "rest", Decimal("0.01"), Decimal("61650"))
+    sim.commit(sim.engine.place(order, 1), "BTCUSDT", 1)
+    for _, message in frames(RECORDING):
+        data = message.get("data", message)
+        if data.get("e") == "trade":
+            low = min(low, Decimal(data["p"]))
+        elif "A" in data:
+            last = data
+        sim.commit(replay.play(message, 2), "BTCUSDT", 2)
+    _, bids, asks = sim.engine.books["BTCUSDT"].snapshot(1)
+    assert bids[0][0] == Decimal(last["b"]) and asks[0][0] == Decimal(last["a"])
+    rested = sim.engine.orders[1]
+    assert (rested.status == "FILLED") == (low < rested.price)
+    assert all(fill.is_maker and fill.price == rested.price for fill in rested.fills)
+    btc = sim.engine.accounts["demo"].balance("BTC")
+    assert btc.free == DEMO_BALANCES["BTC"] + rested.cum_qty - sim.engine.fees.get("BTC", Decimal(0))
+    sim.ledger.close()
 
+
+def test_a_recording_that_is_not_one(tmp_path: Path) -> None:
     bad = tmp_path / "bad.txt"
     for text, why in (
         ("", "no frame"), ("1 {}\n", "no frame"), ("x {}\n", "line 1"), ('5 {"data":{"s":"XRPUSDT"}}\n', "XRPUSDT"),

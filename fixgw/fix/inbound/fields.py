@@ -68,35 +68,36 @@ class Common:
 
 def split(raw: str) -> dict[str, str]:
     """Tag -> value. The first occurrence counts, so that no group member can overwrite what stands before it."""
-    if any(mark in raw for mark in _DATA_MARKS):
-        return _split_data(raw)
+    found = _split_data(raw) if any(mark in raw for mark in _DATA_MARKS) else None
+    if found is not None:
+        return found
     parts = [part.split("=", 1) for part in raw.split(SOH)[:-1]]
     parts.reverse()
     try:
         return dict(parts)
     except ValueError:
-        raise FieldError(0, raw[-32:], "tag=value fields") from None
+        # a piece of a data field that DATA_FIELDS does not know
+        return {part[0]: part[1] for part in parts if len(part) == 2}
 
 
-def _split_data(raw: str) -> dict[str, str]:
-    """As split, for messages with data fields: walks over them by their declared lengths (in bytes)."""
+def _split_data(raw: str) -> dict[str, str] | None:
+    """As split, for messages with data fields: walks over them by their declared lengths (in bytes). None when the
+    lengths are wrong."""
     data = raw.encode("utf-8", "surrogateescape")
     out: dict[str, str] = {}
     at = 0
-    data_tag, data_len = 0, 0
+    data_tag, data_len = "", 0
     while at < len(data):
         equal = data.find(b"=", at)
-        if equal < 0:
-            raise FieldError(0, "", "tag=value fields")
         tag = data[at:equal].decode("ascii", "replace")
-        end = equal + 1 + data_len if tag == str(data_tag) else data.find(b"\x01", equal)
-        if end < 0 or data[end : end + 1] != b"\x01":
-            raise FieldError(data_tag, "", "a data field of the declared length")
+        end = equal + 1 + data_len if tag == data_tag else data.find(b"\x01", equal)
+        if equal < 0 or end < 0 or data[end : end + 1] != b"\x01":
+            return None
         value = data[equal + 1 : end].decode("utf-8", "surrogateescape")
         out.setdefault(tag, value)
-        number = int(tag) if tag.isdigit() else 0
-        data_tag = DATA_FIELDS.get(number, 0)
-        data_len = int(value) if data_tag and value.isdigit() else 0
+        known = DATA_FIELDS.get(int(tag)) if tag.isdigit() else None
+        data_tag = str(known or "")
+        data_len = int(value) if known and value.isascii() and value.isdigit() and len(value) < 10 else 0
         at = end + 1
     return out
 

@@ -9,7 +9,7 @@ import quickfix as fix
 from fixgw.core.reasons import Reason
 from fixgw.core.reports import Report
 
-from .versions import Version, exec_types, known
+from .versions import Version, exec_types, is_known, known
 from .wire import decimal, message, reason_parts, reason_text, utc, word
 
 MESSAGE: Final = Report
@@ -19,15 +19,21 @@ _STRINGS: Final = (
     (11, "cl_ord_id"),
     (41, "orig_cl_ord_id"),
     (1, "account"),
-    (40, "ord_type"),
-    (59, "tif"),
-    (18, "exec_inst"),
     (19, "exec_ref_id"),
     (100, "venue"),
     (20005, "venue_order_id"),
     (20006, "venue_trade_id"),
     (20007, "venue_cl_ord_id"),
 )
+# Client's words with enumerated values -> attribute, and the values that every version knows. A drop copy may be of
+# another version than the order: what that does not know is left out.
+_ENUMS: Final = (
+    (40, "ord_type", frozenset("1234")),
+    (59, "tif", frozenset("012346")),
+    (18, "exec_inst", frozenset("6")),
+)
+_SIDES: Final = frozenset("12")
+_UNDISCLOSED: Final = "7"
 # tag -> attribute, sent when not None
 _DECIMALS: Final = (
     (38, "order_qty"),
@@ -52,7 +58,7 @@ def encode(report: Report, version: Version, *, copy_of: str = "", poss_resend: 
         f"150={exec_type}",
         f"39={ord_status}",
         f"55={word(report.symbol) or '[N/A]'}",
-        f"54={word(report.side) or '7'}",
+        f"54={_side(report.side, version)}",
         f"151={decimal(report.leaves_qty)}",
         f"14={decimal(report.cum_qty)}",
         f"6={decimal(report.avg_px)}",
@@ -63,6 +69,9 @@ def encode(report: Report, version: Version, *, copy_of: str = "", poss_resend: 
     for tag, name in _STRINGS:
         if value := getattr(report, name):
             parts.append(f"{tag}={word(value)}")
+    for tag, name, common in _ENUMS:
+        if (value := getattr(report, name)) and (value in common or is_known(version, tag, value)):
+            parts.append(f"{tag}={value}")
     for tag, name in _DECIMALS:
         if (value := getattr(report, name)) is not None:
             parts.append(f"{tag}={decimal(value)}")
@@ -77,6 +86,11 @@ def encode(report: Report, version: Version, *, copy_of: str = "", poss_resend: 
     if copy_of:
         parts += _copy(copy_of, version)
     return message(version, "8", parts, poss_resend=poss_resend, groups=bool(copy_of) and not version.is_42)
+
+
+def _side(side: str, version: Version) -> str:
+    """Side(54) is required everywhere."""
+    return side if side in _SIDES or is_known(version, 54, side) else _UNDISCLOSED
 
 
 def _why(report: Report, version: Version) -> list[str]:

@@ -1,11 +1,11 @@
 """How the FIX versions differ in what we send. Reports carry FIX 4.4 characters; FIX 4.2 says some of it otherwise.
 
-    what happened      4.4 / 5.0SP2         4.2
-    fill               150=F                20=0, 150=1 (partial) or 2 (fill)
-    bust               150=H                20=1, 150=39
-    correction         150=G                20=2, 150=39
-    status             150=I                20=3, 150=39
-    replaced           150=5, 39=0, 1 or 2  20=0, 150=5, 39=5 while nothing is executed
+what happened      4.4 / 5.0SP2         4.2
+fill               150=F                20=0, 150=1 (partial) or 2 (fill)
+bust               150=H                20=1, 150=39
+correction         150=G                20=2, 150=39
+status             150=I                20=3, 150=39
+replaced           150=5, 39=0, 1 or 2  20=0, 150=5, 39=5 while nothing is executed
 """
 
 from __future__ import annotations
@@ -102,3 +102,9 @@ def _is_complete(report: Report) -> bool:
 def known(value: int, values: frozenset[int], other: int = 99) -> int:
     """`value` if the version has it, else `other`."""
     return value if value in values else other
+
+
+def is_known(version: Version, tag: int, value: str) -> bool:
+    """Whether the version's dictionary has `value` (or each of its space-separated values) for the field."""
+    book = dictionaries(version)[-1]
+    return value.isascii() and value.isprintable() and all(book.isFieldValue(tag, part) for part in value.split(" "))

@@ -1,0 +1,281 @@
+"""The venue host: the link's bounds and heartbeats, restarts, and the death of its parent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from decimal import Decimal as D
+from pathlib import Path
+
+import pytest
+
+import fixgw.venues.host_link as host_link
+from fixgw.core import commands as c
+from fixgw.sim.launch import launch
+from fixgw.venues.conformance import Bench
+from fixgw.venues.fake_gateway import FakeGateway
+from fixgw.venues.host import VenueHost
+from fixgw.venues.settings import parse_venue
+from fixgw.venues.wire import CancelChild, PlaceChild, QueryChild
+
+NULL = 'kind = "null"\nsymbols = ["BTC/USDT"]\n'
+LIMIT = {"symbol": "BTC/USDT", "side": "1", "ord_type": "2", "tif": "1", "qty": D(1), "px": D(100)}
+
+
+def in_process(tmp_path: Path, body: Callable[[FakeGateway, VenueHost], Awaitable[None]], **gateway: bool) -> None:
+    """Run `body` with a null venue's host and a gateway in one loop."""
+
+    async def run() -> None:
+        gate = FakeGateway(str(tmp_path / "g.sock"), **gateway)
+        host = VenueHost(parse_venue({"kind": "null", "symbols": ["BTC/USDT"]}, "test", "nil"), gate.path)
+        serving = asyncio.ensure_future(host.run())
+        try:
+            await gate.start()
+            await gate.until(lambda: gate.hellos, "Hello")
+            await body(gate, host)
+        finally:
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+            await gate.stop()
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def host_process(directory: Path, config: str, *more: str) -> subprocess.Popen[bytes]:
+    file = directory / "venue.toml"
+    file.write_text(config, encoding="utf-8")
+    environment = dict(os.environ, FIXGW_TEST_KEY="demo-key", FIXGW_TEST_SECRET="demo-secret")
+    command = [sys.executable, "-m", "fixgw.venues.host", "--config", str(file), "--socket", str(directory / "g.sock")]
+    return subprocess.Popen([*command, *more], env=environment, stderr=subprocess.PIPE)
+
+
+def test_hello_and_link_come_first(tmp_path: Path) -> None:
+    async def body(gate: FakeGateway, host: VenueHost) -> None:
+        await gate.until(lambda: len(gate.received) >= 2, "two messages")
+        hello, link = gate.received[:2]
+        assert hello == gate.hellos[0] and hello.pid == os.getpid() and hello.venue == "nil"  # type: ignore[union-attr]
+        assert isinstance(link, c.VenueLink) and link.up
+
+    in_process(tmp_path, body)
+
+
+def test_a_silent_gateway_is_taken_for_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_link, "SILENCE_S", 0.3)
+    monkeypatch.setattr(host_link, "HEARTBEAT_S", 0.1)
+
+    async def body(gate: FakeGateway, host: VenueHost) -> None:
+        await gate.until(lambda: len(gate.hellos) >= 2, "a second dial", 5.0)
+
+    in_process(tmp_path, body, heartbeats=False)
+
+
+def test_heartbeats_keep_the_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_link, "SILENCE_S", 1.5)
+    monkeypatch.setattr(host_link, "HEARTBEAT_S", 0.2)
+
+    async def body(gate: FakeGateway, host: VenueHost) -> None:
+        await asyncio.sleep(2.5)
+        assert len(gate.hellos) == 1
+
+    in_process(tmp_path, body)
+
+
+def test_a_gateway_that_does_not_read_is_cut_and_not_fed_from_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_link, "MAX_BUFFER", 100_000)
+
+    async def run() -> None:
+        connections = 0
+        first, second = asyncio.Event(), asyncio.Event()
+        release = asyncio.Event()
+
+        async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal connections
+            connections += 1
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            (second if first.is_set() else first).set()
+            await release.wait()
+
+        server = await asyncio.start_unix_server(deaf, str(tmp_path / "g.sock"), limit=1024)
+        host = VenueHost(parse_venue({"kind": "null", "symbols": ["BTC/USDT"]}, "test", "nil"), str(tmp_path / "g.sock"))
+        serving = asyncio.ensure_future(host.run())
+        try:
+            await asyncio.wait_for(first.wait(), 5)
+            for number in range(100_000):
+                host.done(c_done(number))
+                if host._link is None:
+                    break
+                if number % 500 == 0:
+                    await asyncio.sleep(0)
+            await asyncio.wait_for(second.wait(), 5)
+            assert connections == 2
+        finally:
+            release.set()
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+            server.close()
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def c_done(number: int):  # type: ignore[no-untyped-def]
+    from fixgw.venues.base import Done
+
+    return Done(f"ORDER{number}", str(number), "canceled", D(0), "x" * 50)
+
+
+def test_garbage_from_the_gateway_breaks_the_link_only(tmp_path: Path) -> None:
+    async def body(gate: FakeGateway, host: VenueHost) -> None:
+        assert gate._writer is not None
+        gate._writer.write(b"\x00\x00\x00\x03abc")
+        await gate.until(lambda: len(gate.hellos) >= 2, "a second dial")
+        assert gate._writer is not None
+        gate._writer.write(b"\xff\xff\xff\xff")
+        await gate.until(lambda: len(gate.hellos) >= 3, "a third dial")
+        gate.send(PlaceChild(venue_cl_ord_id="A1", **LIMIT))
+        await gate.answer("A1", c.ChildAck)
+
+    in_process(tmp_path, body)
+
+
+def test_a_thousand_orders_at_once_are_each_answered_once(tmp_path: Path) -> None:
+    async def body(gate: FakeGateway, host: VenueHost) -> None:
+        for number in range(1000):
+            gate.send(PlaceChild(venue_cl_ord_id=f"B{number}", **LIMIT))
+            gate.send(CancelChild(venue_cl_ord_id=f"B{number}", symbol="BTC/USDT"))
+            gate.send(QueryChild(venue_cl_ord_id=f"B{number}", symbol="BTC/USDT"))
+        await gate.until(lambda: sum(isinstance(m, c.ChildQueryResult) for m in gate.received) == 1000, "all queries")
+        for number in range(1000):
+            kinds = [type(m) for m in gate.of(f"B{number}")]
+            assert kinds == [c.ChildAck, c.ChildDone, c.ChildQueryResult], kinds
+        assert not host._chains and not host._places
+
+    in_process(tmp_path, body)
+
+
+def test_bad_configuration_ends_with_status_2_and_says_why(tmp_path: Path) -> None:
+    for config, expected in (
+        ('kind = "null"\nsymbols = ["BTC/USDT"]\nsymbol = 1\n', b"symbol: unknown key"),
+        ('kind = "none"\nsymbols = ["BTC/USDT"]\n', b"'none' is not a known venue kind"),
+        ('exchange = "nosuch"\nsymbols = ["BTC/USDT"]\n', b"'nosuch' is not an exchange"),
+    ):
+        process = host_process(tmp_path, config)
+        _, err = process.communicate(timeout=20)
+        assert process.returncode == 2 and expected in err and b"Traceback" not in err, err
+
+
+def test_the_host_dies_with_its_parent(tmp_path: Path) -> None:
+    """The parent is killed without a chance to clean up."""
+    (tmp_path / "venue.toml").write_text(NULL, encoding="utf-8")
+    arguments = ["--config", str(tmp_path / "venue.toml"), "--socket", str(tmp_path / "g.sock")]
+    script = (
+        "import subprocess, sys, time\n"
+        f"p = subprocess.Popen([sys.executable, '-m', 'fixgw.venues.host', *{arguments!r}])\n"
+        "print(p.pid, flush=True)\ntime.sleep(60)\n"
+    )
+
+    async def run() -> None:
+        gate = FakeGateway(str(tmp_path / "g.sock"))
+        await gate.start()
+        parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)  # noqa: ASYNC220
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        try:
+            await gate.until(lambda: gate.hellos, "Hello", 15.0)
+            assert gate.hellos[0].pid == pid
+            parent.kill()
+            await gate.until(lambda: not gate.connected.is_set(), "the end of the host", 5.0)
+        finally:
+            parent.kill()
+            parent.wait()
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            await gate.stop()
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_a_killed_host_comes_back_and_knows_orders_it_never_placed(tmp_path: Path) -> None:
+    """kill -9 between place and fill: the new host tells the fill by our id, from the stream and from reconciliation."""
+
+    async def run(port: int, bench_of: Callable[[FakeGateway], Bench]) -> None:
+        gate = FakeGateway(str(tmp_path / "g.sock"))
+        await gate.start()
+        config = (
+            f'exchange = "binance"\nbase_url = "http://127.0.0.1:{port}"\nsymbols = ["BTC/USDT"]\n'
+            'api_key_env = "FIXGW_TEST_KEY"\nsecret_env = "FIXGW_TEST_SECRET"\n'
+        )
+        bench = bench_of(gate)
+        ready = tmp_path / "ready.json"
+        process = host_process(tmp_path, config, "--ready-file", str(ready))
+        try:
+            await bench.ready()
+            assert str(process.pid) in ready.read_text()
+            started_ns = time.time_ns()
+            qty = bench.qty("500")
+            first, ack = await bench.placed(qty=qty)
+            second, other = await bench.placed(qty=qty)
+            process.kill()
+            process.communicate()
+            await gate.until(lambda: not gate.connected.is_set(), "the link's end")
+            bench.control.fill(int(ack.venue_order_id), qty)
+            gate.received.clear()
+            process = host_process(tmp_path, config)
+            await bench.ready()
+            bench.control.fill(int(other.venue_order_id), qty)
+            told = await gate.answer(second, c.ChildTrade)
+            assert told.trade.qty == qty and told.trade.venue_order_id == other.venue_order_id
+            await gate.answer(second, c.ChildDone)
+            picture = await bench.reconcile(started_ns)
+            assert {t.venue_cl_ord_id for t in picture.trades} == {first, second}
+            found = await bench.query(first)
+            assert found.outcome == "filled" and found.trades_checked and found.cum_qty == qty
+        finally:
+            process.terminate()
+            _, err = process.communicate(timeout=10)
+            await gate.stop()
+        assert process.returncode == 0 and b"Traceback" not in err, err.decode()[-3000:]
+
+    with launch(tmp_path / "sim", "--liquidity", "static") as sim:
+        abilities = frozenset({"fills", "ledger"})
+        asyncio.run(
+            asyncio.wait_for(run(sim.port, lambda gate: Bench(gate, "BTC/USDT", abilities, sim.client)), 60)
+        )
+
+
+def test_wrong_keys_leave_the_venue_down_and_leak_nothing(tmp_path: Path) -> None:
+    async def run(port: int) -> None:
+        gate = FakeGateway(str(tmp_path / "g.sock"))
+        await gate.start()
+        (tmp_path / "key").write_text("demo-key")
+        (tmp_path / "secret").write_text("not-the-secret-at-all")
+        config = (
+            f'exchange = "binance"\nbase_url = "http://127.0.0.1:{port}"\nsymbols = ["BTC/USDT"]\n'
+            'api_key_file = "key"\nsecret_file = "secret"\n'
+        )
+        process = host_process(tmp_path, config, "--log-level", "DEBUG")
+        try:
+            await gate.until(lambda: gate.hellos, "Hello", 15.0)
+            gate.send(PlaceChild(venue_cl_ord_id="W1", **LIMIT | {"qty": D("0.1"), "px": D(50000)}))
+            answer = await gate.answer("W1", c.ChildReject)
+            assert answer.code
+            await asyncio.sleep(1.0)
+            assert not any(isinstance(m, c.VenueLink) and m.up for m in gate.received)
+        finally:
+            process.terminate()
+            _, err = process.communicate(timeout=10)
+            await gate.stop()
+        assert process.returncode == 0
+        assert b"-1022" in err and b"not-the-secret-at-all" not in err and b"demo-key" not in err, err.decode()[-3000:]
+        assert not any(b"signature=" in line and b"signature=***" not in line for line in err.splitlines())
+
+    with launch(tmp_path / "sim") as sim:
+        asyncio.run(asyncio.wait_for(run(sim.port), 60))
