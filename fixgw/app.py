@@ -63,6 +63,7 @@ class Gateway:
             segment_bytes=table.segment_mb << 20,
             reserve_bytes=table.reserve_mb << 20,
             check_from_seq=snapshot.seq + 1 if snapshot is not None else 0,
+            on_full=self._space_changed,
         )
         try:
             state = recover_state(self.journal)
@@ -110,6 +111,8 @@ class Gateway:
                 sync=self.config.firm_file.journal.sync,
             )
         )
+        for cut in journal.cuts:
+            log.warning("the journal's unfinished end was cut: %s", cut)
         engine.call(c.LoadSettings(ts_ns=engine.now_ns(), settings=self.config.core_settings()))
         self.edge.start()
         self.links.start()
@@ -167,6 +170,12 @@ class Gateway:
         """Called by the engine's leader, which holds the state."""
         child = self.engine.state.children.get(venue_cl_ord_id)
         return (child.venue, child.symbol, child.venue_order_id) if child is not None else None
+
+    def _space_changed(self, full: bool) -> None:
+        """From the journal's preallocating thread, possibly before there is an engine."""
+        engine = getattr(self, "engine", None)
+        if engine is not None:
+            engine.submit(c.JournalSpace(ts_ns=engine.now_ns(), full=full))
 
     def _fatal(self, reason: str) -> None:
         """Memory or disk cannot be trusted: tell every session, then end. Runs once, on a thread of its own, since the

@@ -36,9 +36,13 @@ def run_chaos(
             client.wait_logon(20)
             load = Load(client, seed, rate_per_s)
             load.start()
+            queue: list[str] = []
             for number in range(1, kills + 1):
                 time.sleep(dice.uniform(0.2, 2.0))
-                target = dice.choice(targets)
+                # in rounds, so that a short run hits each of them
+                if not queue:
+                    queue = dice.sample(targets, len(targets))
+                target = queue.pop()
                 hit = world.kill(target)
                 console.print(f"kill {number}/{kills}: {target}{'' if hit else ' (was down)'}, {load.sent} requests sent")
                 if dice.random() < 0.7:

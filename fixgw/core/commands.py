@@ -382,6 +382,12 @@ class AdminNote(Command, frozen=True, tag="note", kw_only=True):
     reason: str
 
 
+class JournalSpace(Command, frozen=True, tag="space", kw_only=True):
+    """The journal ran short of room for new orders, or has room again."""
+
+    full: bool
+
+
 AnyCommand = (
     NewOrder
     | CancelOrder
@@ -412,4 +418,5 @@ AnyCommand = (
     | AdminCancel
     | AdminResolve
     | AdminNote
+    | JournalSpace
 )

@@ -94,4 +94,5 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     c.AdminCancel: operations.admin_cancel,
     c.AdminResolve: operations.resolve,
     c.AdminNote: operations.admin_note,
+    c.JournalSpace: operations.journal_space,
 }

@@ -12,7 +12,7 @@ from .draft import Draft, Refusal, reason_fields
 from .order import Order
 from .reasons import Reason
 from .reconcile import link_down
-from .reports import BusinessReject
+from .reports import BusinessReject, Notice
 from .settle import close, confirm, finish_if_idle, trade
 from .state import ACTIVE, HALTED
 from .venue_reports import become_unknown, query_now
@@ -87,6 +87,19 @@ def unsupported(draft: Draft, cmd: c.Unsupported) -> None:
             reason_value=cmd.value,
         ),
     )
+
+
+def journal_space(draft: Draft, cmd: c.JournalSpace) -> None:
+    """Every session that is logged on is told; orders are refused one by one besides (35=j, 380=4)."""
+    if cmd.full:
+        headline, text = "no new orders", f"{Reason.JOURNAL_FULL.meaning}; fills and cancels go on"
+    else:
+        headline, text = "new orders again", "the journal has room again"
+    draft.alert(Reason.JOURNAL_FULL.value, f"{headline}: {text}")
+    for session in draft.state.sessions.values():
+        if session.logged_on:
+            notice = Notice(headline=headline, text=text, transact_ns=cmd.ts_ns)
+            draft.emit(e.Reported(session=session.name, account="", message=notice))
 
 
 def stop_order(draft: Draft, order_id: str, reason: Reason) -> None:

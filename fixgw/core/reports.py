@@ -94,4 +94,13 @@ class BusinessReject(msgspec.Struct, frozen=True, array_like=True, tag="j", kw_o
     reason_value: str = ""
 
 
-Message = Report | CancelReject | BusinessReject
+class Notice(msgspec.Struct, frozen=True, array_like=True, tag="B", kw_only=True):
+    """News(B): something that a session must know and did not ask for. `urgency`(61): "0" normal, "1" flash."""
+
+    headline: str
+    text: str
+    urgency: str = "1"
+    transact_ns: int = 0
+
+
+Message = Report | CancelReject | BusinessReject | Notice

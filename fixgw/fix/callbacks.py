@@ -189,9 +189,7 @@ class Application(fix.Application):  # type: ignore[misc]
 
     def _confess(self, link: SessionLink, raw: str) -> None:
         """An error of ours: the client must not wait for an answer that never comes."""
-        self._business_reject(
-            link, split(raw), "", "internal error, the outcome is not known: ask for the order status"
-        )
+        self._business_reject(link, split(raw), "", "internal error, the outcome is not known: ask for the order status")
 
     def _business_reject(self, link: SessionLink, fields: Mapping[str, str], reason: str, text: str) -> None:
         reject = BusinessReject(
@@ -261,9 +259,7 @@ class Application(fix.Application):  # type: ignore[misc]
             self._seen(link, new - 1)
 
     def _seen(self, link: SessionLink, number: int) -> None:
-        self._engine.submit(
-            SeqSeen(ts_ns=self._engine.now_ns(), session=link.spec.name, reset_epoch=link.epoch, msg_seq=number)
-        )
+        self._engine.submit(SeqSeen(ts_ns=self._engine.now_ns(), session=link.spec.name, reset_epoch=link.epoch, msg_seq=number))
 
     # --- logon ---
 

@@ -253,7 +253,8 @@ class Delivery:
         seq = self._done[0]
         if self._report_seq <= self._delivered and seq - self._delivered < QUIET_RECORDS:
             return None
-        interval = ASK_AGAIN_S if self._asked == seq else ASK_INTERVAL_S
+        unanswered = self._asked > self._delivered and self._asked >= self._report_seq
+        interval = ASK_AGAIN_S if unanswered else ASK_INTERVAL_S
         return max(0.0, self._asked_at + interval - time.monotonic())
 
     def _wait_s(self) -> float:

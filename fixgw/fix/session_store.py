@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from fixgw.core.reports import CancelReject, Message, Report
+from fixgw.core.reports import CancelReject, Message, Notice, Report
+from fixgw.fix.outbound.wire import utc
 
 # One message takes about 20 bytes of index: this reads about the last 100,000 messages.
 INDEX_TAIL: Final = 2 * 1024 * 1024
@@ -28,6 +29,8 @@ def key_of(message: Message) -> Key:
         return ("8", message.exec_id)
     if isinstance(message, CancelReject):
         return ("9", message.cl_ord_id or "NONE", message.orig_cl_ord_id or "NONE")
+    if isinstance(message, Notice):
+        return ("B", utc(message.transact_ns), message.headline)
     return ("j", str(message.ref_seq), message.ref_msg_type)
 
 
@@ -39,6 +42,8 @@ def _key_of_text(fields: dict[str, str]) -> Key | None:
         return ("9", fields.get("11", ""), fields.get("41", ""))
     if msg_type == "j":
         return ("j", fields.get("45", ""), fields.get("372", ""))
+    if msg_type == "B":
+        return ("B", fields.get("42", ""), fields.get("148", ""))
     return None
 
 

@@ -7,6 +7,7 @@ have no such count.
 from __future__ import annotations
 
 from ..core.evolve import MAX_REPEATS
+from ..core.numbers import plain
 from ..core.numbers import text as fmt
 from ..core.reasons import Reason
 from .base import Denied, RiskRequest
@@ -19,10 +20,8 @@ def check(request: RiskRequest) -> Denied | None:
     session = request.state.sessions.get(request.session.name)
     if limits.repeat_max is None or request.kind != NEW or session is None:
         return None
-    # the key of evolve._note_repeat
-    key = f"{request.symbol}|{request.side}|{request.qty}|{request.price}"
     horizon = request.ts_ns - limits.repeat_window_ns
-    count = sum(1 for ts_ns in session.repeats.get(key, ()) if ts_ns > horizon)
+    count = sum(1 for key in _keys(request) for ts_ns in session.repeats.get(key, ()) if ts_ns > horizon)
     most = min(limits.repeat_max, MAX_REPEATS)
     if count < most:
         return None
@@ -32,3 +31,10 @@ def check(request: RiskRequest) -> Denied | None:
         f"within {window_ms} ms, session {request.session.name} allows {most}"
     )
     return Denied(Reason.REPEATED_ORDER, 38, str(count + 1), f"{most} in {window_ms} ms", text)
+
+
+def _keys(request: RiskRequest) -> set[str]:
+    """The keys under which evolve may have noted this order: by its figures as sent, and without trailing zeros."""
+    price = fmt(plain(request.price)) if request.price is not None else None
+    head = f"{request.symbol}|{request.side}|"
+    return {f"{head}{request.qty}|{request.price}", f"{head}{fmt(plain(request.qty))}|{price}"}

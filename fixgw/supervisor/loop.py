@@ -21,6 +21,8 @@ from .plan import Plan, PlanError, write_json
 from .status import StatusLine
 
 _TICK_S: Final = 0.05
+# when everything is up only signals matter (SIGCHLD among them), and those wake the loop at once
+_IDLE_TICK_S: Final = 0.5
 _LOG_CHECK_S: Final = 10.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -62,7 +64,8 @@ class Supervisor:
         return self._exit_status
 
     def _wait(self, blocked: set[signal.Signals]) -> None:
-        got = signal.sigtimedwait(blocked, _TICK_S)
+        idle = all(child.is_ready for child in self._children) and bool(self._told)
+        got = signal.sigtimedwait(blocked, _IDLE_TICK_S if idle else _TICK_S)
         if got is not None and got.si_signo in _SIGNALS:
             self._stop_reason = signal.Signals(got.si_signo).name
 

@@ -1,9 +1,6 @@
 """Kind "ccxt": any exchange that ccxt knows, by configuration; see ccxt_dialect.py for what differs per exchange.
 
-Life of the connection: load instruments -> private stream confirmed -> reconcile by REST what happened meanwhile ->
-link up. When the private stream or REST is lost, the same again; a loss longer than `down_grace_ms` is told (link
-down). Besides, every `sweep_s` the venue's open orders are compared with ours, because an event can be lost without
-any gap that could be seen.
+This file: orders, questions, and healing after a gap. ccxt_session.py decides when to connect and to heal.
 """
 
 from __future__ import annotations
@@ -24,6 +21,7 @@ from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, 
 from .ccxt_dialect import Dialect, dialect_for
 from .ccxt_exchange import CALL, Call, Hooks, make_exchange
 from .ccxt_parse import balances_from, dec_or, open_order_from, outcome, trade_from
+from .ccxt_session import Session
 from .checks import check_place
 from .doctrine import is_not_found, judge, scrub
 from .limiter import Priority, RateLimiter
@@ -35,8 +33,8 @@ KIND = "ccxt"
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 _GAP_MARGIN_NS = 15_000_000_000
-_FAILURES_UNTIL_DOWN = 3
 _RELOAD_NS = 600_000_000_000
+_FORGET_NS = 300_000_000_000
 _LOOKUPS_MAX = 500
 _COMPLETING_MAX = 1000
 
@@ -70,148 +68,41 @@ class CcxtVenue:
         )
         weight = settings.rate_weight_per_minute or self._dialect.default_weight_per_minute(self._exchange)
         hooks.limiter = RateLimiter(weight, min(float(settings.cancel_reserve), weight / 8))
-        hooks.rest_ok = self._rest_ok
         self.hooks = hooks
         self._dialect.attach(self._exchange, hooks)
         self.capabilities: tuple[str, ...] = self._dialect.capabilities(self._exchange)
         self._specs: dict[str, InstrumentSpec] = {}
         self._specs_ns = 0
         self.tracker = Tracker()
-        self._quotes: dict[str, Quote] = {}
-        self._tasks: list[asyncio.Task[None]] = []
         self._completing: set[asyncio.Task[None]] = set()
-        self._lost = asyncio.Event()
-        self._bell = asyncio.Event()
-        self._lost_ns = 0
-        self._lost_reason = ""
-        self._up = False
-        self._rest_failures = 0
+        self.session = Session(settings, sink, self._dialect, self._secrets, self)
+        hooks.rest_ok = self.session.rest_ok
 
     # --- life ---
 
     async def start(self) -> None:
-        for run in (self._run_session, self._run_sweeps, self._run_books, self._run_freshness):
-            self._tasks.append(asyncio.ensure_future(run()))
+        self.session.start()
 
     async def close(self) -> None:
-        running = [*self._tasks, *self._completing]
+        await self.session.close()
+        running = list(self._completing)
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        self._tasks.clear()
         self._exchange.timeout_on_exit = 10
         with contextlib.suppress(Exception):
             await self._exchange.close()
 
-    async def _run_session(self) -> None:
-        """Connect, heal, wait for the loss; for ever, with back-off."""
-        backoff = 0.1
-        while True:
-            self._lost.clear()
-            private: asyncio.Task[None] | None = None
-            try:
-                await self._load_specs()
-                await self._ask(self._dialect.open_private(), Priority.QUERY, 15.0)
-                private = asyncio.ensure_future(self._dialect.run_private())
-                since_ns = self._lost_ns
-                await self._heal(since_ns)
-                if not self._lost.is_set():
-                    self._lost_ns = 0
-                    backoff = 0.1
-                    self._rest_failures = 0
-                    self._set_link(True, "")
-                await self._lost.wait()
-            except (VenueError, ccxt.BaseError, ValueError, RuntimeError, KeyError) as error:
-                if not self._lost_ns:
-                    self._lost_ns = time.time_ns()
-                self._lost_reason = scrub(str(error), self._secrets)
-                log.warning("%s: cannot connect: %s", self._settings.name, self._lost_reason)
-            finally:
-                if private is not None:
-                    private.cancel()
-            down_for_ms = (time.time_ns() - self._lost_ns) / 1e6 if self._lost_ns else 0
-            if self._up and down_for_ms >= self._settings.down_grace_ms:
-                self._set_link(False, self._lost_reason)
-            await asyncio.sleep(min(backoff, 5.0))
-            backoff = min(backoff * 2, 5.0)
-
-    def _set_link(self, up: bool, reason: str) -> None:
-        if up != self._up:
-            self._up = up
-            self._sink.link(up, reason)
-
-    def on_lost(self, reason: str) -> None:
-        """The private stream, or REST for good, was lost: heal."""
-        if not self._lost_ns:
-            self._lost_ns = time.time_ns()
-            grace = self._settings.down_grace_ms / 1000
-            asyncio.get_running_loop().call_later(grace, self._grace_over, self._lost_ns)
-        self._lost_reason = reason
-        self._lost.set()
-
-    def _grace_over(self, lost_ns: int) -> None:
-        if self._lost_ns == lost_ns:
-            self._set_link(False, self._lost_reason)
-
-    def _rest_ok(self, ok: bool, reason: str) -> None:
-        if ok:
-            self._rest_failures = 0
-            return
-        self._rest_failures += 1
-        if self._rest_failures == _FAILURES_UNTIL_DOWN and self._up:
-            self.on_lost(f"REST: {self._rest_failures} failures in a row, the last {reason}")
-
-    async def _run_sweeps(self) -> None:
-        """Compare open orders each `sweep_s`, or when the bell rings."""
-        while True:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._bell.wait(), self._settings.sweep_s)
-            self._bell.clear()
-            if not self._up:
-                continue
-            try:
-                if self.tracker.open_orders():
-                    await self._sweep()
-                if not self._dialect.streams_balances:
-                    self._sink.balances(await self.balances())
-            except (VenueError, ValueError, RuntimeError, KeyError) as error:
-                log.warning("%s: sweep failed: %s", self._settings.name, scrub(str(error), self._secrets))
-
-    async def _run_books(self) -> None:
-        backoff = 0.1
-        while True:
-            if self._specs:
-                started = time.monotonic()
-                try:
-                    await self._dialect.run_books(self._settings.symbols)
-                except (TimeoutError, ccxt.BaseError, ValueError, KeyError, OSError) as error:
-                    log.warning("%s: books: %s", self._settings.name, scrub(str(error), self._secrets) or type(error).__name__)
-                if time.monotonic() - started > 10:
-                    backoff = 0.1
-            await asyncio.sleep(backoff)
-            backoff = min(backoff * 2, 5.0) if self._specs else 0.1
-
-    async def _run_freshness(self) -> None:
-        """A quote that did not change is as fresh as the last sign of life of its stream."""
-        while True:
-            await asyncio.sleep(0.5)
-            alive_ns = self._dialect.books_alive_ns()
-            for symbol, quote in list(self._quotes.items()):
-                if alive_ns > quote.recv_ns + 400_000_000:
-                    self.on_quote(symbol, Quote(quote.bid, quote.bid_qty, quote.ask, quote.ask_qty, quote.last, alive_ns))
-
     # --- what the dialect tells ---
 
     def on_quote(self, symbol: str, quote: Quote) -> None:
-        old = self._quotes.get(symbol)
-        if quote.last is None and old is not None and old.last is not None:
-            quote = Quote(quote.bid, quote.bid_qty, quote.ask, quote.ask_qty, old.last, quote.recv_ns)
-        self._quotes[symbol] = quote
-        self._sink.book(symbol, quote)
+        self.session.books.on_quote(symbol, quote)
 
     def on_last(self, symbol: str, last: Decimal) -> None:
-        old = self._quotes.get(symbol, Quote())
-        self.on_quote(symbol, Quote(old.bid, old.bid_qty, old.ask, old.ask_qty, last, time.time_ns()))
+        self.session.books.on_last(symbol, last)
+
+    def on_lost(self, reason: str) -> None:
+        self.session.on_lost(reason)
 
     def on_balances(self, balances: Balances) -> None:
         self._sink.balances(balances)
@@ -236,7 +127,7 @@ class CcxtVenue:
                 self._complete_soon(tracked)
 
     def ring(self) -> None:
-        self._bell.set()
+        self.session.ring()
 
     # --- one request ---
 
@@ -519,18 +410,25 @@ class CcxtVenue:
                 log.info("%s: %s: trades not fetched yet: %s", self._settings.name, tracked.venue_cl_ord_id, failure)
         log.warning("%s: %s: trades are missing; the sweep goes on asking", self._settings.name, tracked.venue_cl_ord_id)
 
-    async def _heal(self, lost_ns: int) -> None:
+    async def prepare(self) -> None:
+        """Instruments, and the private stream confirmed."""
+        await self._load_specs()
+        await self._ask(self._dialect.open_private(), Priority.QUERY, 15.0)
+
+    async def heal(self, lost_ns: int) -> None:
         """After a gap: balances, every open order of ours, and the trades that were missed."""
         self._sink.balances(await self.balances())
         if lost_ns:
-            await self._sweep()
+            await self.sweep()
             for trade in await self.trades(lost_ns - _GAP_MARGIN_NS, self._settings.symbols):
                 self.on_trade(trade)
 
-    async def _sweep(self) -> None:
+    async def sweep(self) -> None:
         """Orders of ours that the venue lists no longer, or with more executed than we saw, are asked for one by one."""
         asked_ns = time.time_ns()
         known = [t for t in self.tracker.open_orders() if not t.placing and t.began_ns < asked_ns]
+        if not known:
+            return
         symbols = tuple({t.symbol for t in known} | set(self._settings.symbols))
         listed = {order.venue_cl_ord_id: order for order in await self.open_orders(symbols)}
         for tracked in known:
@@ -543,7 +441,10 @@ class CcxtVenue:
         unsure = tracked.unsure
         found = await self.query(QueryChild(venue_cl_ord_id=tracked.venue_cl_ord_id, symbol=tracked.symbol))
         if found.outcome == "not_found":
-            return  # the gateway decides what that means, by its own query
+            # what that means is decided by the gateway, by its own queries; we only stop following it in the end
+            if unsure and time.time_ns() - tracked.began_ns > _FORGET_NS:
+                self.tracker.drop(tracked.venue_cl_ord_id)
+            return
         if unsure and not tracked.acked:
             tracked.acked = True
             self._sink.ack(tracked.venue_cl_ord_id, found.venue_order_id)

@@ -11,6 +11,7 @@ from acceptor_kit import OMS42, OMS44, PB44, Client, FakeEngine, until
 from fixgw.core.commands import Delivered, SessionLogon
 from fixgw.core.reports import CancelReject, Report
 from fixgw.fix.acceptor import REBOOT_GAP, Acceptor
+from fixgw.fix.outbound import encode
 
 
 def report(number: int, **changes: object) -> Report:
@@ -234,3 +235,12 @@ def test_many_reports_arrive_once_and_in_order(engine, running):
         for client, rest in ((first, 1), (second, 0)):
             got = [entry[0] for entry in exec_ids(client.drain(0.5))]
             assert got == [f"E{number}" for number in range(600) if number % 2 == rest]
+
+
+def test_quickfix_takes_no_report_for_a_session_that_is_not_logged_on(engine, running):
+    """It would slip into the numbers of the next connection, even before its Logon."""
+    acceptor = running()
+    link = acceptor._links["OMS44"]
+    before = acceptor.status()[0].next_out
+    assert link.send(encode(report(1), OMS44.version)) is False
+    assert acceptor.status()[0].next_out == before

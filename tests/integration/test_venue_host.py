@@ -279,3 +279,73 @@ def test_wrong_keys_leave_the_venue_down_and_leak_nothing(tmp_path: Path) -> Non
 
     with launch(tmp_path / "sim") as sim:
         asyncio.run(asyncio.wait_for(run(sim.port), 60))
+
+
+def test_a_cancel_does_not_wait_behind_an_exhausted_rate_limit(tmp_path: Path) -> None:
+    """ccxt's own limiter made a cancel wait 24.5 s behind 50 snapshots."""
+
+    async def run(port: int) -> None:
+        gate = FakeGateway(str(tmp_path / "g.sock"))
+        await gate.start()
+        config = (
+            f'exchange = "binance"\nbase_url = "http://127.0.0.1:{port}"\nsymbols = ["BTC/USDT"]\n'
+            'api_key_env = "FIXGW_TEST_KEY"\nsecret_env = "FIXGW_TEST_SECRET"\nrate_weight_per_minute = 1200\n'
+        )
+        process = host_process(tmp_path, config)
+        try:
+            bench = Bench(gate, "BTC/USDT", frozenset())
+            await bench.ready(30.0)
+            our_id, _ = await bench.placed()
+            questions = [bench.new_id() for _ in range(50)]
+            for question in questions:
+                gate.send(QueryChild(venue_cl_ord_id=question, symbol="BTC/USDT"))
+            await asyncio.sleep(0.3)
+            assert sum(isinstance(m, c.ChildQueryResult) for m in gate.received) < 40, "the budget is not exhausted"
+            started = time.monotonic()
+            assert isinstance(await bench.cancel(our_id), c.ChildDone)
+            assert time.monotonic() - started < 1.0
+        finally:
+            process.terminate()
+            process.communicate(timeout=10)
+            await gate.stop()
+
+    with launch(tmp_path / "sim") as sim:
+        asyncio.run(asyncio.wait_for(run(sim.port), 60))
+
+
+def test_a_half_open_connection_is_noticed(tmp_path: Path) -> None:
+    """The venue freezes (SIGSTOP): sockets stay open and nothing answers. ccxt's default notices after minutes."""
+
+    async def run(port: int, pid: int) -> None:
+        gate = FakeGateway(str(tmp_path / "g.sock"))
+        await gate.start()
+        config = (
+            f'exchange = "binance"\nbase_url = "http://127.0.0.1:{port}"\nsymbols = ["BTC/USDT"]\n'
+            'api_key_env = "FIXGW_TEST_KEY"\nsecret_env = "FIXGW_TEST_SECRET"\n'
+            "keep_alive_ms = 200\ndown_grace_ms = 100\nrequest_timeout_ms = 1000\nrecv_window_ms = 500\n"
+        )
+        process = host_process(tmp_path, config)
+        try:
+            bench = Bench(gate, "BTC/USDT", frozenset())
+            await bench.ready(30.0)
+            our_id, _ = await bench.placed()
+            mark = len(gate.received)
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                await bench.seen(c.VenueLink, mark, lambda m: not m.up, timeout_s=5.0)
+                late, answer = await bench.place()
+                assert isinstance(answer, (c.ChildReject, c.ChildAmbiguous)), answer
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            await bench.seen(c.VenueLink, mark, lambda m: m.up, timeout_s=20.0)
+            assert isinstance(await bench.cancel(our_id), c.ChildDone)
+            found = await bench.query(late)
+            assert found.outcome in ("not_found", "open")
+            assert found.outcome == "not_found" or isinstance(answer, c.ChildAmbiguous)
+        finally:
+            process.terminate()
+            process.communicate(timeout=10)
+            await gate.stop()
+
+    with launch(tmp_path / "sim") as sim:
+        asyncio.run(asyncio.wait_for(run(sim.port, sim.process.pid), 60))

@@ -251,9 +251,10 @@ def test_staleness_takes_the_strictest_scope_and_lets_risk_be_reduced() -> None:
     state = state_of(core)
     denied = run(staleness.check, ask(state, quote=old))
     assert denied is not None and "firm" in denied.text
-    asked = [("4", "100"), ("5", "99"), ("5", "101"), ("6", "100")]
-    codes = [code(run(staleness.check, ask(state, "replace", qty=qty, price=px, quote=old, order=order_of()))) for qty, px in asked]
-    assert codes == ["", "", "STALE_MARKET_DATA", "STALE_MARKET_DATA"]
+    asked = (("4", "100", ""), ("5", "99", ""), ("5", "101", "STALE_MARKET_DATA"), ("6", "100", "STALE_MARKET_DATA"))
+    for qty, price, reason in asked:
+        request = ask(state, "replace", qty=qty, price=price, quote=old, order=order_of())
+        assert code(run(staleness.check, request)) == reason
     assert run(staleness.check, ask(state_of(settings()), quote=None)) is None
 
 

@@ -52,7 +52,7 @@ def parse(raw: str, context: Context) -> ClientMessage:
     try:
         shared = common(fields, context)
         if msg_type in _ANSWERS:
-            return SeqSeen(**shared.kwargs())  # type: ignore[arg-type]
+            return SeqSeen(**shared)  # type: ignore[arg-type]
         if parser is not None and context.role == "trading":
             return parser(fields, shared, context)
         refusal = Reason.UNSUPPORTED_MESSAGE if parser is None else Reason.READ_ONLY
@@ -66,9 +66,14 @@ def parse(raw: str, context: Context) -> ClientMessage:
             refusal, business_reason = Reason.INVALID_VALUE, OTHER
         else:
             refusal, business_reason = Reason.MISSING_FIELD, MISSING
-        shared = Common(context.ts_ns, context.session, context.reset_epoch, seq, False, False, None)
+        shared = {
+            "ts_ns": context.ts_ns,
+            "session": context.session,
+            "reset_epoch": context.reset_epoch,
+            "msg_seq": seq,
+        }
     return Unsupported(
-        **shared.kwargs(),  # type: ignore[arg-type]
+        **shared,  # type: ignore[arg-type]
         msg_type=msg_type,
         reason=refusal.value,
         business_reason=business_reason,

@@ -20,7 +20,7 @@ MAX_ID: Final = 64
 MAX_TEXT: Final = 512
 # length field -> data field, whose value may itself hold SOH
 DATA_FIELDS: Final = {90: 91, 93: 89, 95: 96, 212: 213, 348: 349, 350: 351, 352: 353, 354: 355, 1401: 1402}
-_DATA_MARKS: Final = tuple(f"{SOH}{tag}=" for tag in DATA_FIELDS)
+_DATA_LENGTHS: Final = frozenset(map(str, DATA_FIELDS))
 _DECIMAL: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)\Z", re.ASCII)
 _TIME: Final = re.compile(r"(\d{8})-(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?\Z", re.ASCII)
 _DATE: Final = re.compile(r"\d{8}\Z", re.ASCII)
@@ -50,34 +50,21 @@ class Context:
     role: str = "trading"
 
 
-@dataclass(frozen=True, slots=True)
-class Common:
-    """What all commands of a client share (the fields of core ClientCommand)."""
-
-    ts_ns: int
-    session: str
-    reset_epoch: int
-    msg_seq: int
-    poss_dup: bool
-    poss_resend: bool
-    origin_ns: int | None
-
-    def kwargs(self) -> dict[str, object]:
-        return {name: getattr(self, name) for name in self.__slots__}
+Common = dict[str, object]  # what all commands of a client share: the fields of core ClientCommand
 
 
 def split(raw: str) -> dict[str, str]:
     """Tag -> value. The first occurrence counts, so that no group member can overwrite what stands before it."""
-    found = _split_data(raw) if any(mark in raw for mark in _DATA_MARKS) else None
-    if found is not None:
-        return found
     parts = [part.split("=", 1) for part in raw.split(SOH)[:-1]]
     parts.reverse()
     try:
-        return dict(parts)
+        fields = dict(parts)
     except ValueError:
-        # a piece of a data field that DATA_FIELDS does not know
-        return {part[0]: part[1] for part in parts if len(part) == 2}
+        # a piece of a data field
+        fields = {part[0]: part[1] for part in parts if len(part) == 2}
+    if _DATA_LENGTHS.isdisjoint(fields):
+        return fields
+    return _split_data(raw) or fields
 
 
 def _split_data(raw: str) -> dict[str, str] | None:
@@ -108,15 +95,15 @@ def common(fields: Fields, context: Context) -> Common:
     origin_tag = 122
     if origin is None:
         origin, origin_tag = fields.get("60"), 60
-    return Common(
-        ts_ns=context.ts_ns,
-        session=context.session,
-        reset_epoch=context.reset_epoch,
-        msg_seq=sequence_number(fields),
-        poss_dup=fields.get("43") == "Y",
-        poss_resend=fields.get("97") == "Y",
-        origin_ns=None if origin is None else time_ns(origin_tag, origin),
-    )
+    return {
+        "ts_ns": context.ts_ns,
+        "session": context.session,
+        "reset_epoch": context.reset_epoch,
+        "msg_seq": sequence_number(fields),
+        "poss_dup": fields.get("43") == "Y",
+        "poss_resend": fields.get("97") == "Y",
+        "origin_ns": None if origin is None else time_ns(origin_tag, origin),
+    }
 
 
 def sequence_number(fields: Fields) -> int:
@@ -238,12 +225,17 @@ UNSUPPORTED_TERMS: Final = {
 }
 
 
+_TERMS: Final = frozenset(UNSUPPORTED_TERMS)
+
+
 class TermError(FieldError):
     """An order term that is not supported."""
 
 
 def refuse_unsupported_terms(fields: Fields) -> None:
     """Raises TermError for the first field of UNSUPPORTED_TERMS with a value that has a meaning."""
+    if _TERMS.isdisjoint(fields):
+        return
     for tag in UNSUPPORTED_TERMS.keys() & fields.keys():
         value, harmless = fields[tag], UNSUPPORTED_TERMS[tag]
         if harmless is None or value != harmless:

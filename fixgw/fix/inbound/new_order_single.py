@@ -15,7 +15,7 @@ def parse(fields: f.Fields, common: f.Common, context: f.Context) -> NewOrder:
     security_id = f.optional(fields, 48)
     symbol = f.optional(fields, 55) if security_id else f.required(fields, 55)
     return NewOrder(
-        **common.kwargs(),  # type: ignore[arg-type]
+        **common,  # type: ignore[arg-type]
         cl_ord_id=f.required(fields, 11),
         symbol=symbol,
         side=f.one_char(fields, 54),

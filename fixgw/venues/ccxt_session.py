@@ -1,0 +1,213 @@
+"""The life of a ccxt connection: connect, heal, link up; notice a loss, heal again. And the books.
+
+    load instruments -> private stream confirmed -> reconcile by REST what happened meanwhile -> link up
+
+When the private stream or REST is lost, the same again; a loss longer than `down_grace_ms` is told (link down). Besides,
+every `sweep_s` the venue's open orders are compared with ours, because an event can be lost without any gap that could
+be seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from decimal import Decimal
+from typing import Any, Protocol
+
+import ccxt
+
+from ..core.commands import Quote
+from .base import Balances, Sink, VenueError
+from .ccxt_dialect import Dialect
+from .doctrine import scrub
+from .settings import VenueFileSettings
+
+log = logging.getLogger(__name__)
+_FAILURES_UNTIL_DOWN = 3
+_BACKOFF_MAX_S = 5.0
+_EXPECTED = (VenueError, ccxt.BaseError, ValueError, RuntimeError, KeyError, OSError)
+
+
+class Healer(Protocol):
+    """What the session asks of the connector; each raises VenueError when the venue does not answer."""
+
+    async def prepare(self) -> None: ...
+
+    async def heal(self, lost_ns: int) -> None: ...
+
+    async def sweep(self) -> None: ...
+
+    async def balances(self) -> Balances: ...
+
+
+class Session:
+    """Background loops of one connection."""
+
+    def __init__(
+        self, settings: VenueFileSettings, sink: Sink, dialect: Dialect, secrets: tuple[str, ...], healer: Healer
+    ) -> None:
+        self._settings = settings
+        self._sink = sink
+        self._dialect = dialect
+        self._secrets = secrets
+        self._healer = healer
+        self.books = Books(sink, dialect, settings.symbols)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._lost = asyncio.Event()
+        self._bell = asyncio.Event()
+        self._prepared = asyncio.Event()
+        self._lost_ns = 0
+        self._lost_reason = ""
+        self._up = False
+        self._rest_failures = 0
+
+    def start(self) -> None:
+        for run in (self._run_session, self._run_sweeps, self._run_books, self.books.run_freshness):
+            self._tasks.append(asyncio.ensure_future(self._forever(run)))
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    def _clean(self, error: BaseException) -> str:
+        return scrub(str(error), self._secrets) or type(error).__name__
+
+    async def _forever(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """A background loop must not end quietly: an error that nobody foresaw is logged, and the loop begins again."""
+        while True:
+            try:
+                await run()
+            except Exception as error:  # the outer loop
+                kind = type(error).__name__
+                log.error("%s: %s failed: %s: %s", self._settings.name, run.__name__, kind, self._clean(error))
+                self.on_lost(f"{kind} in the host")
+            await asyncio.sleep(1.0)
+
+    async def _run_session(self) -> None:
+        """Connect, heal, wait for the loss; for ever, with back-off."""
+        backoff = 0.1
+        while True:
+            self._lost.clear()
+            private: asyncio.Task[None] | None = None
+            try:
+                await self._healer.prepare()
+                self._prepared.set()
+                private = asyncio.ensure_future(self._dialect.run_private())
+                await self._healer.heal(self._lost_ns)
+                if not self._lost.is_set():
+                    self._lost_ns = 0
+                    backoff = 0.1
+                    self._rest_failures = 0
+                    self._set_link(True, "")
+                await self._lost.wait()
+            except _EXPECTED as error:
+                self._lost_ns = self._lost_ns or time.time_ns()
+                self._lost_reason = self._clean(error)
+                log.warning("%s: cannot connect: %s", self._settings.name, self._lost_reason)
+            finally:
+                if private is not None:
+                    private.cancel()
+            down_for_ms = (time.time_ns() - self._lost_ns) / 1e6 if self._lost_ns else 0
+            if self._up and down_for_ms >= self._settings.down_grace_ms:
+                self._set_link(False, self._lost_reason)
+            await asyncio.sleep(min(backoff, _BACKOFF_MAX_S))
+            backoff = min(backoff * 2, _BACKOFF_MAX_S)
+
+    def _set_link(self, up: bool, reason: str) -> None:
+        if up != self._up:
+            self._up = up
+            self._sink.link(up, reason)
+
+    def on_lost(self, reason: str) -> None:
+        """The private stream, or REST for good, was lost: heal."""
+        if not self._lost_ns:
+            self._lost_ns = time.time_ns()
+            grace_s = self._settings.down_grace_ms / 1000
+            asyncio.get_running_loop().call_later(grace_s, self._grace_over, self._lost_ns)
+        self._lost_reason = reason
+        self._lost.set()
+
+    def _grace_over(self, lost_ns: int) -> None:
+        if self._lost_ns == lost_ns:
+            self._set_link(False, self._lost_reason)
+
+    def rest_ok(self, ok: bool, reason: str) -> None:
+        """How a REST request ended."""
+        if ok:
+            self._rest_failures = 0
+            return
+        self._rest_failures += 1
+        if self._rest_failures == _FAILURES_UNTIL_DOWN and self._up:
+            self.on_lost(f"REST: {self._rest_failures} failures in a row, the last {reason}")
+
+    def ring(self) -> None:
+        """Sweep soon."""
+        self._bell.set()
+
+    async def _run_sweeps(self) -> None:
+        """Compare open orders each `sweep_s`, or when the bell rings."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._bell.wait(), self._settings.sweep_s)
+            self._bell.clear()
+            if not self._up:
+                continue
+            try:
+                await self._healer.sweep()
+                if not self._dialect.streams_balances:
+                    self._sink.balances(await self._healer.balances())
+            except _EXPECTED as error:
+                log.warning("%s: sweep failed: %s", self._settings.name, self._clean(error))
+
+    async def _run_books(self) -> None:
+        await self._prepared.wait()
+        backoff = 0.1
+        while True:
+            started = time.monotonic()
+            try:
+                await self.books.run()
+            except _EXPECTED as error:
+                log.warning("%s: books: %s", self._settings.name, self._clean(error))
+            if time.monotonic() - started > 10:
+                backoff = 0.1
+            await asyncio.sleep(backoff)
+            backoff = min(backoff * 2, _BACKOFF_MAX_S)
+
+
+class Books:
+    """The newest quote per symbol."""
+
+    def __init__(self, sink: Sink, dialect: Dialect, symbols: tuple[str, ...]) -> None:
+        self._sink = sink
+        self._dialect = dialect
+        self._symbols = symbols
+        self._quotes: dict[str, Quote] = {}
+
+    async def run(self) -> None:
+        """Until the stream breaks (raises)."""
+        await self._dialect.run_books(self._symbols)
+
+    async def run_freshness(self) -> None:
+        """A quote that did not change is as fresh as the last sign of life of its stream."""
+        while True:
+            await asyncio.sleep(0.5)
+            alive_ns = self._dialect.books_alive_ns()
+            for symbol, q in list(self._quotes.items()):
+                if alive_ns > q.recv_ns + 400_000_000:
+                    self.on_quote(symbol, Quote(q.bid, q.bid_qty, q.ask, q.ask_qty, q.last, alive_ns))
+
+    def on_quote(self, symbol: str, quote: Quote) -> None:
+        old = self._quotes.get(symbol)
+        if quote.last is None and old is not None and old.last is not None:
+            quote = Quote(quote.bid, quote.bid_qty, quote.ask, quote.ask_qty, old.last, quote.recv_ns)
+        self._quotes[symbol] = quote
+        self._sink.book(symbol, quote)
+
+    def on_last(self, symbol: str, last: Decimal) -> None:
+        old = self._quotes.get(symbol, Quote())
+        self.on_quote(symbol, Quote(old.bid, old.bid_qty, old.ask, old.ask_qty, last, time.time_ns()))
