@@ -36,6 +36,7 @@ from .fix.rawlog import RawLog
 from .journal.errors import CorruptJournal, JournalError, JournalLocked
 from .journal.housekeeping import Housekeeping
 from .journal.snapshot import latest_snapshot
+from .journal.space import SpaceWatch
 from .journal.store import Journal
 from .marketdata.edge import Edge
 from .process import die_with_parent
@@ -71,8 +72,14 @@ class Gateway:
             self.journal.close()
             raise
         self._failing = threading.Event()
+        self._told_full = False
+        self.space = SpaceWatch(self.paths.data / "ballast", table.reserve_mb << 20, self._space_changed)
         self.engine = Engine(
-            self.journal, state, on_fatal=self._fatal, inbox_limit=config.firm_file.engine.inbox_max
+            self.journal,
+            state,
+            on_fatal=self._fatal,
+            is_full=self._is_full,
+            inbox_limit=config.firm_file.engine.inbox_max,
         )
         self.edge = Edge(self.engine)
         self.links = VenueLinks(
@@ -114,6 +121,7 @@ class Gateway:
         for cut in journal.cuts:
             log.warning("the journal's unfinished end was cut: %s", cut)
         engine.call(c.LoadSettings(ts_ns=engine.now_ns(), settings=self.config.core_settings()))
+        self.space.start()
         self.edge.start()
         self.links.start()
         self.acceptor.start()
@@ -132,6 +140,7 @@ class Gateway:
     def stop(self) -> None:
         """Clean stop, a few seconds at most."""
         self.housekeeping.stop()
+        self.space.stop()
         self.acceptor.stop()
         self.edge.stop()
         self.admin.close()
@@ -171,11 +180,16 @@ class Gateway:
         child = self.engine.state.children.get(venue_cl_ord_id)
         return (child.venue, child.symbol, child.venue_order_id) if child is not None else None
 
-    def _space_changed(self, full: bool) -> None:
-        """From the journal's preallocating thread, possibly before there is an engine."""
+    def _is_full(self) -> bool:
+        """The journal, or the disk for everything else, has no room for new orders."""
+        return self.journal.full or self.space.low
+
+    def _space_changed(self, _: bool) -> None:
+        """From the journal's preallocating thread or the space watch, possibly before there is an engine."""
         engine = getattr(self, "engine", None)
-        if engine is not None:
-            engine.submit(c.JournalSpace(ts_ns=engine.now_ns(), full=full))
+        if engine is not None and self._is_full() != self._told_full:
+            self._told_full = not self._told_full
+            engine.submit(c.JournalSpace(ts_ns=engine.now_ns(), full=self._told_full))
 
     def _fatal(self, reason: str) -> None:
         """Memory or disk cannot be trusted: tell every session, then end. Runs once, on a thread of its own, since the

@@ -62,6 +62,7 @@ class Engine:
         state: State,
         *,
         on_fatal: Callable[[str], None],
+        is_full: Callable[[], bool] | None = None,
         clock: Callable[[], int] = time.time_ns,
         inbox_limit: int = 10_000,
     ) -> None:
@@ -69,6 +70,7 @@ class Engine:
         self.state = state
         self.on_durable: list[Callable[[Record], None]] = []
         self._on_fatal = on_fatal
+        self._is_full = is_full if is_full is not None else lambda: journal.full
         self._clock = clock
         self._last_ns = 0
         self._inbox_limit = inbox_limit
@@ -93,7 +95,7 @@ class Engine:
     def submit(self, command: c.Command) -> None:
         """Take a command in. Raises Overloaded or JournalFull for new orders and replaces only."""
         if isinstance(command, c.NewOrder | c.ReplaceOrder):
-            if self.journal.full:
+            if self._is_full():
                 raise JournalFull("the journal has no room for new orders")
             if len(self._inbox) >= self._inbox_limit:
                 raise Overloaded(f"{len(self._inbox)} commands wait, the limit for new orders is {self._inbox_limit}")

@@ -221,6 +221,7 @@ async def fill_is_told_with_exact_figures(bench: Bench) -> None:
     our_id, ack = await bench.placed(px=bench.price("1.01"), qty=qty)
     done, trades = await filled(bench, our_id)
     expect(done.status == "filled" and done.cum_qty == qty, f"expected filled {qty}, got {done}")
+    expect(isinstance(bench.gateway.of(our_id)[0], c.ChildAck), f"expected the ack first: {bench.gateway.of(our_id)}")
     for trade in trades:
         expect(trade.venue_order_id == ack.venue_order_id, f"trade of another order: {trade}")
         expect(trade.liquidity == "2" and trade.side == "1" and bool(trade.venue_trade_id), f"trade {trade}")
@@ -345,6 +346,16 @@ async def venue_sees_exactly_the_clients_decimals(bench: Bench) -> None:
         got = (Decimal(record["qty"]), Decimal(record["price"]))
         expect(got == (qty, px), f"venue got {got}, client sent {(qty, px)}")
         await bench.cancel(our_id)
+
+
+@check("ledger", "fills", "quote_market")
+async def venue_sees_exactly_the_clients_cash(bench: Bench) -> None:
+    assert bench.spec is not None
+    cash = Decimal(100) + bench.spec.tick / 8
+    our_id, _ = await bench.placed(ord_type="1", cash_qty=cash)
+    await filled(bench, our_id)
+    got = Decimal(next(r for r in bench.records(our_id) if r["type"] == "accepted")["quote_qty"])
+    expect(got == cash, f"venue got {got}, client sent {cash}")
 
 
 @check()

@@ -11,6 +11,7 @@ copy once, in the same order, with the same ExecID.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -91,6 +92,14 @@ class Desk:
             except AssertionError as error:
                 raise AssertionError(f"step {number}: {error}") from error
         self.finish()
+
+    def until(self, condition: Callable[[], Any], what: str, timeout_s: float = 15.0) -> Any:
+        """For what the venue or operations can be asked for."""
+        deadline = time.monotonic() + timeout_s
+        while not (found := condition()):
+            assert time.monotonic() < deadline, f"no {what} within {timeout_s} s"
+            time.sleep(0.01)
+        return found
 
     def finish(self) -> None:
         left = self.barrier()
@@ -312,6 +321,15 @@ def street(side: str, qty: str, px: str | None = None, symbol: str = "BTCUSDT") 
 def fault(kind: str, op: str = "order.place", *, count: int = 1, **params: Any) -> Step:
     """The venue does something wrong with the next request `op`."""
     return lambda desk: void(desk.sim.fault(kind, count=count, match={"op": op}, **params))
+
+
+def until_faulty(kind: str) -> Step:
+    """Waits until every fault of this kind has met its request."""
+
+    def step(desk: Desk) -> None:
+        desk.until(lambda: all(f["kind"] != kind for f in desk.sim.faults()), f"request for the fault {kind}")
+
+    return step
 
 
 def slow_cancel(delay_s: float = 1.0) -> Step:

@@ -99,7 +99,7 @@ ROWS: dict[str, list[Step]] = {
     "cancel of another client's side": [
         *working("X", "1"),
         cancel("Y", "X", t54="2"),
-        cxl_reject("Y,X", "0", to="1", why="99/2", code="MISMATCH", t20002="54", t20003="2", t20004="1"),
+        cxl_reject("Y,X", "0", to="1", why="99", code="MISMATCH", t20002="54", t20003="2", t20004="1"),
         cancel("Z", "X"),
         er("pending cancel", "6", "Z,X", "1 0 1"),
         er("canceled", "4", "Z,X", "1 0 0"),

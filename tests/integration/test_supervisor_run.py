@@ -217,15 +217,14 @@ def test_restarts_come_slower_and_slower(root: Path, runs: list[Run]) -> None:
     assert "restart in 0.8 s" in run.stop()[1]
 
 
-@pytest.mark.parametrize("status", [3, 4, 5])
-def test_a_gateway_that_must_not_be_restarted(root: Path, runs: list[Run], status: int) -> None:
+def test_a_gateway_that_must_not_be_restarted(root: Path, runs: list[Run]) -> None:
     run = Run(root, "simulator", "gateway")
     runs.append(run)
     pids = run.ready()["pids"]
-    plan(root, "gateway", exit=status)
+    plan(root, "gateway", exit=4)
     os.kill(pids["gateway"], signal.SIGKILL)
-    got, output = run.wait()
-    assert got == status, output
+    status, output = run.wait()
+    assert status == 4, output
     assert "disk on fire" in output and "not restarted" in output
     assert not alive(pids["simulator"])
 

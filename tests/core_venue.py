@@ -1,0 +1,501 @@
+"""A model venue behind an unreliable line, and a driver that lets small integers choose what happens next.
+
+The venue is the judge: what it executed is the truth that the core's and the client's view must come to. Messages to and
+from it are lost, doubled, reordered and late; the venue host's own answers (a refusal, "ambiguous") follow its doctrine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import msgspec
+from core_world import ACCOUNT, SECOND, SYMBOL, VENUE, VENUE_ACCOUNT, World
+
+from fixgw.core import commands as c
+from fixgw.core import events as e
+from fixgw.core.draft import Refusal
+from fixgw.core.order import OPEN
+from fixgw.core.reports import CancelReject, Report
+from fixgw.core.state import READY
+from fixgw.marketdata.edge import due_timers
+
+LOT = Decimal("0.1")
+MAX_LINE = 64
+QUIET_ROUNDS = 120
+
+
+@dataclass
+class VenueOrder:
+    """One order as the venue has it. `open`: it may still trade."""
+
+    placed: e.ChildPlaced
+    venue_order_id: str
+    cum_qty: Decimal = Decimal(0)
+    status: str = "open"
+    trades: list[c.VenueTrade] = field(default_factory=list)
+
+    @property
+    def left(self) -> Decimal:
+        return self.placed.qty - self.cum_qty if self.status == "open" else Decimal(0)
+
+
+class Driver:
+    """A world, a venue, and the line between them. `step` makes one move; `settle` ends all faults and waits for rest."""
+
+    def __init__(self, world: World | None = None) -> None:
+        self.world = world or World()
+        self.orders: dict[str, VenueOrder] = {}
+        self.to_venue: list[e.AnyEvent] = []
+        self.from_venue: list[c.VenueCommand] = []
+        self.up = True
+        self.trade_count = 0
+        self.id_count = 0
+        self.outside: list[c.VenueTrade] = []
+        self.busted: dict[str, Decimal] = {}
+        self.last_report: dict[str, Report] = {}
+        self.asked: dict[str, str] = {}
+        self.answers: dict[str, list[str]] = {}
+        self.last_command: c.ClientCommand | None = None
+        self.moves = [
+            self.new, self.new, self.cancel, self.replace, self.replace, self.deliver, self.deliver, self.deliver,
+            self.lose_request, self.receive, self.receive, self.receive, self.lose_word, self.double_word, self.fill,
+            self.fill, self.fill, self.venue_cancels, self.wait, self.wait, self.link, self.restart, self.refuse,
+            self.session, self.kill, self.admin_cancel, self.trigger, self.status, self.repeat, self.balances,
+            self.external, self.bust, self.settle_by_hand,
+        ]  # fmt: skip
+
+    # --- the core ---
+
+    def run(self, command: c.Command) -> list[e.AnyEvent]:
+        """One command through the core; its effects go on the line; every invariant is checked."""
+        events = self.world.run(command)
+        for event in events:
+            match event:
+                case e.Reported():
+                    self._told(event)
+                case e.ChildPlaced() | e.ChildCancelSent() | e.ChildQueried() | e.ReconcileRequested() | e.OrphanCancelSent():
+                    self._send(event)
+                case _:
+                    pass
+        if isinstance(command, c.ClientCommand) and events:
+            assert any(isinstance(event, e.Reported) for event in events), f"{type(command).__name__} is not answered"
+        self.world.check()
+        self._check_exposure()
+        return events
+
+    def _send(self, event: e.AnyEvent) -> None:
+        if self.up:
+            self.to_venue.append(event)
+        elif isinstance(event, e.ChildPlaced):
+            self.from_venue.append(self._reject(event, "NEVER_SENT"))
+
+    def _told(self, event: e.Reported) -> None:
+        message = event.message
+        if isinstance(message, CancelReject):
+            self.answers.setdefault(message.cl_ord_id, []).append("9")
+        elif isinstance(message, Report) and not message.status_reply:
+            self.answers.setdefault(message.cl_ord_id, []).append(message.exec_type)
+            before = self.last_report.get(message.order_id)
+            if before is not None and message.exec_type not in "HG":
+                assert message.cum_qty >= before.cum_qty, f"cum_qty fell in {message}"
+            assert message.order_qty is None or message.leaves_qty <= message.order_qty
+            self.last_report[message.order_id] = message
+
+    def _check_exposure(self) -> None:
+        """What the venue executed or may still execute never exceeds what the client ordered."""
+        for order in self.world.state.orders.values():
+            most = order.order_qty
+            if order.pending is not None and order.pending.kind == "E":
+                most = max(most, order.pending.order_qty)
+            total = Decimal(0)
+            for child in order.children:
+                found = self.orders.get(child)
+                total += found.cum_qty + found.left if found is not None else Decimal(0)
+            total += sum(ev.qty for ev in self.to_venue if isinstance(ev, e.ChildPlaced) and ev.order_id == order.order_id)
+            assert total <= most, f"{order.order_id} {order.ord_status}: {total} executed or working, {most} ordered"
+
+    # --- clients ---
+
+    def new(self, a: int, b: int) -> None:
+        self.id_count += 1
+        kinds = [("2", "1"), ("2", "0"), ("2", "3"), ("1", "0"), ("3", "1"), ("4", "1"), ("2", "6"), ("2", "1")]
+        ord_type, tif = kinds[a % len(kinds)]
+        command = self.world.client(
+            c.NewOrder, "OMS42" if b % 4 == 0 else "OMS44", cl_ord_id=f"n{self.id_count}", symbol=SYMBOL, side="12"[b % 2],
+            ord_type=ord_type, tif=tif, order_qty=LOT * (1 + b % 9), price=Decimal(100 + b % 3) if ord_type in "24" else None,
+            stop_px=Decimal(99) if ord_type in "34" else None, quotes=self.world.quotes,
+            expire_ns=self.world.now_ns + 20 * SECOND if tif == "6" else None,
+        )  # fmt: skip
+        self.asked[f"n{self.id_count}"] = "D"
+        self.last_command = command
+        self.run(command)
+
+    def _request(self, kind: type[c.CancelOrder] | type[c.ReplaceOrder], a: int, b: int) -> None:
+        orders = list(self.world.state.orders.values())[-6:]
+        if not orders:
+            return
+        order = orders[a % len(orders)]
+        self.id_count += 1
+        fields = {"cl_ord_id": f"r{self.id_count}", "orig_cl_ord_id": order.cl_ord_id}
+        if kind is c.ReplaceOrder:
+            fields |= {
+                "symbol": order.symbol, "side": order.side, "ord_type": order.ord_type, "order_qty": LOT * (1 + b % 12),
+                "price": Decimal(100 + b % 3) if order.price is not None else None, "quotes": self.world.quotes,
+            }  # fmt: skip
+        self.asked[f"r{self.id_count}"] = "G" if kind is c.ReplaceOrder else "F"
+        self.last_command = self.world.client(kind, order.session, **fields)
+        self.run(self.last_command)
+
+    def cancel(self, a: int, b: int) -> None:
+        self._request(c.CancelOrder, a, b)
+
+    def replace(self, a: int, b: int) -> None:
+        self._request(c.ReplaceOrder, a, b)
+
+    def repeat(self, _a: int, _b: int) -> None:
+        """The FIX engine shows a message again: same number."""
+        if self.last_command is not None and self.last_command.reset_epoch == self._reset_epoch(self.last_command.session):
+            assert self.run(self.last_command) == []
+
+    def _reset_epoch(self, session: str) -> int:
+        return self.world.state.sessions[session].reset_epoch
+
+    def status(self, a: int, _b: int) -> None:
+        orders = list(self.world.state.orders.values())[-6:]
+        if orders:
+            order = orders[a % len(orders)]
+            self.run(self.world.client(c.StatusRequest, order.session, cl_ord_id=order.cl_ord_id))
+
+    def session(self, a: int, b: int) -> None:
+        name = ("OMS42", "OMS44")[a % 2]
+        if b % 3:
+            self.world.numbers[name] = 1 if b % 3 == 2 else self.world.number(name)
+            self.run(
+                c.SessionLogon(ts_ns=self.world.tick(), session=name, reset=b % 3 == 2, msg_seq=self.world.numbers[name])
+            )
+        else:
+            self.run(c.SessionLogout(ts_ns=self.world.tick(), session=name, reason="gone"))
+
+    # --- operations ---
+
+    def kill(self, a: int, b: int) -> None:
+        scope, target = (("firm", ""), ("session", "OMS44"), ("venue", VENUE))[a % 3]
+        if b % 3 == 0:
+            level = ("HALTED", "REDUCING")[a % 2]
+            self.run(c.AdminKill(ts_ns=self.world.tick(), scope=scope, target=target, level=level, user="u", reason="r"))
+        for scope, target in (("firm", ""), ("session", "OMS44"), ("venue", VENUE)):
+            self.run(c.AdminResume(ts_ns=self.world.tick(), scope=scope, target=target, user="u", reason="r"))
+
+    def _admin(self, command: c.Command) -> None:
+        try:
+            self.run(command)
+        except Refusal:
+            self.world.check()
+
+    def admin_cancel(self, a: int, _b: int) -> None:
+        orders = list(self.world.state.orders)[-6:]
+        if orders:
+            order_id = orders[a % len(orders)]
+            self._admin(c.AdminCancel(ts_ns=self.world.tick(), order_id=order_id, user="u", reason="r"))
+
+    def bust(self, a: int, _b: int) -> None:
+        fills = [
+            (child.order_id, trade_id, fill.qty)
+            for child in list(self.world.state.children.values())[-6:]
+            for trade_id, fill in child.fills.items()
+        ]
+        if a % 4 or not fills:
+            return
+        order_id, trade_id, qty = fills[a % len(fills)]
+        if trade_id not in self.busted:
+            self.busted[trade_id] = qty
+            self.run(
+                c.AdminResolve(
+                    ts_ns=self.world.tick(), order_id=order_id, outcome="bust", evidence="e", user="u", trade_id=trade_id
+                )
+            )
+
+    def settle_by_hand(self, a: int, _b: int) -> None:
+        """A person says "open" of something that the venue really has."""
+        known = [key for key in self.world.state.uncertain if key in self.orders and self.orders[key].status == "open"]
+        if known:
+            order_id = self.world.state.children[known[a % len(known)]].order_id
+            self._admin(
+                c.AdminResolve(ts_ns=self.world.tick(), order_id=order_id, outcome="open", evidence="e", user="u")
+            )
+
+    def restart(self, a: int, b: int) -> None:
+        """kill -9 and a start: what was on the line inwards is lost."""
+        self.link(0, 1)
+        self.world.check_snapshot(a % (len(self.world.records) + 1))
+        self.world.epoch += 1
+        self.run(
+            c.EngineStart(ts_ns=self.world.tick(), install="ABCDE", epoch=self.world.epoch, clean=b % 2 == 0, rebooted=False)
+        )
+
+    # --- time and the line ---
+
+    def wait(self, a: int, _b: int) -> None:
+        self.world.tick((SECOND // 10, SECOND, 3 * SECOND, 7 * SECOND, 31 * SECOND)[a % 5])
+        self._expire_requests()
+        for key in due_timers(self.world.state, self.world.now_ns):
+            self.run(c.Timer(ts_ns=self.world.now_ns, key=key))
+
+    def _expire_requests(self) -> None:
+        """The host does not send what is too old; the venue would not take it either."""
+        late = [ev for ev in self.to_venue if isinstance(ev, e.ChildPlaced) and ev.expires_ns <= self.world.now_ns]
+        self.to_venue = [ev for ev in self.to_venue if ev not in late]
+
+    def link(self, _a: int, b: int) -> None:
+        if self.up:
+            self.up = False
+            self.from_venue.clear()
+            # what the host had taken over may still reach the venue, or not
+            self.to_venue = [ev for ev in self.to_venue if b % 2 and isinstance(ev, e.ChildPlaced | e.ChildCancelSent)]
+            self.run(c.VenueLink(ts_ns=self.world.tick(), venue=VENUE, up=False, reason="lost"))
+        else:
+            self.from_venue.clear()
+            self.up = True
+            self.run(c.VenueLink(ts_ns=self.world.tick(), venue=VENUE, up=True))
+
+    def _pick(self, a: int) -> e.AnyEvent | None:
+        self._expire_requests()
+        return self.to_venue.pop(a % len(self.to_venue)) if self.to_venue else None
+
+    def deliver(self, a: int, b: int) -> None:
+        """A request reaches the venue, which acts and answers."""
+        event = self._pick(a)
+        match event:
+            case e.ChildPlaced():
+                self._place(event)
+            case e.ChildCancelSent() | e.OrphanCancelSent():
+                self._cancel(event)
+            case e.ChildQueried():
+                self._say(self._look_up(event.venue_cl_ord_id))
+            case e.ReconcileRequested():
+                self._say(self._picture(named=b % 2 == 0))
+            case _:
+                pass
+
+    def lose_request(self, a: int, b: int) -> None:
+        """It never reaches the venue; the host says "ambiguous", or nothing."""
+        event = self._pick(a)
+        if isinstance(event, e.ReconcileRequested):
+            self.to_venue.append(event)
+        elif isinstance(event, e.ChildPlaced | e.ChildCancelSent) and b % 2:
+            self._say(self._ambiguous(event))
+
+    def refuse(self, a: int, _b: int) -> None:
+        """The venue definitely refuses."""
+        event = self._pick(a)
+        if isinstance(event, e.ChildPlaced):
+            self._say(self._reject(event, "INSUFFICIENT"))
+        elif isinstance(event, e.ChildCancelSent):
+            self._say(
+                c.ChildCancelReject(
+                    ts_ns=0, venue=VENUE, venue_cl_ord_id=event.venue_cl_ord_id, code="NO", text="", unknown_order=False
+                )
+            )
+        elif event is not None:
+            self.to_venue.append(event)
+
+    def _say(self, *words: c.VenueCommand) -> None:
+        if self.up and len(self.from_venue) < MAX_LINE:
+            self.from_venue.extend(words)
+
+    def receive(self, a: int, _b: int) -> None:
+        """A word of the venue arrives, not always in order."""
+        if self.from_venue:
+            word = self.from_venue.pop(a % len(self.from_venue))
+            self.run(msgspec.structs.replace(word, ts_ns=self.world.tick()))
+
+    def lose_word(self, a: int, b: int) -> None:
+        if self.from_venue:
+            word = self.from_venue[a % len(self.from_venue)]
+            if isinstance(word, c.VenueReconciled):
+                return
+            self.from_venue.remove(word)
+            if isinstance(word, c.ChildAck) and b % 2:
+                self._say(self._ambiguous(self.orders[word.venue_cl_ord_id].placed))
+
+    def double_word(self, a: int, _b: int) -> None:
+        if self.from_venue:
+            self._say(self.from_venue[a % len(self.from_venue)])
+
+    # --- the venue ---
+
+    def _place(self, ev: e.ChildPlaced) -> None:
+        assert ev.venue_cl_ord_id not in self.orders, "the venue got an order twice"
+        order = self.orders[ev.venue_cl_ord_id] = VenueOrder(ev, f"v{len(self.orders) + 1}")
+        self._say(
+            c.ChildAck(ts_ns=0, venue=VENUE, venue_cl_ord_id=ev.venue_cl_ord_id, venue_order_id=order.venue_order_id)
+        )
+        if ev.tif in ("3", "4"):
+            if len(self.orders) % 2:
+                self._trade(order, ev.qty if ev.tif == "4" else LOT)
+            if order.status == "open":
+                self._end(order, "expired")
+
+    def _cancel(self, ev: e.ChildCancelSent | e.OrphanCancelSent) -> None:
+        our_id = ev.order.venue_cl_ord_id if isinstance(ev, e.OrphanCancelSent) else ev.venue_cl_ord_id
+        order = self.orders.get(our_id)
+        if order is not None and order.status == "open":
+            self._end(order, "canceled")
+        else:
+            self._say(
+                c.ChildCancelReject(
+                    ts_ns=0, venue=VENUE, venue_cl_ord_id=our_id, code="-2011", text="unknown", unknown_order=True
+                )
+            )
+
+    def _end(self, order: VenueOrder, status: str) -> None:
+        order.status = status
+        self._say(
+            c.ChildDone(
+                ts_ns=0, venue=VENUE, venue_cl_ord_id=order.placed.venue_cl_ord_id, venue_order_id=order.venue_order_id,
+                status=status, cum_qty=order.cum_qty if len(self.orders) % 5 else None,
+            )
+        )  # fmt: skip
+
+    def _trade(self, order: VenueOrder, qty: Decimal) -> None:
+        self.trade_count += 1
+        fee = Decimal("0.001") if self.trade_count % 3 == 0 else Decimal(0)
+        item = c.VenueTrade(
+            account=VENUE_ACCOUNT, symbol=SYMBOL, venue_cl_ord_id=order.placed.venue_cl_ord_id,
+            venue_order_id=order.venue_order_id, venue_trade_id=f"t{self.trade_count}", side=order.placed.side,
+            qty=qty, px=order.placed.px or Decimal(100), fee=fee, fee_asset="BTC" if fee else "", venue_ns=self.world.now_ns,
+        )  # fmt: skip
+        order.cum_qty += qty
+        order.trades.append(item)
+        self._say(c.ChildTrade(ts_ns=0, venue=VENUE, trade=item))
+        if order.cum_qty == order.placed.qty:
+            self._end(order, "filled")
+
+    def fill(self, a: int, b: int) -> None:
+        working = [order for order in self.orders.values() if order.status == "open"]
+        if working:
+            order = working[a % len(working)]
+            self._trade(order, min(order.left, LOT * (1 + b % 5)))
+
+    def venue_cancels(self, a: int, _b: int) -> None:
+        working = [order for order in self.orders.values() if order.status == "open"]
+        if working:
+            self._end(working[a % len(working)], "canceled")
+
+    def external(self, a: int, _b: int) -> None:
+        """Somebody trades by hand on our account; the number may be that of an order of ours in another instrument."""
+        item = c.VenueTrade(
+            account=VENUE_ACCOUNT, symbol="ETH/USDT", venue_cl_ord_id="", venue_order_id=f"v{a % 5}",
+            venue_trade_id=f"x{len(self.outside)}", side="1", qty=LOT, px=Decimal(10),
+        )  # fmt: skip
+        if self.up:
+            self.outside.append(item)
+            self.run(c.ChildTrade(ts_ns=self.world.tick(), venue=VENUE, trade=item))
+
+    def balances(self, _a: int, _b: int) -> None:
+        if self.up:
+            free = {"BTC": Decimal(100), "USDT": Decimal(100_000)}
+            now_ns = self.world.tick()
+            self.run(
+                c.BalancesReport(ts_ns=now_ns, venue=VENUE, account=VENUE_ACCOUNT, asof_ns=now_ns, free=free, total=free)
+            )
+
+    def trigger(self, a: int, _b: int) -> None:
+        stops = list(self.world.state.stops)
+        if stops:
+            self.run(
+                c.TriggerStop(
+                    ts_ns=self.world.tick(), order_id=stops[a % len(stops)], trigger_px=Decimal(99), quotes=self.world.quotes
+                )
+            )
+
+    # --- the venue's words ---
+
+    def _reject(self, ev: e.ChildPlaced, code: str) -> c.ChildReject:
+        return c.ChildReject(ts_ns=0, venue=VENUE, venue_cl_ord_id=ev.venue_cl_ord_id, code=code, text="")
+
+    def _ambiguous(self, ev: e.ChildPlaced | e.ChildCancelSent) -> c.ChildAmbiguous:
+        op = "place" if isinstance(ev, e.ChildPlaced) else "cancel"
+        return c.ChildAmbiguous(ts_ns=0, venue=VENUE, venue_cl_ord_id=ev.venue_cl_ord_id, op=op, code="TIMEOUT", text="")
+
+    def _look_up(self, our_id: str) -> c.ChildQueryResult:
+        order = self.orders.get(our_id)
+        now_ns = self.world.now_ns
+        if order is None:
+            return c.ChildQueryResult(
+                ts_ns=0, venue=VENUE, venue_cl_ord_id=our_id, outcome="not_found", asked_ns=now_ns, trades_checked=True
+            )
+        return c.ChildQueryResult(
+            ts_ns=0, venue=VENUE, venue_cl_ord_id=our_id, outcome=order.status, asked_ns=now_ns,
+            venue_order_id=order.venue_order_id, cum_qty=order.cum_qty, trades=tuple(order.trades), trades_checked=True,
+        )  # fmt: skip
+
+    def _picture(self, named: bool) -> c.VenueReconciled:
+        """Everything. `named`: the host knows our ids of the trades (a host that was restarted does not)."""
+        trades: Iterable[c.VenueTrade] = [item for order in self.orders.values() for item in order.trades]
+        if not named:
+            trades = [msgspec.structs.replace(item, venue_cl_ord_id="") for item in trades]
+        listed = tuple(
+            c.OpenOrder(
+                venue_cl_ord_id=our_id, venue_order_id=order.venue_order_id, symbol=SYMBOL, side=order.placed.side,
+                qty=order.placed.qty, cum_qty=order.cum_qty, px=order.placed.px,
+            )
+            for our_id, order in self.orders.items()
+            if order.status == "open"
+        )  # fmt: skip
+        return c.VenueReconciled(
+            ts_ns=0, venue=VENUE, account=VENUE_ACCOUNT, asked_ns=self.world.now_ns, open_orders=listed, trades=tuple(trades)
+        )
+
+    # --- rest ---
+
+    def step(self, move: int, a: int, b: int) -> None:
+        """One move."""
+        self.moves[move % len(self.moves)](a, b)
+
+    def settle(self) -> None:
+        """No more faults: everything is delivered and asked until nothing is under way; then the views must agree."""
+        if not self.up:
+            self.link(0, 0)
+        for _ in range(QUIET_ROUNDS):
+            for _ in range(10 * MAX_LINE):
+                if not self.to_venue and not self.from_venue:
+                    break
+                self.deliver(0, 0)
+                self.receive(0, 0)
+            if self._at_rest():
+                break
+            self.wait(4, 0)
+        self._check_agreement()
+
+    def _at_rest(self) -> bool:
+        state = self.world.state
+        quiet = not state.inflight and not state.uncertain and state.venues[VENUE].state == READY
+        return quiet and not self.to_venue and not self.from_venue and not any(o.pending for o in state.orders.values())
+
+    def _check_agreement(self) -> None:
+        state = self.world.state
+        assert self._at_rest(), f"never at rest: inflight {state.inflight}, uncertain {state.uncertain}"
+        position = sum((item.qty for item in self.outside), Decimal(0))
+        assert state.exposure("firm", "ETH/USDT").position == position, "the external trades' position is wrong"
+        position = Decimal(0)
+        for order in state.orders.values():
+            mine = [self.orders[child] for child in order.children if child in self.orders]
+            trades = [item for found in mine for item in found.trades if item.venue_trade_id not in self.busted]
+            executed = sum((item.qty for item in trades), Decimal(0))
+            position += sum((item.qty if item.side == "1" else -item.qty) - item.fee for item in trades)
+            assert order.cum_qty == executed, f"{order.order_id}: cum_qty {order.cum_qty}, the venue executed {executed}"
+            works = any(found.status == "open" for found in mine) or (order.held and order.status in OPEN)
+            assert works == (order.status in OPEN), f"{order.order_id}: status {order.status}, works at the venue: {works}"
+            told = self.last_report[order.order_id]
+            assert (told.cum_qty, told.leaves_qty) == (order.cum_qty, order.leaves_qty), f"{order.order_id}: told {told}"
+            assert told.ord_status == order.ord_status, f"{order.order_id}: told {told.ord_status}, is {order.ord_status}"
+        for scope in ("firm", "a:" + ACCOUNT):
+            assert state.exposure(scope, SYMBOL).position == position, f"{scope}: position, expected {position}"
+        for cl_ord_id, kind in self.asked.items():
+            final = {"D": "048FC5IH", "F": "49", "G": "59"}[kind]
+            told_of = [what for what in self.answers.get(cl_ord_id, []) if what in final]
+            assert told_of, f"{kind} {cl_ord_id} was never settled: {self.answers.get(cl_ord_id)}"
+            assert not ("9" in told_of and len(told_of) > 1), f"{kind} {cl_ord_id} was refused and more: {told_of}"
