@@ -79,7 +79,8 @@ class Gateway:
             state,
             on_fatal=self._fatal,
             is_full=self._is_full,
-            inbox_limit=config.firm_file.engine.inbox_max,
+            inbox_max=config.firm_file.engine.inbox_max,
+            inbox_reserved=config.firm_file.engine.inbox_reserved,
         )
         self.edge = Edge(self.engine)
         self.links = VenueLinks(
@@ -102,7 +103,8 @@ class Gateway:
             self.paths.data / "projection.db",
             self.paths.log / "housekeeping.log",
             every=table.snapshot_every_records,
-            archive_keep=None,
+            archive=table.archive,
+            archive_keep=table.archive_keep_segments,
         )
 
     def start(self) -> None:

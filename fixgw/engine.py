@@ -64,7 +64,8 @@ class Engine:
         on_fatal: Callable[[str], None],
         is_full: Callable[[], bool] | None = None,
         clock: Callable[[], int] = time.time_ns,
-        inbox_limit: int = 10_000,
+        inbox_max: int = 20_000,
+        inbox_reserved: int = 5_000,
     ) -> None:
         self.journal = journal
         self.state = state
@@ -73,7 +74,9 @@ class Engine:
         self._is_full = is_full if is_full is not None else lambda: journal.full
         self._clock = clock
         self._last_ns = 0
-        self._inbox_limit = inbox_limit
+        self._inbox_max = inbox_max
+        self._new_orders_max = inbox_max - inbox_reserved
+        self._leader = 0
         self._inbox: deque[tuple[c.Command, _Ticket | None]] = deque()
         self._lock = threading.Lock()
         self._news = threading.Condition(threading.Lock())
@@ -97,8 +100,12 @@ class Engine:
         if isinstance(command, c.NewOrder | c.ReplaceOrder):
             if self._is_full():
                 raise JournalFull("the journal has no room for new orders")
-            if len(self._inbox) >= self._inbox_limit:
-                raise Overloaded(f"{len(self._inbox)} commands wait, the limit for new orders is {self._inbox_limit}")
+            if len(self._inbox) >= self._new_orders_max:
+                raise Overloaded(f"{len(self._inbox)} commands wait, the limit for new orders is {self._new_orders_max}")
+        elif len(self._inbox) >= self._inbox_max and self._leader != threading.get_ident():
+            # never refused, and never without bound: whoever brings it waits for a group to be done
+            with self._lock:
+                pass
         self._inbox.append((command, None))
         self._pump()
 
@@ -177,9 +184,11 @@ class Engine:
         while self._inbox and not self._dead:
             if not self._lock.acquire(blocking=False):
                 return  # whoever leads looks at the inbox again after letting go
+            self._leader = threading.get_ident()
             try:
                 self._lead()
             finally:
+                self._leader = 0
                 self._lock.release()
             groups += 1
             if groups >= MAX_LEAD and threading.current_thread() is not self._own and not self._stopping:

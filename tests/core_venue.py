@@ -55,6 +55,7 @@ class Driver:
         self.outside: list[c.VenueTrade] = []
         self.busted: dict[str, Decimal] = {}
         self.last_report: dict[str, Report] = {}
+        self.last_status: dict[str, str] = {}
         self.asked: dict[str, str] = {}
         self.answers: dict[str, list[str]] = {}
         self.last_command: c.ClientCommand | None = None
@@ -95,6 +96,7 @@ class Driver:
         message = event.message
         if isinstance(message, CancelReject):
             self.answers.setdefault(message.cl_ord_id, []).append("9")
+            self.last_status[message.order_id] = message.ord_status
         elif isinstance(message, Report) and not message.status_reply:
             self.answers.setdefault(message.cl_ord_id, []).append(message.exec_type)
             before = self.last_report.get(message.order_id)
@@ -102,6 +104,7 @@ class Driver:
                 assert message.cum_qty >= before.cum_qty, f"cum_qty fell in {message}"
             assert message.order_qty is None or message.leaves_qty <= message.order_qty
             self.last_report[message.order_id] = message
+            self.last_status[message.order_id] = message.ord_status
 
     def _check_exposure(self) -> None:
         """What the venue executed or may still execute never exceeds what the client ordered."""
@@ -128,7 +131,6 @@ class Driver:
             stop_px=Decimal(99) if ord_type in "34" else None, quotes=self.world.quotes,
             expire_ns=self.world.now_ns + 20 * SECOND if tif == "6" else None,
         )  # fmt: skip
-        self.asked[f"n{self.id_count}"] = "D"
         self.last_command = command
         self.run(command)
 
@@ -228,7 +230,8 @@ class Driver:
 
     def restart(self, a: int, b: int) -> None:
         """kill -9 and a start: what was on the line inwards is lost."""
-        self.link(0, 1)
+        if self.up:
+            self.link(0, 1)
         self.world.check_snapshot(a % (len(self.world.records) + 1))
         self.world.epoch += 1
         self.run(
@@ -265,7 +268,9 @@ class Driver:
         return self.to_venue.pop(a % len(self.to_venue)) if self.to_venue else None
 
     def deliver(self, a: int, b: int) -> None:
-        """A request reaches the venue, which acts and answers."""
+        """A request reaches the venue, which acts and answers; a line that is down comes up."""
+        if not self.up:
+            self.link(0, 0)
         event = self._pick(a)
         match event:
             case e.ChildPlaced():
@@ -491,11 +496,12 @@ class Driver:
             assert works == (order.status in OPEN), f"{order.order_id}: status {order.status}, works at the venue: {works}"
             told = self.last_report[order.order_id]
             assert (told.cum_qty, told.leaves_qty) == (order.cum_qty, order.leaves_qty), f"{order.order_id}: told {told}"
-            assert told.ord_status == order.ord_status, f"{order.order_id}: told {told.ord_status}, is {order.ord_status}"
+            status = self.last_status[order.order_id]
+            assert status == order.ord_status, f"{order.order_id}: told {status}, is {order.ord_status}"
         for scope in ("firm", "a:" + ACCOUNT):
             assert state.exposure(scope, SYMBOL).position == position, f"{scope}: position, expected {position}"
         for cl_ord_id, kind in self.asked.items():
-            final = {"D": "048FC5IH", "F": "49", "G": "59"}[kind]
+            final = "49" if kind == "F" else "59"
             told_of = [what for what in self.answers.get(cl_ord_id, []) if what in final]
             assert told_of, f"{kind} {cl_ord_id} was never settled: {self.answers.get(cl_ord_id)}"
             assert not ("9" in told_of and len(told_of) > 1), f"{kind} {cl_ord_id} was refused and more: {told_of}"

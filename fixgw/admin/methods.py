@@ -20,6 +20,7 @@ from ..core import events as e
 from ..core.codec import Record, decode_record
 from ..core.decide import Refusal
 from ..core.order import Order
+from ..core.reports import CancelReject, Report
 from ..core.state import State
 from ..core.statehash import state_hash
 from ..engine import Engine
@@ -417,10 +418,10 @@ def _history_row(seq: int, event: e.AnyEvent, order_id: str) -> Params | None:
     """One line of an order's story; reports are told by what they say."""
     if isinstance(event, e.Reported):
         message = event.message
-        if getattr(message, "order_id", "") != order_id:
+        if not isinstance(message, Report | CancelReject) or message.order_id != order_id:
             return None
         kind = getattr(message, "exec_type", "")
-        text = f"150={kind} 39={message.ord_status} " if kind else "cancel reject "  # type: ignore[union-attr]
+        text = f"150={kind} 39={message.ord_status} " if kind else "cancel reject "
         text += " ".join(part for part in (message.reason, message.text) if part)
         return {"seq": seq, "ts_ns": getattr(message, "transact_ns", 0), "event": "Reported", "text": text.strip()}
     named = getattr(event, "order_id", "") == order_id or getattr(event, "venue_cl_ord_id", "").startswith(order_id)

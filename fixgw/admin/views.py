@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Any
 
 from ..core.events import Reported
@@ -138,10 +137,7 @@ def balance_rows(state: State, account: str) -> list[Row]:
         if account and found.name != account:
             continue
         settings = state.settings.accounts.get(found.name)
-        in_flight: dict[str, Decimal] = {}
-        for child_id in found.uncovered:
-            child = state.children[child_id]
-            in_flight[child.reserve_asset] = in_flight.get(child.reserve_asset, ZERO) + child.reserve_qty
+        in_flight = found.reserved
         for asset in found.total:
             free = found.free.get(asset, ZERO)
             rows.append(

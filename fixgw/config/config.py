@@ -131,6 +131,8 @@ class Config:
                     "gateway_comp_id": self.gateway_comp_id(session),
                     "enabled": session.enabled,
                     "name": session.name,
+                    "heartbeat_min_s": session.heartbeat_min_s,
+                    "heartbeat_max_s": session.heartbeat_max_s,
                 }
                 for session in self.sessions.values()
             ],

@@ -61,6 +61,7 @@ def _firm(config: Config, known_venues: set[str] | None) -> Iterator[Problem]:
     yield from _instruments(config, known_venues)
     yield from _accounts(config, known_venues)
     yield from _limits(config, _FIRM, "limits", firm.limits)
+    yield from _session_only("limits", firm.limits)
     for number, table in enumerate(firm.venues):
         if known_venues is not None and table.name not in known_venues:
             yield Problem(_FIRM, f"venues.{number}.name", shown(table.name), _one_of(known_venues))
@@ -122,6 +123,15 @@ def _accounts(config: Config, known_venues: set[str] | None) -> Iterator[Problem
             expected = f"expected the account whose keys venues/{account.venue}.toml holds, {file.account!r}"
             yield Problem(_FIRM, f"{key}.venue_account", shown(account.venue_account), expected)
         yield from _limits(config, _FIRM, f"{key}.limits", account.limits)
+        yield from _session_only(f"{key}.limits", account.limits)
+
+
+def _session_only(key: str, limits: LimitsTable) -> Iterator[Problem]:
+    """Throttles count the messages of one session; elsewhere they would silently do nothing."""
+    for name in ("msgs_per_s", "repeat_max"):
+        value = getattr(limits, name)
+        if value is not None:
+            yield Problem(_FIRM, f"{key}.{name}", shown(value), "a limit of sessions only: put it into sessions/NAME.toml")
 
 
 def _limits(config: Config, file: str, key: str, limits: LimitsTable) -> Iterator[Problem]:

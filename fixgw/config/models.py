@@ -46,7 +46,7 @@ class LimitsTable(Model):
     max_open_orders: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     msgs_per_s: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     msg_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1
-    repeat_max: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    repeat_max: Annotated[int, Field(ge=1, le=64)] | None = None
     repeat_window_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 1000
     max_quote_age_ms: Annotated[int, Field(ge=1, le=3_600_000)] | None = None
     buying_power: bool = False
@@ -74,9 +74,8 @@ class JournalTable(Model):
     segment_mb: Annotated[int, Field(ge=1, le=4096)] = 64
     reserve_mb: Annotated[int, Field(ge=1, le=65536)] = 64
     snapshot_every_records: Annotated[int, Field(ge=1000, le=1_000_000_000)] = 200_000
-    snapshots_kept: Annotated[int, Field(ge=1, le=100)] = 3
     archive: bool = True
-    archive_keep_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+    archive_keep_segments: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
 
 class RiskTable(Model):

@@ -21,7 +21,6 @@ sync = "commit"                   # "commit": survives a power cut; "os": surviv
 segment_mb = 64                   # size of one journal file, allocated in advance
 reserve_mb = 64                   # kept free, so that fills and cancels go on when the disk is full
 snapshot_every_records = 200000   # snapshots keep restarts short
-snapshots_kept = 3
 archive = true                    # compress segments that every kept snapshot covers
 
 [risk]

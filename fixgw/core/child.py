@@ -57,6 +57,10 @@ class Child(msgspec.Struct, array_like=True):
     next_query_ns: int = 0
     final_cum: Decimal | None = None
     closed_as: str = ""
+    # the sum of its trades as the venue told them, busted ones included: what the venue's own cum_qty is held against
+    told_qty: Decimal = ZERO
+    # when the last "not found" that counted was asked
+    not_found_ns: int = 0
 
     @property
     def is_live(self) -> bool:
@@ -64,8 +68,8 @@ class Child(msgspec.Struct, array_like=True):
 
     @property
     def is_uncertain(self) -> bool:
-        """Something about it is unknown, so that it is queried until it is settled."""
-        return self.state in (UNKNOWN, CLOSING) or self.cancel == "unknown"
+        """Something about it is unknown, so that it is queried until it is settled; a query may get no answer."""
+        return self.state in (UNKNOWN, CLOSING) or self.cancel == "unknown" or self.next_query_ns > 0
 
 
 def new_child(ev: e.ChildPlaced) -> Child:
@@ -97,6 +101,9 @@ def apply_child(child: Child, ev: e.ChildEvent) -> None:
             if child.state in (SENT, UNKNOWN):
                 child.state = WORKING
                 child.not_found = 0
+                if child.cancel != "unknown":
+                    child.queries = 0
+                    child.next_query_ns = 0
         case e.ChildCancelSent():
             child.cancel = "sent"
             child.cancel_ns = ev.ts_ns
@@ -113,6 +120,7 @@ def apply_child(child: Child, ev: e.ChildEvent) -> None:
             child.next_query_ns = ev.next_ns
         case e.ChildNotFound():
             child.not_found += 1
+            child.not_found_ns = ev.asked_ns
         case e.ChildSettled():
             child.queries = 0
             child.next_query_ns = 0
@@ -138,6 +146,7 @@ def apply_fill(child: Child, ev: e.OrderFilled | e.FillBusted | e.FillCorrected)
         assert ev.venue_trade_id not in child.fills, f"trade {ev.venue_trade_id} twice"
         child.fills[ev.venue_trade_id] = Fill(qty=ev.qty, px=ev.px, exec_id=ev.exec_id, base_fee=ev.base_fee)
         child.cum_qty += ev.qty
+        child.told_qty += ev.qty
         return ZERO, ZERO
     fill = child.fills[ev.venue_trade_id]
     before = (fill.qty, fill.px)

@@ -164,6 +164,7 @@ class Draft:
         if own is None:
             own = copy.copy(self.state.orders[order])
             own.children = list(own.children)
+            own.cl_ord_ids = list(own.cl_ord_ids)
             self._orders[order] = own
         return own
 

@@ -154,9 +154,10 @@ class OrderStopping(OrderEvent, frozen=True, tag="stopping", kw_only=True):
 
 
 class StopTriggered(OrderEvent, frozen=True, tag="triggered", kw_only=True):
-    """A held stop goes to the venue."""
+    """A held stop goes to the venue; from here on it counts at `risk_px`."""
 
     trigger_px: Decimal
+    risk_px: Decimal = ZERO
 
 
 class ChildEvent(Event, frozen=True, tag=True, kw_only=True):

@@ -12,9 +12,9 @@ from decimal import Decimal
 
 from . import events as e
 from .child import CLOSED, SENT, Child, apply_child, apply_fill, new_child
-from .numbers import CTX, ZERO
+from .numbers import CTX, ZERO, plain
 from .order import OPEN, Order, apply_order, new_order
-from .state import Exposure, State, SymbolExposure
+from .state import AccountState, Exposure, State, SymbolExposure
 
 MINUTE_NS = 60_000_000_000
 MAX_REPEATS = 64
@@ -95,13 +95,19 @@ def _order_received(state: State, ev: e.OrderReceived) -> None:
     _note_repeat(state, ev)
 
 
+def repeat_key(symbol: str, side: str, qty: Decimal, price: Decimal | None) -> str:
+    """What makes two orders "the same" for the repeated-order throttle; 1 and 1.0 are. `qty`: OrderQty or CashOrderQty.
+    Refused orders count too: a client gone wild repeats those most of all."""
+    return f"{symbol}|{side}|{plain(qty)}|{plain(price) if price is not None else None}"
+
+
 def _note_repeat(state: State, ev: e.OrderReceived) -> None:
     settings = state.settings.sessions.get(ev.session)
     if settings is None or settings.limits.repeat_max is None:
         return
     repeats = state.session(ev.session).repeats
     horizon = ev.ts_ns - settings.limits.repeat_window_ns
-    key = f"{ev.symbol}|{ev.side}|{ev.order_qty}|{ev.price}"
+    key = repeat_key(ev.symbol, ev.side, ev.order_qty if ev.cash_qty is None else ev.cash_qty, ev.price)
     times = [ts for ts in repeats.pop(key, []) if ts > horizon]
     repeats[key] = [*times, ev.ts_ns][-MAX_REPEATS:]
     # the oldest key stands first: drop what has left the window, a few at a time
@@ -146,11 +152,25 @@ def _fill(state: State, order: Order, ev: e.OrderFilled | e.FillBusted | e.FillC
         _move_position(state, order, ev.qty, ev.base_fee)
         venue = state.venue(child.venue)
         venue.last_trade_ns = max(venue.last_trade_ns, ev.venue_ns)
+        _claim_external(state, child, ev)
     elif isinstance(ev, e.FillBusted):
         _move_position(state, order, -before[0], -child.fills[ev.venue_trade_id].base_fee)
     else:
         _move_position(state, order, ev.qty - before[0], ZERO)
     return before
+
+
+def _claim_external(state: State, child: Child, ev: e.OrderFilled) -> None:
+    """A trade that was taken for somebody else's turned out to be ours: its position must not count twice."""
+    account = state.settings.accounts.get(child.account)
+    if account is None:
+        return
+    key = external_key(account.venue_account, child.symbol, ev.venue_trade_id)
+    if key in state.venue(child.venue).external_trades:
+        del state.venue(child.venue).external_trades[key]
+        fee = ev.fee if ev.fee_asset == child.symbol.split("/")[0] else ZERO
+        change = (ev.qty if child.side == "1" else -ev.qty) - fee
+        _move_external(state, child.venue, account.venue_account, child.symbol, -change)
 
 
 def _finish(state: State, order: Order) -> None:
@@ -180,20 +200,19 @@ def _forget(state: State, now_ns: int) -> None:
         if oldest is None or state.orders[oldest].finished_ns > horizon:
             return
         order = state.orders[oldest]
+        del state.finished[oldest]
         if any(state.children[child].state != CLOSED for child in order.children):
-            return
-        del state.finished[oldest], state.orders[oldest]
+            state.finished[oldest] = None  # not settled yet: its turn comes again
+            continue
+        del state.orders[oldest]
         for child_id in order.children:
             child = state.children.pop(child_id)
-            state.venue(child.venue).order_ids.pop(child.venue_order_id, None)
+            _release(state.account(child.account), child)
+            state.venue(child.venue).order_ids.pop(f"{child.symbol}|{child.venue_order_id}", None)
         ids = state.session(order.session).cl_ord_ids
-        # ids are in the order of their use, so those of the oldest order stand near the front
-        for cl_ord_id in [key for key, value in _front(ids, 64) if value == oldest]:
-            del ids[cl_ord_id]
-
-
-def _front(ids: dict[str, str], count: int) -> list[tuple[str, str]]:
-    return [item for item, _ in zip(ids.items(), range(count), strict=False)]
+        for cl_ord_id in order.cl_ord_ids:
+            if ids.get(cl_ord_id) == oldest:
+                del ids[cl_ord_id]
 
 
 def _child_placed(state: State, ev: e.ChildPlaced) -> None:
@@ -203,14 +222,16 @@ def _child_placed(state: State, ev: e.ChildPlaced) -> None:
     state.venue(ev.venue).live[ev.venue_cl_ord_id] = None
     state.inflight[ev.venue_cl_ord_id] = ev.ts_ns
     if ev.reserve_qty:
-        state.account(ev.account).uncovered[ev.venue_cl_ord_id] = None
+        account = state.account(ev.account)
+        account.uncovered[ev.venue_cl_ord_id] = None
+        account.reserved[ev.reserve_asset] = account.reserved.get(ev.reserve_asset, ZERO) + ev.reserve_qty
 
 
 def _child_event(state: State, ev: e.ChildEvent) -> None:
     child = state.children[ev.venue_cl_ord_id]
     apply_child(child, ev)
     if isinstance(ev, e.ChildConfirmed) and ev.venue_order_id:
-        state.venue(child.venue).order_ids[ev.venue_order_id] = ev.venue_cl_ord_id
+        state.venue(child.venue).order_ids[f"{child.symbol}|{ev.venue_order_id}"] = ev.venue_cl_ord_id
         account = state.account(child.account)
         if ev.venue_cl_ord_id in account.uncovered:
             account.covered_from.setdefault(ev.venue_cl_ord_id, ev.ts_ns)
@@ -225,26 +246,34 @@ def _child_event(state: State, ev: e.ChildEvent) -> None:
         state.uncertain.pop(ev.venue_cl_ord_id, None)
     if child.state == CLOSED:
         state.venue(child.venue).live.pop(ev.venue_cl_ord_id, None)
-        _uncover(state, child)
+        _uncover(state, child, ev.ts_ns)
 
 
-def _uncover(state: State, child: Child) -> None:
+def _release(account: AccountState, child: Child) -> None:
+    """The venue's balance shows it now, or it will never take anything."""
+    account.covered_from.pop(child.venue_cl_ord_id, None)
+    if child.venue_cl_ord_id in account.uncovered:
+        del account.uncovered[child.venue_cl_ord_id]
+        account.reserved[child.reserve_asset] -= child.reserve_qty
+
+
+def _uncover(state: State, child: Child, ts_ns: int) -> None:
     account = state.account(child.account)
     # what a closed child spent shows in the next balance report; until then its fills stay reserved
     if not child.cum_qty:
-        account.uncovered.pop(child.venue_cl_ord_id, None)
-        account.covered_from.pop(child.venue_cl_ord_id, None)
+        _release(account, child)
     elif child.venue_cl_ord_id in account.uncovered:
-        account.covered_from.setdefault(child.venue_cl_ord_id, child.sent_ns)
+        account.covered_from[child.venue_cl_ord_id] = ts_ns
 
 
 def _balances(state: State, ev: e.BalancesUpdated) -> None:
     account = state.account(ev.account)
+    if ev.asof_ns < account.asof_ns:
+        return  # overtaken on its way: it would give back what is spent
     account.asof_ns = ev.asof_ns
     account.free, account.total = ev.free, ev.total
     for child_id in [child_id for child_id, ts_ns in account.covered_from.items() if ts_ns <= ev.asof_ns]:
-        del account.covered_from[child_id]
-        account.uncovered.pop(child_id, None)
+        _release(account, state.children[child_id])
 
 
 def _received(state: State, ev: e.Received) -> None:
@@ -253,7 +282,11 @@ def _received(state: State, ev: e.Received) -> None:
     session.last_in_seq = max(session.last_in_seq, ev.msg_seq)
     settings = state.settings.sessions.get(ev.session)
     if ev.counts and settings is not None and settings.limits.msg_rate is not None:
-        session.tat_ns = max(session.tat_ns, ev.ts_ns) + 1_000_000_000 // settings.limits.msg_rate
+        # a message that does not fit is refused and spends nothing: whoever hammers still gets its rate
+        step_ns = 1_000_000_000 // settings.limits.msg_rate
+        start_ns = max(session.tat_ns, ev.ts_ns)
+        if start_ns - ev.ts_ns <= (settings.limits.msg_burst - 1) * step_ns:
+            session.tat_ns = start_ns + step_ns
 
 
 def _session_reset(state: State, ev: e.SessionReset) -> None:
@@ -299,16 +332,25 @@ def _venue_state(state: State, ev: e.VenueStateChanged) -> None:
 def _external_fill(state: State, ev: e.ExternalFill) -> None:
     trade = ev.trade
     venue = state.venue(ev.venue)
-    venue.external_trades[f"{trade.account}|{trade.symbol}|{trade.venue_trade_id}"] = None
+    venue.external_trades[external_key(trade.account, trade.symbol, trade.venue_trade_id)] = None
     if len(venue.external_trades) > 10_000:
         del venue.external_trades[next(iter(venue.external_trades))]
     base = trade.symbol.split("/")[0]
     fee = trade.fee if trade.fee_asset == base else ZERO
     change = (trade.qty if trade.side == "1" else -trade.qty) - fee
+    _move_external(state, ev.venue, trade.account, trade.symbol, change)
+
+
+def external_key(venue_account: str, symbol: str, venue_trade_id: str) -> str:
+    """The identity of a trade within its venue."""
+    return f"{venue_account}|{symbol}|{venue_trade_id}"
+
+
+def _move_external(state: State, venue: str, venue_account: str, symbol: str, change: Decimal) -> None:
     for account in state.settings.accounts.values():
-        if account.venue == ev.venue and account.venue_account == trade.account:
-            _symbol_exposure(state, "a:" + account.name, trade.symbol).position += change
-    _symbol_exposure(state, "firm", trade.symbol).position += change
+        if account.venue == venue and account.venue_account == venue_account:
+            _symbol_exposure(state, "a:" + account.name, symbol).position += change
+    _symbol_exposure(state, "firm", symbol).position += change
 
 
 def _instruments(state: State, ev: e.InstrumentsLoaded) -> None:

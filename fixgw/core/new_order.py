@@ -185,5 +185,7 @@ def trigger_stop(draft: Draft, cmd: TriggerStop) -> None:
         fields = reason_fields(Reason.TRIGGER_DENIED, verdict.tag, verdict.value, verdict.limit, text)
         draft.report(draft.order(order.order_id), "4", **fields)
         return
-    draft.emit(e.StopTriggered(order_id=order.order_id, ts_ns=cmd.ts_ns, trigger_px=cmd.trigger_px))
+    draft.emit(e.StopTriggered(
+            order_id=order.order_id, ts_ns=cmd.ts_ns, trigger_px=cmd.trigger_px, risk_px=verdict.risk_px
+        ))
     place_child(draft, draft.order(order.order_id), market, order.order_qty)

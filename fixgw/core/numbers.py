@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal, DefaultContext, getcontext
 
 ZERO = Decimal(0)
 BPS = Decimal(10_000)
 # Averages are quoted to 12 decimals (half even); everything else is exact.
 _AVERAGE = Decimal("1E-12")
-# 60 digits: the product of two 28-digit figures is still exact.
+# 60 digits: sums and products of 30-digit figures are still exact. Plain + and - follow it in every thread made from now on.
 CTX = Context(prec=60)
+DefaultContext.prec = 60
+getcontext().prec = 60
 
 
 def is_multiple(value: Decimal, step: Decimal) -> bool:

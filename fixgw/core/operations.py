@@ -6,16 +6,16 @@ from decimal import Decimal
 
 from . import commands as c
 from . import events as e
-from .child import SENT, Child
+from .child import CLOSING, SENT, Child
 from .commands import VenueTrade
 from .draft import Draft, Refusal, reason_fields
 from .order import Order
 from .reasons import Reason
 from .reconcile import link_down
 from .reports import BusinessReject, Notice
-from .settle import close, confirm, finish_if_idle, trade
+from .settle import close, confirm, finish_if_idle, is_replacing, replaced, stop_the_rest, trade
 from .state import ACTIVE, HALTED
-from .venue_reports import become_unknown, query_now
+from .venue_reports import become_unknown, query_now, works_on
 
 KILL_LEVELS = ("REDUCING", "HALTED")
 RESOLUTIONS = ("not_placed", "canceled", "open", "fill", "bust", "correct")
@@ -105,8 +105,13 @@ def journal_space(draft: Draft, cmd: c.JournalSpace) -> None:
 def stop_order(draft: Draft, order_id: str, reason: Reason) -> None:
     """Cancel an order not at the client's wish; what has no child ends at once, the rest when the venue has confirmed."""
     order = draft.order(order_id)
-    if not order.is_open or order.stopping:
+    if not order.is_open:
         return
+    if order.stopping:
+        draft.cancel_children(order)  # only where no cancel is under way: one that was refused or lost
+        return
+    if any(is_replacing(order, child) for child in draft.live_children(order)):
+        replaced(draft, order)  # whatever the replacing child trades from here on, it trades on the new terms
     draft.emit(e.OrderStopping(order_id=order_id, ts_ns=draft.ts_ns, reason=reason.value))
     if not draft.cancel_children(draft.order(order_id)):
         finish_if_idle(draft, order_id)
@@ -175,7 +180,7 @@ def admin_cancel(draft: Draft, cmd: c.AdminCancel) -> None:
     order = _order(draft, cmd.order_id)
     if not order.is_open:
         raise Refusal(f"order {cmd.order_id} is finished (OrdStatus {order.status})")
-    if order.stopping:
+    if order.stopping and all(child.cancel == "sent" or child.state == CLOSING for child in draft.live_children(order)):
         raise Refusal(f"order {cmd.order_id} is being canceled already ({order.stopping})")
     _admin(draft, "cancel", cmd.order_id, cmd.user, cmd.reason)
     stop_order(draft, cmd.order_id, Reason.ADMIN_CANCEL)
@@ -213,10 +218,12 @@ def resolve(draft: Draft, cmd: c.AdminResolve) -> None:
         raise Refusal(f"order {cmd.order_id}: nothing of it works or is unknown at a venue")
     for child in live:
         if cmd.outcome == "open":
+            if child.state == CLOSING:
+                raise Refusal(f"order {cmd.order_id}: the venue said that {child.venue_cl_ord_id} ended; its trades are missing")
             confirm(draft, child, child.venue_order_id)
-            draft.emit(e.ChildSettled(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
+            works_on(draft, draft.child(child.venue_cl_ord_id))
         else:
-            if cmd.outcome == "not_placed" and child.cum_qty > 0:
+            if cmd.outcome == "not_placed" and child.told_qty > 0:
                 raise Refusal(f"order {cmd.order_id}: {child.venue_cl_ord_id} has trades, so it was placed")
             close(draft, child, cmd.outcome, f"{Reason.RESOLVED.meaning}: {cmd.evidence}")
 
@@ -295,6 +302,7 @@ def _bust_or_correct(draft: Draft, order: Order, cmd: c.AdminResolve) -> None:
             )
         )
         draft.report(draft.order(order.order_id), "G", exec_id=exec_id, last_qty=qty, last_px=px, **common, **reason)
+    stop_the_rest(draft, order.order_id)
     order = draft.order(order.order_id)
     if order.is_open and not draft.live_children(order) and not order.held:
         draft.emit(

@@ -23,7 +23,7 @@ PENDING_CANCEL, PENDING_REPLACE = "6", "E"
 OPEN = frozenset((PENDING_NEW, NEW, PARTIAL))
 
 # (status, kind) -> status. "fill" leaves something open, "fill_all" nothing; "replace_all": the new quantity is already
-# executed; "unfill": bust or correction that leaves nothing executed, "unfill_part": something.
+# executed; "unfill": bust or correction that leaves nothing executed, "unfill_part": something, "unfill_none": all.
 TABLE: dict[tuple[str, str], str] = {
     (PENDING_NEW, "confirm"): NEW,
     (PENDING_NEW, "reject"): REJECTED,
@@ -56,21 +56,25 @@ TABLE: dict[tuple[str, str], str] = {
     (PARTIAL, "replace_all"): FILLED,
     (PARTIAL, "unfill"): NEW,
     (PARTIAL, "unfill_part"): PARTIAL,
+    (PARTIAL, "unfill_none"): FILLED,  # a correction upwards: decide cancels what still works
     (FILLED, "refuse"): FILLED,  # a pending request is refused because the order filled
     (FILLED, "fill"): FILLED,  # real world: the venue executed more than was ordered
     (FILLED, "fill_all"): FILLED,
     (FILLED, "unfill"): NEW,  # the remainder has no working order: decide cancels it
     (FILLED, "unfill_part"): PARTIAL,
+    (FILLED, "unfill_none"): FILLED,
     (CANCELED, "fill"): CANCELED,  # real world: fill after cancel
     (CANCELED, "fill_all"): FILLED,
     (CANCELED, "unfill"): CANCELED,
     (CANCELED, "unfill_part"): CANCELED,
+    (CANCELED, "unfill_none"): FILLED,
     (REJECTED, "fill"): CANCELED,  # real world: a trade on an order that was reported as never placed
     (REJECTED, "fill_all"): FILLED,
     (EXPIRED, "fill"): EXPIRED,
     (EXPIRED, "fill_all"): FILLED,
     (EXPIRED, "unfill"): EXPIRED,
     (EXPIRED, "unfill_part"): EXPIRED,
+    (EXPIRED, "unfill_none"): FILLED,
 }
 
 
@@ -126,6 +130,8 @@ class Order(msgspec.Struct, array_like=True):
     notional: Decimal = ZERO
     children: list[str] = []
     finished_ns: int = 0
+    # every ClOrdID that named it or a request of it that was taken in
+    cl_ord_ids: list[str] = []
 
     @property
     def is_open(self) -> bool:
@@ -174,6 +180,7 @@ def new_order(ev: e.OrderReceived) -> Order:
         held=ev.held,
         received_ns=ev.ts_ns,
         children=[],
+        cl_ord_ids=[ev.cl_ord_id],
     )
 
 
@@ -224,8 +231,10 @@ def apply_order(order: Order, ev: e.OrderEvent, fill: tuple[Decimal, Decimal] | 
             order.notional += CTX.multiply(ev.qty, ev.px)
         case e.CancelRequested():
             order.pending = Pending(kind=PENDING_CANCEL, cl_ord_id=ev.cl_ord_id)
+            order.cl_ord_ids.append(ev.cl_ord_id)
         case e.ReplaceRequested():
             order.pending = _pending_replace(ev)
+            order.cl_ord_ids.append(ev.cl_ord_id)
         case e.CancelRefused() | e.ReplaceRefused():
             order.pending = None
         case e.OrderReplaced():
@@ -243,6 +252,7 @@ def apply_order(order: Order, ev: e.OrderEvent, fill: tuple[Decimal, Decimal] | 
             order.stopping = ev.reason
         case e.StopTriggered():
             order.held = False
+            order.risk_px = ev.risk_px or order.risk_px
         case _:
             pass
     order.status = status
@@ -291,10 +301,8 @@ def _unfill(order: Order, ev: e.FillBusted | e.FillCorrected, old_qty: Decimal, 
     if isinstance(ev, e.FillCorrected):
         cum_qty += ev.qty
         notional += CTX.multiply(ev.qty, ev.px)
-    if order.status == FILLED and cum_qty >= order.order_qty:
-        status: str | None = FILLED
-    else:
-        status = TABLE.get((order.status, "unfill_part" if cum_qty > 0 else "unfill"))
+    kind = "unfill_none" if cum_qty >= order.order_qty else "unfill_part" if cum_qty > 0 else "unfill"
+    status = TABLE.get((order.status, kind))
     if status is None or cum_qty < 0:
         raise IllegalTransition(f"order {order.order_id}: {type(ev).__name__} at status {order.status}")
     order.cum_qty = cum_qty

@@ -108,8 +108,11 @@ def assess(state: State, market: Market, terms: rules.Terms, ts_ns: int, kind: s
             quote=market.quote,
             fee_bps=market.venue.taker_fee_bps,
             order=order,
+            cash_qty=terms.cash_qty,
         )
     )
+    if denied is not None and denied.tag == 38 and terms.cash_qty is not None:
+        denied = msgspec.structs.replace(denied, tag=152)
     return denied if denied is not None else Assessment(qty=qty, risk_px=value_px or ZERO)
 
 

@@ -86,13 +86,13 @@ def venue_reconciled(draft: Draft, cmd: c.VenueReconciled) -> None:
                 continue
             draft.emit(e.OrphanCancelSent(venue=cmd.venue, order=found))
             draft.alert("ORPHAN", f"{cmd.venue}: open order {found.venue_cl_ord_id} of ours is not known as live: canceled")
-    if state.state != READY:
+    if state.state == RECONCILING:
         draft.emit(e.VenueStateChanged(venue=cmd.venue, state=READY, ts_ns=draft.ts_ns))
 
 
 def _settle(draft: Draft, child: Child, listed: c.OpenOrder | None, asked_ns: int) -> None:
     """One live child after the full picture."""
-    if listed is None or child.state == "closing" or listed.cum_qty > child.cum_qty:
+    if listed is None or child.state == "closing" or listed.cum_qty > child.told_qty:
         query_now(draft, child)  # over, or trades are missing: its own answer says which
         return
     if child.state in (SENT, UNKNOWN):
@@ -100,8 +100,8 @@ def _settle(draft: Draft, child: Child, listed: c.OpenOrder | None, asked_ns: in
         draft.emit(e.ChildSettled(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
         child = draft.child(child.venue_cl_ord_id)
     order = draft.order(child.order_id)
-    wanted = child.cancel == "unknown" or bool(order.stopping) or order.pending is not None
-    if wanted and order.is_open and (child.cancel != "sent" or child.cancel_ns < asked_ns):
+    wanted = child.cancel == "unknown" or bool(order.stopping) or order.pending is not None or not order.is_open
+    if wanted and (child.cancel != "sent" or child.cancel_ns < asked_ns):
         if order.pending is not None and order.pending.kind == "E" and not child.cancel and len(order.children) > 1:
             return  # the new child of a replace
         draft.emit(e.ChildCancelSent(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))

@@ -22,18 +22,19 @@ from . import rules
 from .child import CLOSING, SENT, UNKNOWN, Child
 from .commands import VenueTrade
 from .draft import Draft, reason_fields
+from .evolve import external_key
 from .numbers import ZERO
 from .order import PENDING_CANCEL, PENDING_REPLACE, Order
 from .placing import market_of, place_child, venue_ready
 from .reasons import Reason
 
 
-def find_child(draft: Draft, venue: str, venue_cl_ord_id: str, venue_order_id: str) -> Child | None:
-    """By our id, else by the venue's; only a child of that venue."""
+def find_child(draft: Draft, venue: str, venue_cl_ord_id: str, venue_order_id: str = "", symbol: str = "") -> Child | None:
+    """By our id, else by the venue's within the instrument; only a child of that venue."""
     state = draft.state
     known = venue_cl_ord_id
     if known not in state.children and venue in state.venues:
-        known = state.venues[venue].order_ids.get(venue_order_id, "")
+        known = state.venues[venue].order_ids.get(f"{symbol}|{venue_order_id}", "")
     if known not in state.children:
         return None
     child = draft.child(known)
@@ -56,7 +57,7 @@ def confirm(draft: Draft, child: Child, venue_order_id: str) -> None:
         order = draft.order(order.order_id)
         draft.report(order, "0", venue_order_id=venue_order_id, venue_cl_ord_id=child.venue_cl_ord_id)
     elif is_replacing(order, child):
-        replaced(draft, order)
+        replaced(draft, order, venue_order_id=venue_order_id, venue_cl_ord_id=child.venue_cl_ord_id)
 
 
 def is_replacing(order: Order, child: Child) -> bool:
@@ -71,21 +72,28 @@ def is_replacing(order: Order, child: Child) -> bool:
     )
 
 
-def replaced(draft: Draft, order: Order) -> None:
+def replaced(draft: Draft, order: Order, *, venue_order_id: str = "", venue_cl_ord_id: str = "") -> None:
+    """150=5; with the venue's ids where a new child replaces the old one."""
     assert order.pending is not None
     old, new = order.cl_ord_id, order.pending.cl_ord_id
     draft.emit(e.OrderReplaced(order_id=order.order_id, ts_ns=draft.ts_ns))
-    draft.report(draft.order(order.order_id), "5", cl_ord_id=new, orig_cl_ord_id=old)
+    ids = {"venue_order_id": venue_order_id, "venue_cl_ord_id": venue_cl_ord_id}
+    draft.report(draft.order(order.order_id), "5", cl_ord_id=new, orig_cl_ord_id=old, **ids)
 
 
 def trade(draft: Draft, venue: str, item: VenueTrade) -> None:
     """One trade, from wherever it came; known ones are passed over."""
-    child = find_child(draft, venue, item.venue_cl_ord_id, item.venue_order_id)
+    if not (item.qty.is_finite() and item.px.is_finite() and item.qty > 0 and item.px > 0):
+        draft.alert("BAD_TRADE", f"{venue}: trade {item.venue_trade_id!r} {item.symbol}: {item.qty} @ {item.px} is no trade")
+        return
+    child = find_child(draft, venue, item.venue_cl_ord_id, item.venue_order_id, item.symbol)
     if child is None:
         _external(draft, venue, item)
         return
     if item.venue_trade_id in child.fills:
         return
+    if external_key(item.account, item.symbol, item.venue_trade_id) in draft.state.venues[venue].external_trades:
+        draft.alert("EXTERNAL_FILL", f"{venue}: trade {item.venue_trade_id} turned out to be of order {child.order_id}")
     confirm(draft, child, item.venue_order_id)
     order = draft.order(child.order_id)
     base = draft.state.settings.instruments[order.symbol].base if order.symbol in draft.state.settings.instruments else ""
@@ -126,19 +134,31 @@ def trade(draft: Draft, venue: str, item: VenueTrade) -> None:
         draft.alert("OVERFILL", f"order {order.order_id}: executed {order.cum_qty} of {order.order_qty}")
     child = draft.child(child.venue_cl_ord_id)
     if child.is_live:
-        if child.state == CLOSING and child.final_cum is not None and child.cum_qty >= child.final_cum:
+        if child.state == CLOSING and child.final_cum is not None and child.told_qty >= child.final_cum:
             close(draft, child, child.closed_as)
-        elif child.cum_qty >= child.qty:
+        elif child.told_qty >= child.qty:
             close(draft, child, "filled")
+    stop_the_rest(draft, order.order_id)
+
+
+def stop_the_rest(draft: Draft, order_id: str) -> None:
+    """An order that ended (a trade too many, a correction) leaves nothing working at a venue."""
+    order = draft.order(order_id)
+    if order.is_open:
+        return
+    for child in draft.live_children(order):
+        if not child.cancel and child.state != CLOSING:
+            draft.emit(e.ChildCancelSent(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
 
 
 def _external(draft: Draft, venue: str, item: VenueTrade) -> None:
     """Not ours: the position moves, nobody gets a fill, operations are told."""
     state = draft.state.venues.get(venue)
-    key = f"{item.account}|{item.symbol}|{item.venue_trade_id}"
+    key = external_key(item.account, item.symbol, item.venue_trade_id)
     if state is not None and key in state.external_trades:
         return
-    if any(isinstance(ev, e.ExternalFill) and ev.trade == item for ev in draft.events):
+    known = (ev.trade for ev in draft.events if isinstance(ev, e.ExternalFill))
+    if any(external_key(other.account, other.symbol, other.venue_trade_id) == key for other in known):
         return
     draft.emit(e.ExternalFill(venue=venue, trade=item))
     draft.alert("EXTERNAL_FILL", f"{venue}: trade {item.venue_trade_id} {item.symbol} {item.qty} @ {item.px} is no order of ours")
@@ -150,7 +170,7 @@ def end_child(draft: Draft, child: Child, status: str, cum_qty: Decimal | None, 
         return
     if cum_qty is None and status == "filled":
         cum_qty = child.qty
-    if cum_qty is None or cum_qty <= child.cum_qty:
+    if cum_qty is None or cum_qty <= child.told_qty:
         close(draft, child, status, text)
         return
     if child.state != CLOSING:
@@ -249,7 +269,12 @@ def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> No
     if order.status == "A" and ended_as == "":
         # nothing was ever at a venue: cannot happen for an order with children
         raise AssertionError(f"order {order.order_id} pending replace without a child")
-    market = market_of(draft.state, order, {})
+    try:
+        market = market_of(draft.state, order, {})
+        _ = draft.state.instruments[f"{order.venue}|{order.symbol}"]
+    except KeyError as name:
+        _replace_failed(draft, order, f"{name} has left the configuration")
+        return
     not_ready = venue_ready(draft.state, order.venue)
     if isinstance(not_ready, Denied) or draft.state.level_of(order.session, order.venue) == "HALTED":
         _replace_failed(draft, order, not_ready.text if isinstance(not_ready, Denied) else Reason.HALTED.meaning)

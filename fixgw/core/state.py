@@ -67,7 +67,7 @@ class VenueState(msgspec.Struct, array_like=True):
     level: str = ACTIVE
     # children that are not closed
     live: dict[str, None] = {}
-    # venue_order_id -> venue_cl_ord_id of live children and recently closed ones
+    # "symbol|venue_order_id" -> venue_cl_ord_id of live children and recently closed ones (some venues number per symbol)
     order_ids: dict[str, str] = {}
     # the time of the newest trade seen (venue time); reconciliation asks from before it
     last_trade_ns: int = 0
@@ -83,6 +83,8 @@ class AccountState(msgspec.Struct, array_like=True):
     total: dict[str, Decimal] = {}
     # children whose reservation the venue's free balance does not show yet
     uncovered: dict[str, None] = {}
+    # asset -> sum of what they reserve
+    reserved: dict[str, Decimal] = {}
     # when the venue acknowledged those of them that it has
     covered_from: dict[str, int] = {}
 

@@ -47,14 +47,17 @@ class StateHasher:
     def value(self) -> str:
         """The hash, 32 hex digits."""
         state = self._state
-        for kind, entities in (("order", state.orders), ("child", state.children)):
-            if len([key for key in self._digests if key[0] == kind]) > len(entities):
-                # orders beyond the retention time were forgotten
-                self._dirty |= {key: None for key in self._digests if key[0] == kind and key[1] not in entities}
         for kind, key in self._dirty:
             found = state.orders.get(key) if kind == "order" else state.children.get(key)
             self._put(kind, key, found)
         self._dirty = {}
+        for kind, entities in (("order", state.orders), ("child", state.children)):
+            known = [key for key in self._digests if key[0] == kind]
+            if len(known) > len(entities):
+                # orders beyond the retention time were forgotten
+                for gone in known:
+                    if gone[1] not in entities:
+                        self._put(*gone, None)
         self._rest()
         return f"{self._total:032x}"
 

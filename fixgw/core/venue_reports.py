@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import commands as c
 from . import events as e
-from .child import SENT, UNKNOWN, Child
+from .child import CLOSING, SENT, UNKNOWN, Child
 from .draft import Draft, reason_fields
 from .order import PENDING_CANCEL, PENDING_REPLACE
 from .reasons import Reason
@@ -20,13 +20,34 @@ ALERT_AFTER_QUERIES = 5
 
 
 def child_ack(draft: Draft, cmd: c.ChildAck) -> None:
-    child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id, cmd.venue_order_id)
-    if child is not None and child.is_live:
+    child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id)
+    if child is None:
+        return
+    if child.is_live:
         confirm(draft, child, cmd.venue_order_id)
+    else:
+        _works_after_all(draft, child, cmd.venue_order_id)
+
+
+def _works_after_all(draft: Draft, child: Child, venue_order_id: str) -> None:
+    """The venue has an order that was told to be refused or never placed: it must not work on."""
+    if child.closed_as not in ("rejected", "not_placed"):
+        return  # a late word of an order that ended since
+    found = c.OpenOrder(
+        venue_cl_ord_id=child.venue_cl_ord_id,
+        venue_order_id=venue_order_id,
+        symbol=child.symbol,
+        side=child.side,
+        qty=child.qty,
+        cum_qty=child.cum_qty,
+        px=child.px,
+    )
+    draft.emit(e.OrphanCancelSent(venue=child.venue, order=found))
+    draft.alert("ORPHAN", f"{child.venue}: {child.venue_cl_ord_id} works, but ended as {child.closed_as}: canceled")
 
 
 def child_reject(draft: Draft, cmd: c.ChildReject) -> None:
-    child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id, "")
+    child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id)
     if child is None or not child.is_live:
         return
     if child.state not in (SENT, UNKNOWN):
@@ -41,25 +62,36 @@ def child_trade(draft: Draft, cmd: c.ChildTrade) -> None:
 
 
 def child_done(draft: Draft, cmd: c.ChildDone) -> None:
-    child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id, cmd.venue_order_id)
+    child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id)
     if child is None or not child.is_live:
         return
     if cmd.status != "rejected":
         confirm(draft, child, cmd.venue_order_id)
         child = draft.child(child.venue_cl_ord_id)
+    if cmd.cum_qty is None and cmd.status in ("canceled", "expired"):
+        query_now(draft, child)  # what it executed must be certain before anything is placed in its stead
+        return
     end_child(draft, child, cmd.status, cmd.cum_qty, cmd.text)
 
 
 def child_cancel_reject(draft: Draft, cmd: c.ChildCancelReject) -> None:
     """A definite refusal of a cancel: when the venue does not know the order it is over (or never was): ask. Otherwise the
     client's request is refused and the order works on."""
-    child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id, "")
+    child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id)
     if child is None or not child.is_live:
         return
+    if not child.cancel:
+        if cmd.unknown_order and child.state != CLOSING:
+            query_now(draft, child)
+        return  # a late or doubled word: no cancel is under way, and none is wanted
     if cmd.unknown_order:
-        if child.state not in ("closing",):
+        if child.state != CLOSING:
             draft.emit(e.ChildUnknown(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, op="cancel", reason=cmd.code))
             query_now(draft, draft.child(child.venue_cl_ord_id))
+        return
+    if draft.order(child.order_id).stopping:
+        # kill switch, expiry...: not given up. The time-out asks the venue and sends the cancel again
+        draft.alert("CANCEL_REFUSED", f"order {child.order_id}: the venue refused our cancel, tried again: {cmd.code}: {cmd.text}")
         return
     draft.emit(e.ChildCancelRefused(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, reason=cmd.code))
     refuse_cancel(draft, child.order_id, f"{cmd.code}: {cmd.text}")
@@ -88,7 +120,7 @@ def refuse_cancel(draft: Draft, order_id: str, text: str) -> None:
 
 
 def child_ambiguous(draft: Draft, cmd: c.ChildAmbiguous) -> None:
-    child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id, "")
+    child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id)
     if child is None or not child.is_live:
         return
     become_unknown(draft, child, cmd.op, f"{cmd.code}: {cmd.text}")
@@ -120,43 +152,49 @@ def query_now(draft: Draft, child: Child) -> None:
 
 
 def child_query_result(draft: Draft, cmd: c.ChildQueryResult) -> None:
-    child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id, cmd.venue_order_id)
+    child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id)
     if child is None:
         return
     venue_cl_ord_id = child.venue_cl_ord_id
-    if cmd.outcome == "not_found":
-        if child.is_live:
-            _not_found(draft, child, cmd)
-        return
-    if cmd.outcome == "error":
-        return
-    if cmd.outcome != "rejected":
+    if cmd.outcome == "open" and not child.is_live:
+        _works_after_all(draft, child, cmd.venue_order_id)
+    if child.is_live and cmd.outcome not in ("rejected", "not_found", "error"):
         confirm(draft, child, cmd.venue_order_id)
     for item in cmd.trades:
         trade(draft, cmd.venue, item)
     child = draft.child(venue_cl_ord_id)
-    if not child.is_live:
+    if not child.is_live or cmd.outcome == "error":
         return
-    if cmd.outcome == "open":
+    if cmd.outcome == "not_found":
+        _not_found(draft, child, cmd)
+    elif cmd.outcome == "open":
         _found_working(draft, child, cmd)
+    elif cmd.outcome in ("canceled", "expired") and cmd.cum_qty is None and not cmd.trades_checked:
+        query_now(draft, child)
     else:
         end_child(draft, child, cmd.outcome, cmd.cum_qty, cmd.text)
         child = draft.child(venue_cl_ord_id)
         if child.state == "closing" and cmd.trades_checked and child.queries >= ALERT_AFTER_QUERIES:
-            draft.alert("MISSING_FILL", f"{cmd.venue}: {venue_cl_ord_id} executed {cmd.cum_qty}, trades show {child.cum_qty}")
+            draft.alert("MISSING_FILL", f"{cmd.venue}: {venue_cl_ord_id} executed {cmd.cum_qty}, trades show {child.told_qty}")
 
 
 def _found_working(draft: Draft, child: Child, cmd: c.ChildQueryResult) -> None:
     """It works. A cancel that was sent before the query was asked has had no effect: send it again."""
     if child.cancel == "sent" and child.cancel_ns >= cmd.asked_ns:
         return  # the query passed the cancel; its answer is still to come
-    wanted = child.cancel != ""
-    draft.emit(e.ChildSettled(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
+    if child.state != CLOSING:
+        works_on(draft, child)
+
+
+def works_on(draft: Draft, child: Child) -> None:
+    """It certainly works: a cancel that is still wanted goes out again, up to MAX_CANCELS of a client's request."""
     order = draft.order(child.order_id)
-    wanted = wanted or bool(order.stopping) or (order.pending is not None and order.pending.kind == PENDING_CANCEL)
-    if not wanted or not order.is_open:
+    ours = bool(order.stopping) or not order.is_open
+    wanted = child.cancel != "" or ours or (order.pending is not None and order.pending.kind == PENDING_CANCEL)
+    draft.emit(e.ChildSettled(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
+    if not wanted:
         return
-    if child.cancels < MAX_CANCELS or order.stopping:
+    if child.cancels < MAX_CANCELS or ours:
         draft.emit(e.ChildCancelSent(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
     else:
         draft.emit(e.ChildCancelRefused(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, reason="NO_EFFECT"))
@@ -168,11 +206,15 @@ def _not_found(draft: Draft, child: Child, cmd: c.ChildQueryResult) -> None:
     venue = draft.state.settings.venues.get(child.venue)
     window_ns = (venue.recv_window_ns + venue.margin_ns) if venue is not None else 10_000_000_000
     if child.state == "working":
+        if not child.is_uncertain:
+            query_now(draft, child)
         if child.cancel or child.queries >= ALERT_AFTER_QUERIES:
             draft.alert("ORDER_LOST", f"{cmd.venue}: {child.venue_cl_ord_id} was confirmed and is not found now")
         return
     if child.state not in (SENT, UNKNOWN) or not cmd.trades_checked or cmd.asked_ns < child.sent_ns + window_ns:
         return
+    if cmd.asked_ns <= child.not_found_ns:
+        return  # the same answer once more
     draft.emit(e.ChildNotFound(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, asked_ns=cmd.asked_ns))
     if draft.child(child.venue_cl_ord_id).not_found >= NOT_FOUND_NEEDED:
         close(draft, draft.child(child.venue_cl_ord_id), "not_placed")

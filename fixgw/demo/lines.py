@@ -18,6 +18,7 @@ _STATUS: Final = {
     "A": "pending new", "0": "new", "1": "partly filled", "2": "filled", "4": "canceled", "6": "pending cancel",
     "8": "rejected", "E": "pending replace", "C": "expired",
 }  # fmt: skip
+_WITH_QUANTITIES: Final = ("fill", "replaced", "canceled", "bust", "correction")
 APPLICATION: Final = frozenset(("8", *_REFUSALS))
 
 
@@ -34,19 +35,29 @@ class Line:
     last_px: str = ""
     reason: str = ""
 
+    @property
+    def is_report(self) -> bool:
+        """An ExecutionReport, of which there is a drop copy."""
+        return self.what not in _REFUSALS.values()
+
     def text(self) -> str:
-        """For people, without the ClOrdID: what, how much at which price, where the order stands now, why."""
+        """For people, without the ClOrdID: what, how much at which price, why, and how the order stands now."""
         parts = [self.what]
         if self.last_qty:
             parts.append(f"{self.last_qty} @ {self.last_px}")
         if self.reason:
             parts.append(self.reason)
-        stands = _STATUS.get(self.status, self.status)
-        if stands and stands != self.what:
-            parts.append(f"-> {stands}")
-        if self.what in ("fill", "replaced", "canceled"):
+        if self.what in _WITH_QUANTITIES:
             parts.append(f"(cum {self.cum_qty}, leaves {self.leaves_qty})")
+        elif (stands := _STATUS.get(self.status, self.status)) not in ("", self.what):
+            parts.append(f"(the order: {stands})")
         return " ".join(parts)
+
+    def full(self) -> str:
+        """All of it, for a difference."""
+        shown = {"11": self.cl_ord_id, "39": self.status, "14": self.cum_qty, "151": self.leaves_qty}
+        shown |= {"32": self.last_qty, "31": self.last_px, "20001": self.reason}
+        return f"{self.what} [{' '.join(f'{tag}={value}' for tag, value in shown.items() if value)}]"
 
     def short(self) -> str:
         """For the live table."""

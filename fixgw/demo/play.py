@@ -83,8 +83,8 @@ class Played:
         if expected != came:
             missing = [line for line in expected if line not in came]
             added = [line for line in came if line not in expected]
-            self._differ([f"missing: {line.cl_ord_id}: {line.text()}" for line in missing])
-            self._differ([f"not expected: {line.cl_ord_id}: {line.text()}" for line in added])
+            self._differ([f"missing: {line.full()}" for line in missing])
+            self._differ([f"not expected: {line.full()}" for line in added])
             if not missing and not added:
                 self._differ(["the right reports, in the wrong order or number"])
         told = [seen.exec_id for seen in self.came if seen.is_report]
@@ -147,11 +147,13 @@ class Day:
             played.problems.append(f"{type(error).__name__}: {error}")
             faults = []
         until = min(began + step.timeout_s, deadline)
-        reports = sum(1 for line in step.expected if not line.what.endswith("reject") and line.what != "cancel rejected")
+        reports = sum(1 for line in step.expected if line.is_report)
         with self._condition:
             self._condition.wait_for(
-                lambda: len(self.inbox.seen) >= played.first + len(step.expected)
-                and len(self.copies.seen) >= played.copy_first + reports,
+                lambda: (
+                    len(self.inbox.seen) >= played.first + len(step.expected)
+                    and len(self.copies.seen) >= played.copy_first + reports
+                ),
                 max(0.0, until - time.monotonic()),
             )
         if any(faults):
@@ -201,9 +203,7 @@ class Day:
                 time_in_force=action.tif, cl_ord_id=action.cl_ord_id, extra=action.extra,
             )  # fmt: skip
         elif isinstance(action, Replace):
-            self.client.replace(
-                action.orig_cl_ord_id, order_qty=action.order_qty, price=action.price, cl_ord_id=action.cl_ord_id
-            )
+            self.client.replace(action.orig_cl_ord_id, order_qty=action.order_qty, price=action.price, cl_ord_id=action.cl_ord_id)
         elif isinstance(action, Cancel):
             self.client.cancel(action.orig_cl_ord_id, cl_ord_id=action.cl_ord_id)
         elif isinstance(action, Street):

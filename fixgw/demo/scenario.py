@@ -5,7 +5,7 @@ that the street (a third participant) placed inside that spread just before."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from fixgw.demo.lines import Line
 
@@ -68,7 +68,7 @@ class Fault:
     """What the exchange will do wrong, once. It must have happened when the step is over."""
 
     kind: str
-    params: dict[str, object] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
     match: dict[str, str] = field(default_factory=dict)
 
 

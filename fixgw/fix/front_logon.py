@@ -16,7 +16,6 @@ import msgspec
 
 from fixgw.fix.frames import SOH
 
-HEARTBEAT_S: Final = (1, 3600)
 _DECIDED_TAGS: Final = frozenset((b"8", b"9", b"10", b"34", b"35", b"49", b"52", b"56", b"98", b"108", b"141", b"1137"))
 _TIME: Final = re.compile(rb"(\d{4})(\d\d)(\d\d)-(\d\d):(\d\d):(\d\d)(?:\.(\d{3,9}))?\Z")
 
@@ -31,6 +30,8 @@ class FrontSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateway_comp_id: str
     enabled: bool = True
     name: str = ""
+    heartbeat_min_s: int = 1
+    heartbeat_max_s: int = 3600
 
     @property
     def key(self) -> SessionKey:
@@ -135,8 +136,9 @@ def judge_logon(frame: bytes, sessions: dict[SessionKey, FrontSession], now_ns: 
     if not session.enabled:
         raise LogonRefused("session_disabled", **ids)
     heartbeat = fields.get(b"108", b"")
-    if not (heartbeat.isdigit() and len(heartbeat) <= 5 and HEARTBEAT_S[0] <= int(heartbeat) <= HEARTBEAT_S[1]):
-        expected = f"{HEARTBEAT_S[0]} to {HEARTBEAT_S[1]} s"
+    least, most = session.heartbeat_min_s, session.heartbeat_max_s
+    if not (heartbeat.isdigit() and len(heartbeat) <= 5 and least <= int(heartbeat) <= most):
+        expected = f"{least} to {most} s"
         raise LogonRefused("heartbeat", tag=108, value=_text(fields, b"108"), expected=expected, **ids)
     if fields.get(b"98", b"0") != b"0":
         raise LogonRefused("encryption", tag=98, value=_text(fields, b"98"), expected="0", **ids)

@@ -26,11 +26,14 @@ RESTART_S = 10.0
 class Housekeeping:
     """`every`: records between two snapshots."""
 
-    def __init__(self, journal: Journal, database: Path, log_file: Path, *, every: int, archive_keep: int | None) -> None:
+    def __init__(
+        self, journal: Journal, database: Path, log_file: Path, *, every: int, archive: bool, archive_keep: int | None
+    ) -> None:
         self._journal = journal
         self._database = database
         self._log_file = log_file
         self._every = every
+        self._archive = archive
         self._archive_keep = archive_keep
         self._stop = threading.Event()
         self._follower: subprocess.Popen[bytes] | None = None
@@ -76,6 +79,8 @@ class Housekeeping:
         durable = self._journal.durable_seq
         if durable - done >= self._every:
             options = ["--upto", str(durable)]
+            if not self._archive:
+                options += ["--floor", "0"]
             if self._archive_keep is not None:
                 options += ["--archive-keep", str(self._archive_keep)]
             self._snapshotter = self._spawn(

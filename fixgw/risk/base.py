@@ -72,6 +72,8 @@ class RiskRequest(msgspec.Struct, frozen=True):
     quote: Quote | None
     fee_bps: Decimal
     order: Order | None = None
+    # CashOrderQty(152) where the client sized the order by it
+    cash_qty: Decimal | None = None
 
     def scopes(self) -> Iterator[Scope]:
         """Session, account, firm."""

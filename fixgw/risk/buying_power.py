@@ -1,7 +1,7 @@
 """Buying power: the venue account must be able to pay for the order. In force when any scope asks for it.
 
-Available = the free balance of the last report, less what is in flight and not yet in it (the account's `uncovered`
-children); all sessions on the account share it. A buy needs its cost with the fee in the quote asset (whatever asset the
+Available = the free balance of the last report, less what is in flight and not yet in it (the account's
+`reserved`); all sessions on the account share it. A buy needs its cost with the fee in the quote asset (whatever asset the
 venue will take the fee in), a sell its quantity in the base asset. Replacing an order that works at the venue frees what it
 had reserved, so that only the difference is needed; a held stop has nothing reserved, so that it needs the whole at its
 placement, at its replacement and again at its trigger.
@@ -15,7 +15,7 @@ from ..core.numbers import CTX, ZERO
 from ..core.numbers import text as fmt
 from ..core.reasons import Reason
 from ..core.rules import collar_px
-from ..core.state import AccountState, State
+from ..core.state import AccountState
 from .base import Denied, RiskRequest
 from .measure import BUY, REPLACE, qty_tag, unvalued, with_fee
 
@@ -38,21 +38,16 @@ def check(request: RiskRequest) -> Denied | None:
     if account is None or (not account.asof_ns and not account.free):
         text = f"no balance report of account {request.account.name} yet, {fmt(need)} {asset} needed ({wanted})"
         return Denied(Reason.BUYING_POWER, qty_tag(request), "unknown", "a balance report", text)
-    have = available(request.state, account, asset)
+    have = available(account, asset)
     if need <= have:
         return None
     text = f"needs {fmt(need)} {asset}, account {request.account.name} has {fmt(have)} available ({wanted})"
     return Denied(Reason.BUYING_POWER, qty_tag(request), fmt(need), fmt(have), text)
 
 
-def available(state: State, account: AccountState, asset: str) -> Decimal:
+def available(account: AccountState, asset: str) -> Decimal:
     """Free balance of `asset` less the reservations that it does not show yet; may be negative."""
-    have = account.free.get(asset, ZERO)
-    for child_id in account.uncovered:
-        child = state.children.get(child_id)
-        if child is not None and child.reserve_asset == asset:
-            have = CTX.subtract(have, child.reserve_qty)
-    return have
+    return CTX.subtract(account.free.get(asset, ZERO), account.reserved.get(asset, ZERO))
 
 
 def _difference(request: RiskRequest, added: Decimal, whole: Decimal) -> Decimal:

@@ -6,8 +6,7 @@ have no such count.
 
 from __future__ import annotations
 
-from ..core.evolve import MAX_REPEATS
-from ..core.numbers import plain
+from ..core.evolve import MAX_REPEATS, repeat_key
 from ..core.numbers import text as fmt
 from ..core.reasons import Reason
 from .base import Denied, RiskRequest
@@ -21,20 +20,15 @@ def check(request: RiskRequest) -> Denied | None:
     if limits.repeat_max is None or request.kind != NEW or session is None:
         return None
     horizon = request.ts_ns - limits.repeat_window_ns
-    count = sum(1 for key in _keys(request) for ts_ns in session.repeats.get(key, ()) if ts_ns > horizon)
+    qty = request.qty if request.cash_qty is None else request.cash_qty
+    key = repeat_key(request.symbol, request.side, qty, request.price)
+    count = sum(1 for ts_ns in session.repeats.get(key, ()) if ts_ns > horizon)
     most = min(limits.repeat_max, MAX_REPEATS)
     if count < most:
         return None
     window_ms = limits.repeat_window_ns // 1_000_000
     text = (
-        f"number {count + 1} of the same order ({request.symbol} side {request.side} quantity {fmt(request.qty)}) "
+        f"number {count + 1} of the same order ({request.symbol} side {request.side} quantity {fmt(qty)}) "
         f"within {window_ms} ms, session {request.session.name} allows {most}"
     )
     return Denied(Reason.REPEATED_ORDER, 38, str(count + 1), f"{most} in {window_ms} ms", text)
-
-
-def _keys(request: RiskRequest) -> set[str]:
-    """The keys under which evolve may have noted this order: by its figures as sent, and without trailing zeros."""
-    price = fmt(plain(request.price)) if request.price is not None else None
-    head = f"{request.symbol}|{request.side}|"
-    return {f"{head}{request.qty}|{request.price}", f"{head}{fmt(plain(request.qty))}|{price}"}

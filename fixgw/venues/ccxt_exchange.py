@@ -4,7 +4,7 @@ What is hooked, and why (each hazard was reproduced, see the tests):
   fetch2            our rate limiter sees path and cost; ccxt's FIFO bucket put cancels behind snapshots
   fetch             records whether a request left, and refuses answers that are not JSON (an empty 200 looked like an order)
   handle_errors     records the venue's own status and code, and freezes the limiter on 429 / 418 (Retry-After)
-  *_to_precision    raises when ccxt would truncate or round a client's number; wrapped in its own decimal context,
+  *_to_precision    raises when ccxt would cut or round a client's number; wrapped in its own decimal context,
                     because ccxt mutates the shared one
   client            short keep-alive on every socket, and a send that records what left
   handle_message    raw tap before ccxt; an exception in ccxt's handler breaks the socket instead of deafening it
@@ -136,10 +136,13 @@ class HookMixin:
         return super().handle_errors(code, reason, url, method, headers, body, *rest)  # type: ignore[misc]
 
     def _exact(self, name: str, symbol: Any, value: Any) -> Any:
-        with decimal.localcontext():
-            result = getattr(super(), name)(symbol, value)
+        code = "BAD_TICK" if name == "price_to_precision" else "BAD_LOT"
+        try:
+            with decimal.localcontext():
+                result = getattr(super(), name)(symbol, value)
+        except NeverSent as refusal:
+            raise NeverSent(code, f"{symbol}: {refusal.text}") from None
         if CALL.get() is not None and Decimal(str(result)) != Decimal(str(value)):
-            code = "BAD_TICK" if name == "price_to_precision" else "BAD_LOT"
             raise NeverSent(code, f"{symbol}: ccxt would send {result} for {value}")
         return result
 
@@ -201,6 +204,21 @@ def _recording(send: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return wrapped
 
 
+def _uncut(convert: Callable[..., Any]) -> Callable[..., Any]:
+    """`decimal_to_precision`, where ccxt cuts numbers: while an order is being made, a cut is a refusal."""
+
+    def wrapped(value: Any, *how: Any, **named: Any) -> Any:
+        with decimal.localcontext():
+            result = convert(value, *how, **named)
+        call = CALL.get()
+        making = call is not None and call.priority == Priority.PLACE and not call.sent
+        if making and Decimal(result) != Decimal(str(value)):
+            raise NeverSent("BAD_LOT", f"ccxt would send {result} for {value}")
+        return result
+
+    return wrapped
+
+
 def _quiet(future: Callable[[str], Any]) -> Callable[[str], Any]:
     """`client.future` whose failures count as seen: ccxt keeps futures that nobody awaits, and asyncio logs those."""
 
@@ -245,6 +263,7 @@ def make_exchange(exchange_id: str, config: dict[str, Any], hooks: Hooks) -> Any
     made = type(f"Hooked_{exchange_id}", (HookMixin, base), {})
     exchange = made({"enableRateLimit": False, "newUpdates": True, **config})
     exchange.number = str
+    exchange.decimal_to_precision = _uncut(exchange.decimal_to_precision)  # ccxt keeps it on the instance
     exchange.verbose = False
     exchange.fixgw = hooks
     return exchange

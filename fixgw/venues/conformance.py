@@ -349,10 +349,13 @@ async def venue_sees_exactly_the_clients_decimals(bench: Bench) -> None:
 
 
 @check("ledger", "fills", "quote_market")
-async def venue_sees_exactly_the_clients_cash(bench: Bench) -> None:
+async def venue_sees_exactly_the_clients_cash_or_nothing(bench: Bench) -> None:
     assert bench.spec is not None
     cash = Decimal(100) + bench.spec.tick / 8
-    our_id, _ = await bench.placed(ord_type="1", cash_qty=cash)
+    our_id, answer = await bench.place(ord_type="1", cash_qty=cash)
+    if isinstance(answer, c.ChildReject):
+        expect(answer.code == "BAD_LOT" and not bench.records(our_id), f"expected BAD_LOT unsent, got {answer}")
+        return
     await filled(bench, our_id)
     got = Decimal(next(r for r in bench.records(our_id) if r["type"] == "accepted")["quote_qty"])
     expect(got == cash, f"venue got {got}, client sent {cash}")

@@ -119,11 +119,13 @@ class Dialect(GeneralDialect):
     # --- orders ---
 
     def _exact_request(self, symbol: Any, kind: Any, side: Any, amount: Any, price: Any = None, params: Any = None) -> Any:
-        """ccxt cuts quoteOrderQty to the price's tick: put the client's number back."""
-        request = self._request(symbol, kind, side, amount, price, params or {})
-        wanted = (params or {}).get("quoteOrderQty")
-        if wanted is not None:
-            request["quoteOrderQty"] = wanted
+        """ccxt cuts quoteOrderQty to the price's tick: keep it out of its hands and put the client's number back."""
+        params = dict(params or {})
+        cash = params.pop("quoteOrderQty", None)
+        if cash is None:
+            return self._request(symbol, kind, side, amount, price, params)
+        request = self._request(symbol, kind, side, None, None, params | {"quoteOrderQty": "1"})
+        request["quoteOrderQty"] = cash
         return request
 
     def ws_ready(self) -> bool:

@@ -113,7 +113,7 @@ class Conversation:
         out.append_pair(56, self.target, header=True)
         out.append_pair(34, number, header=True)
         for tag, value in header:
-            out.append_pair(tag, value, header=True)
+            out.append_pair(tag, value() if callable(value) else value, header=True)
         if 52 not in dict(header):
             out.append_pair(52, utc(), header=True)
         for tag, value in body:

@@ -125,6 +125,7 @@ class Desk:
 
 
 Step = Callable[[Desk], None]
+Text = str | Callable[[], str]
 
 
 # --- sent ---
@@ -136,7 +137,7 @@ def _common(desk: Desk, terms: dict[int, str]) -> Pairs:
 
 def new(
     name: str, qty: str = "1", px: str = "59000", side: str = "1", kind: str = "2", tif: str = "1", *,
-    symbol: str = "BTC/USDT", header: Pairs | None = None, **tags: str,
+    symbol: str = "BTC/USDT", header: Pairs | None = None, **tags: Text,
 ) -> Step:  # fmt: skip
     """NewOrderSingle. `tags`: further fields as t126="..."; "" leaves a field out."""
 
@@ -149,7 +150,7 @@ def new(
     return step
 
 
-def cancel(name: str, orig: str, *, header: Pairs | None = None, **tags: str) -> Step:
+def cancel(name: str, orig: str, *, header: Pairs | None = None, **tags: Text) -> Step:
     """OrderCancelRequest(name, orig)."""
 
     def step(desk: Desk) -> None:
@@ -162,7 +163,7 @@ def cancel(name: str, orig: str, *, header: Pairs | None = None, **tags: str) ->
     return step
 
 
-def replace(name: str, orig: str, qty: str = "", px: str = "", *, header: Pairs | None = None, **tags: str) -> Step:
+def replace(name: str, orig: str, qty: str = "", px: str = "", *, header: Pairs | None = None, **tags: Text) -> Step:
     """OrderCancelReplaceRequest(name, orig); the other terms are those of the order."""
 
     def step(desk: Desk) -> None:
@@ -189,8 +190,9 @@ def raw(msg_type: str, *body: tuple[int, Any], header: Pairs | None = None) -> S
     return lambda desk: void(desk.client.send(msg_type, list(body), header=header))
 
 
-def _tags(tags: dict[str, str]) -> dict[int, str]:
-    return {int(name[1:]): value for name, value in tags.items()}
+def _tags(tags: dict[str, Text]) -> dict[int, str]:
+    """Values that are functions are made when the message is."""
+    return {int(name[1:]): value() if callable(value) else value for name, value in tags.items()}
 
 
 # --- expected ---
@@ -260,7 +262,7 @@ def _consistent(desk: Desk, m: Fields, own: str, unnamed: bool) -> None:
         assert m[tag] == desk.terms.get(chain, {}).get(tag, m[tag])
 
 
-def cxl_reject(ids: str, status: str, *, to: str, why: str, code: str, **tags: str) -> Step:
+def cxl_reject(ids: str, status: str, *, to: str, why: str, code: str, **tags: Text) -> Step:
     """OrderCancelReject: `to` CxlRejResponseTo(434), `why` CxlRejReason(102)."""
 
     def step(desk: Desk) -> None:

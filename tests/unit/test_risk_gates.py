@@ -278,9 +278,9 @@ def test_throttle_admits_the_burst_then_the_rate() -> None:
     state = _loaded(msg_rate=10, msg_burst=3)
     step = 100_000_000
     assert [_message(state, NOW) for _ in range(4)] == ["", "", "", "THROTTLE"]
-    # four have been counted: the next place is free two steps later
-    assert run(throttle.check, ask(state, ts_ns=NOW + 2 * step)) is None
-    assert code(run(throttle.check, ask(state, ts_ns=NOW + 2 * step - 1))) == "THROTTLE"
+    # the refused one spent nothing: the next place is free one step later
+    assert run(throttle.check, ask(state, ts_ns=NOW + step)) is None
+    assert code(run(throttle.check, ask(state, ts_ns=NOW + step - 1))) == "THROTTLE"
     # at the rate itself it never refuses
     quiet = _loaded(msg_rate=10, msg_burst=1)
     assert {_message(quiet, NOW + index * step) for index in range(50)} == {""}

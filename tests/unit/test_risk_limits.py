@@ -231,8 +231,15 @@ def _money(scope: str = "session", free: dict[str, Decimal] | None = None, in_fl
     core = settings(scope, buying_power=True, **more)
     state = state_of(core)
     if free is not None:
+        reserved: dict[str, Decimal] = {}
+        for child in in_flight:
+            reserved[child.reserve_asset] = reserved.get(child.reserve_asset, D(0)) + child.reserve_qty
         state.accounts["A"] = AccountState(
-            name="A", asof_ns=1, free=free, uncovered={child.venue_cl_ord_id: None for child in in_flight}
+            name="A",
+            asof_ns=1,
+            free=free,
+            uncovered={child.venue_cl_ord_id: None for child in in_flight},
+            reserved=reserved,
         )
     state.children = {child.venue_cl_ord_id: child for child in in_flight}
     return state
@@ -265,7 +272,6 @@ def test_buying_power(
 def test_what_is_in_flight_and_not_in_the_report_is_not_available() -> None:
     flying = (_child("a", "USDT", "300"), _child("b", "USDT", "200"), _child("c", "BTC", "7"))
     state = _money(free={"USDT": D(1000), "BTC": D(8)}, in_flight=flying)
-    state.accounts["A"].uncovered["forgotten"] = None
     asked = [("1", "5"), ("1", "5.01"), ("2", "1"), ("2", "1.01")]
     codes = [code(run(buying_power.check, ask(state, side=side, qty=qty))) for side, qty in asked]
     assert codes == ["", "BUYING_POWER", "", "BUYING_POWER"]

@@ -66,7 +66,8 @@ class FakeClient:
 
 
 MARKET = {
-    "id": "BTCUSDT", "symbol": "BTC/USDT", "base": "BTC", "quote": "USDT", "spot": True, "type": "spot", "option": False, "contract": False, "swap": False, "future": False, "linear": None,
+    "id": "BTCUSDT", "symbol": "BTC/USDT", "base": "BTC", "quote": "USDT", "spot": True, "type": "spot", "option": False,
+    "contract": False, "swap": False, "future": False, "linear": None,
     "precision": {"amount": "0.00001", "price": "0.01"}, "info": {"orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET"]},
 }  # fmt: skip
 
