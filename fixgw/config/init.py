@@ -85,7 +85,7 @@ def session_files(*, demo: bool) -> dict[str, str]:
         "open_orders": 10_000 if demo else 50,
         "rate": 500 if demo else 20,
         "burst": 500 if demo else 20,
-        "repeat": 100 if demo else 5,
+        "repeat": 500 if demo else 5,
     }
     files: dict[str, str] = {}
     for name, begin_string in _TRADING:

@@ -46,7 +46,7 @@ class LimitsTable(Model):
     max_open_orders: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     msgs_per_s: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     msg_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1
-    repeat_max: Annotated[int, Field(ge=1, le=64)] | None = None
+    repeat_max: Annotated[int, Field(ge=1, le=1024)] | None = None
     repeat_window_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 1000
     max_quote_age_ms: Annotated[int, Field(ge=1, le=3_600_000)] | None = None
     buying_power: bool = False

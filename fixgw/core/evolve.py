@@ -17,7 +17,7 @@ from .order import OPEN, Order, apply_order, new_order
 from .state import AccountState, Exposure, State, SymbolExposure
 
 MINUTE_NS = 60_000_000_000
-MAX_REPEATS = 64
+MAX_REPEATS = 1024
 
 
 def evolve(state: State, event: e.Event) -> None:

@@ -170,7 +170,8 @@ def child_query_result(draft: Draft, cmd: c.ChildQueryResult) -> None:
     elif cmd.outcome == "open":
         _found_working(draft, child, cmd)
     elif cmd.outcome in ("canceled", "expired") and cmd.cum_qty is None and not cmd.trades_checked:
-        query_now(draft, child)
+        if not child.is_uncertain:
+            query_now(draft, child)  # else its time-out asks again
     else:
         end_child(draft, child, cmd.outcome, cmd.cum_qty, cmd.text)
         child = draft.child(venue_cl_ord_id)

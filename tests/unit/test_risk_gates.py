@@ -324,7 +324,7 @@ def test_repeated_order() -> None:
 
 
 def test_repeated_order_above_what_is_kept_is_still_bounded() -> None:
-    state = _loaded(repeat_max=1000, repeat_window_ns=10**9)
+    state = _loaded(repeat_max=10_000, repeat_window_ns=10**9)
     verdicts = [_same_order(state, NOW + at) for at in range(MAX_REPEATS + 1)]
     assert verdicts == [""] * MAX_REPEATS + ["REPEATED_ORDER"]
 
