@@ -116,7 +116,9 @@ class Driver:
             total = Decimal(0)
             for child in order.children:
                 found = self.orders.get(child)
-                total += found.cum_qty + found.left if found is not None else Decimal(0)
+                if found is not None:
+                    total += found.cum_qty + found.left
+                    total -= sum(item.qty for item in found.trades if item.venue_trade_id in self.busted)
             total += sum(ev.qty for ev in self.to_venue if isinstance(ev, e.ChildPlaced) and ev.order_id == order.order_id)
             assert total <= most, f"{order.order_id} {order.ord_status}: {total} executed or working, {most} ordered"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -86,8 +87,21 @@ def _json(command: _F) -> _F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
+NO_REASON = "not given"
+
+
+def _reason_or_ask(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
+    """A person is asked for the reason; a script that gives none is journaled as such: a kill must never fail for it."""
+    if value is not None and value.strip():
+        return value
+    if sys.stdin.isatty() and not ctx.resilient_parsing:
+        return str(click.prompt("Reason", default=NO_REASON))
+    return NO_REASON
+
+
 def _reason(command: _F) -> _F:
-    return click.option("--reason", required=True, metavar="TEXT", help="Why; journaled with your name.")(command)
+    help_text = "Why; journaled with your name. Asked for on a terminal when left out."
+    return click.option("--reason", callback=_reason_or_ask, metavar="TEXT", help=help_text)(command)
 
 
 class _NotRunning(click.ClickException):
@@ -337,7 +351,7 @@ def resume(directory: Path, as_json: bool, session: str | None, venue: str | Non
 @click.argument("action", type=click.Choice(["show", "set-seq", "reset", "logout", "enable", "disable"]))
 @click.option("--next-sender", type=click.IntRange(1), help="set-seq: the next MsgSeqNum(34) that we send.")
 @click.option("--next-target", type=click.IntRange(1), help="set-seq: the next MsgSeqNum(34) that we expect.")
-@click.option("--reason", metavar="TEXT", help="Why; journaled with your name. Needed for every change.")
+@click.option("--reason", metavar="TEXT", help="Why; journaled with your name. Asked for on a terminal when left out.")
 @_directory
 @_json
 def session(
@@ -356,8 +370,8 @@ def session(
       fixgw session OMS44 show --dir demo
       fixgw session OMS44 set-seq --next-target 120 --reason "agreed with the client" --dir demo
     """
-    if action != "show" and not reason:
-        raise click.UsageError("--reason TEXT is needed for every action but show")
+    if action != "show":
+        reason = _reason_or_ask(click.get_current_context(), click.Option(["--reason"]), reason)
     numbers = next_sender is not None or next_target is not None
     if numbers != (action == "set-seq"):
         raise click.UsageError("--next-sender or --next-target belong to set-seq, which needs at least one of them")

@@ -13,7 +13,6 @@ from .numbers import ZERO
 from .order import Order
 from .placing import Assessment, Market, assess, find_market, market_of, place_child, venue_ready
 from .reasons import Reason
-from .reports import Report
 
 
 def new_order(draft: Draft, cmd: NewOrder) -> None:
@@ -25,8 +24,7 @@ def new_order(draft: Draft, cmd: NewOrder) -> None:
         if cmd.poss_resend or cmd.poss_dup:
             draft.report(draft.order(known), "I", status_reply=True)
         else:
-            text = f"ClOrdID {cmd.cl_ord_id!r} was used before"
-            _refuse_unnamed(draft, cmd, Denied(Reason.DUPLICATE_CL_ORD_ID, 11, cmd.cl_ord_id, "unused", text))
+            _refuse_duplicate(draft, cmd, draft.order(known))
         return
     terms = rules.Terms(
         side=cmd.side,
@@ -127,28 +125,12 @@ def _deny(draft: Draft, cmd: NewOrder, market: Market | None, denied: Denied) ->
     draft.report(order, "8", order_qty=cmd.order_qty, **fields)
 
 
-def _refuse_unnamed(draft: Draft, cmd: NewOrder, denied: Denied) -> None:
-    """A duplicate ClOrdID: a rejection with an OrderID of its own; the order that has the ClOrdID is not touched."""
-    fields = reason_fields(denied.reason, denied.tag, denied.value, denied.limit, denied.text)
-    message = Report(
-        exec_id=draft.next_exec_id(),
-        exec_type="8",
-        ord_status="8",
-        order_id=draft.new_order_id(),
-        cl_ord_id=cmd.cl_ord_id,
-        symbol=cmd.symbol,
-        account=cmd.account,
-        side=cmd.side,
-        ord_type=cmd.ord_type,
-        tif=cmd.tif,
-        order_qty=cmd.order_qty,
-        cash_qty=cmd.cash_qty,
-        price=cmd.price,
-        stop_px=cmd.stop_px,
-        transact_ns=cmd.ts_ns,
-        **fields,
-    )
-    draft.emit(e.Reported(session=cmd.session, account="", message=message))
+def _refuse_duplicate(draft: Draft, cmd: NewOrder, order: Order) -> None:
+    """A used ClOrdID: the reject of the new order combined with the status of the one that has the ClOrdID (FIX matrices
+    D22 / F.1.a): with OrdStatus 8 a client would take its own live order for dead."""
+    text = f"ClOrdID {cmd.cl_ord_id!r} was used before"
+    fields = reason_fields(Reason.DUPLICATE_CL_ORD_ID, 11, cmd.cl_ord_id, "unused", text)
+    draft.report(order, "8", cl_ord_id=cmd.cl_ord_id, **fields)
 
 
 def trigger_stop(draft: Draft, cmd: TriggerStop) -> None:

@@ -223,7 +223,7 @@ def apply_order(order: Order, ev: e.OrderEvent, fill: tuple[Decimal, Decimal] | 
         return
     kind = kind_of(order, ev)
     status = TABLE.get((order.status, kind))
-    if status is None or (kind == "request" and order.pending is not None):
+    if status is None or not _pending_fits(order, ev):
         raise IllegalTransition(f"order {order.order_id}: {kind} at status {order.status} (pending {order.ord_status})")
     match ev:
         case e.OrderFilled():
@@ -258,6 +258,20 @@ def apply_order(order: Order, ev: e.OrderEvent, fill: tuple[Decimal, Decimal] | 
     order.status = status
     if status not in OPEN and not order.finished_ns:
         order.finished_ns = ev.ts_ns
+
+
+def _pending_fits(order: Order, ev: e.OrderEvent) -> bool:
+    """A request needs that nothing is pending; its end needs that just it is."""
+    pending = order.pending.kind if order.pending is not None else ""
+    match ev:
+        case e.CancelRequested() | e.ReplaceRequested():
+            return not pending
+        case e.CancelRefused():
+            return pending == PENDING_CANCEL
+        case e.OrderReplaced() | e.ReplaceRefused():
+            return pending == PENDING_REPLACE
+        case _:
+            return True
 
 
 def _pending_replace(ev: e.ReplaceRequested) -> Pending:
@@ -310,3 +324,5 @@ def _unfill(order: Order, ev: e.FillBusted | e.FillCorrected, old_qty: Decimal, 
     order.status = status
     if status in OPEN:
         order.finished_ns = 0
+    elif not order.finished_ns:
+        order.finished_ns = ev.ts_ns

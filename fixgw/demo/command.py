@@ -84,9 +84,9 @@ def demo(json_file: Path | None, keep: bool, session: str, directory: Path | Non
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the stop is bounded; a second Ctrl-C would leave processes
         problem = stack.stop()
-    if problem:
+    if problem and status != 1:
         console.print(Text(f"demo: {problem}", "red"), soft_wrap=True)
-        status = status or 1
+        status = 1
     if directory is None:
         _clean(root, status, console)
     sys.exit(status)
@@ -199,7 +199,7 @@ def _keep(stack: Stack, result: Result, console: Console) -> None:
     except KeyboardInterrupt:
         console.print("stopping")
         return
-    raise DemoError(f"`fixgw run` has ended by itself: {stack.log_lines()[-1:]}")
+    raise DemoError(f"`fixgw run` has ended by itself: {stack.last_line()}")
 
 
 def _clean(root: Path, status: int, console: Console) -> None:

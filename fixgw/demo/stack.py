@@ -84,6 +84,10 @@ class Stack:
         except FileNotFoundError:
             return []
 
+    def last_line(self) -> str:
+        """The newest of them."""
+        return "".join(self.log_lines()[-1:])
+
     def _error(self, what: str) -> DemoError:
         said = "\n    ".join(self.log_lines()[-_TAIL_LINES:])
         return DemoError(f"{what}; the supervisor said:\n    {said}\n  logs: {self.paths.log}")
@@ -103,7 +107,7 @@ class Stack:
             return f"`fixgw run` did not stop within {STOP_S:.0f} s and was killed"
         finally:
             self.process = None
-        return f"`fixgw run` ended with status {status}: {self.log_lines()[-1:]}" if status else ""
+        return f"`fixgw run` ended with status {status}: {self.last_line()}" if status else ""
 
 
 def _set(text: str, key: str, value: str) -> str:

@@ -26,7 +26,13 @@ from .reader import JournalReader
 from .verify import Verification, verify
 
 _POLL_S = 0.2
-_directory = click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+_directory = click.argument(
+    "directory",
+    metavar="[DIR]",
+    default=".",
+    envvar="FIXGW_DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 

@@ -2,7 +2,7 @@
 
 Words are those of the order state change matrices (FIX 4.2 appendix D, FIX 4.4 volume 4 appendix D). ClOrdIDs are X, Y, Z
 as there: "Y,X" is ClOrdID(11) Y with OrigClOrdID(41) X, "X" alone demands that there is no 41. Quantities stand as
-"OrderQty CumQty LeavesQty". Where FIX 4.2 differs the table says both, as in "0/5": 0, in FIX 4.2 5.
+"OrderQty CumQty LeavesQty". Where FIX 4.2 differs the table says both, as in "0|5": 0, in FIX 4.2 5.
 
 The table is complete: a message that no step expects fails the row. After it every report must have reached the drop
 copy once, in the same order, with the same ExecID.
@@ -80,8 +80,8 @@ class Desk:
         return f"{self.run}-{name}"
 
     def pick(self, value: str) -> str:
-        """ "a/b": b for FIX 4.2, else a."""
-        first, _, second = value.partition("/")
+        """Of "a|b" b for FIX 4.2, else a."""
+        first, _, second = value.partition("|")
         return second if second and self.version.is_42 else first
 
     def play(self, steps: Iterable[Step]) -> None:

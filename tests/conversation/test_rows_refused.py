@@ -32,7 +32,7 @@ REFUSED: dict[str, list[Step]] = {
     ],
     "unknown account": [
         new("X", t1="nobody"),
-        er("rejected", "8", "X", "1 0 0", code="UNKNOWN_ACCOUNT", t103="15/99", t20002="1", t20003="nobody", t1="nobody"),
+        er("rejected", "8", "X", "1 0 0", code="UNKNOWN_ACCOUNT", t103="15|99", t20002="1", t20003="nobody", t1="nobody"),
     ],
     "unknown venue": [
         new("X", t100="NYSE"),
@@ -121,7 +121,7 @@ REFUSED: dict[str, list[Step]] = {
         biz_reject("3", "UNSUPPORTED_MESSAGE", "K"),
     ],
     "message type that nobody knows": [raw("ZZ", (58, "?")), session_reject("11", "", "ZZ")],
-    "unknown tag": [new("X", t4999="1"), session_reject("3", "4999", "D")],
+    "unknown tag": [new("X", t4999="1"), session_reject("0", "4999", "D")],
     "tag of another message": [new("X", t434="1"), session_reject("2", "434", "D")],
     "missing required tag": [new("X", t54=""), session_reject("1", "54", "D")],
     "value that is no number": [new("X", "many"), session_reject("6", "38", "D")],
@@ -166,7 +166,7 @@ KNOWN: dict[str, list[Step]] = {
         er("pending replace", "E", "Y,X", "1 0 1"),
         replace("Y", "X", "2", header=[(97, "Y")]),
         er("status", "E", "X", "1 0 1", reply=True),
-        er("replaced", "0/5", "Y,X", "2 0 2"),
+        er("replaced", "0|5", "Y,X", "2 0 2"),
         cancel("Z", "Y"),
         er("pending cancel", "6", "Z,Y", "2 0 2"),
         er("canceled", "4", "Z,Y", "2 0 0"),

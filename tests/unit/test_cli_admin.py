@@ -144,9 +144,7 @@ def test_each_command_asks_for_what_it_was_told(
     [
         (["kill", "--reason", "r"], "exactly one of"),
         (["kill", "--firm", "--venue", "v", "--reason", "r"], "exactly one of"),
-        (["kill", "--firm"], "--reason"),
         (["kill", "--firm", "--level", "OFF", "--reason", "r"], "'HALTED', 'REDUCING'"),
-        (["session", "S", "reset"], "--reason TEXT is needed"),
         (["session", "S", "set-seq", "--reason", "r"], "needs at least one"),
         (["session", "S", "reset", "--next-target", "5", "--reason", "r"], "belong to set-seq"),
         (["session", "S", "set-seq", "--next-target", "0", "--reason", "r"], "x>=1"),
@@ -162,6 +160,12 @@ def test_a_command_that_makes_no_sense_asks_nothing(
     result = fixgw(directory, *words)
     assert result.exit_code == 2 and expected in result.output, result.output
     assert gateway.asked == []
+
+
+@pytest.mark.parametrize("words", [["kill", "--firm"], ["cancel", "O1"], ["session", "S", "reset"]])
+def test_a_change_without_a_reason_is_journaled_as_such(directory: Path, gateway: Gateway, words: list[str]) -> None:
+    assert fixgw(directory, *words).exit_code == 0
+    assert gateway.asked[-1][1]["reason"] == "not given"
 
 
 def test_errors_reach_the_user(directory: Path, tmp_path: Path) -> None:

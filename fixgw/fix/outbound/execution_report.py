@@ -94,9 +94,9 @@ def _side(side: str, version: Version) -> str:
 
 
 def _why(report: Report, version: Version) -> list[str]:
-    """Reasons: 103 on rejections, 378, 58 and our own fields."""
+    """Reasons: 103 on rejections and on the status of what was rejected or is unknown, 378, 58 and our own fields."""
     parts = reason_parts(report.reason, report.reason_tag, report.reason_value, report.reason_limit)
-    if report.exec_type == "8":
+    if report.exec_type == "8" or (report.exec_type == "I" and report.ord_status == "8"):
         reason = _REASONS.get(report.reason)
         parts.append(f"103={known(reason.ord_rej if reason else 99, version.ord_rej)}")
     if report.restatement is not None:
