@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from ..risk.base import Denied, RiskRequest, run_stages
+from ..risk.base import Denied, RiskRequest, run_stages, scopes_of
 from . import events as e
 from . import rules
 from .commands import Quote
@@ -109,6 +109,7 @@ def assess(state: State, market: Market, terms: rules.Terms, ts_ns: int, kind: s
             fee_bps=market.venue.taker_fee_bps,
             order=order,
             cash_qty=terms.cash_qty,
+            known_scopes=scopes_of(market.session, market.account, state.settings.firm),
         )
     )
     if denied is not None and denied.tag == 38 and terms.cash_qty is not None:

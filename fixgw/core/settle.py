@@ -97,6 +97,7 @@ def trade(draft: Draft, venue: str, item: VenueTrade) -> None:
     confirm(draft, child, item.venue_order_id)
     order = draft.order(child.order_id)
     base = draft.state.settings.instruments[order.symbol].base if order.symbol in draft.state.settings.instruments else ""
+    was_open = order.is_open
     exec_id = draft.next_exec_id()
     draft.emit(
         e.OrderFilled(
@@ -113,7 +114,6 @@ def trade(draft: Draft, venue: str, item: VenueTrade) -> None:
             venue_ns=item.venue_ns,
         )
     )
-    was_open = order.is_open
     order = draft.order(order.order_id)
     draft.report(
         order,
@@ -260,6 +260,14 @@ def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> No
     """The old child is gone, or there was none (a held stop), or the new one was refused."""
     pending = order.pending
     assert pending is not None
+    if order.status == "A" and ended_as in ("rejected", "not_placed"):
+        # the order itself was refused, so there is nothing to replace
+        reason = Reason.NOT_PLACED if ended_as == "not_placed" else Reason.VENUE_REJECT
+        draft.emit(e.ReplaceRefused(order_id=order.order_id, ts_ns=draft.ts_ns, reason=Reason.TOO_LATE.value))
+        order = draft.order(order.order_id)
+        draft.cancel_reject(order.session, order, pending.cl_ord_id, order.cl_ord_id, "2", Reason.TOO_LATE)
+        _rejected(draft, order, reason, text)
+        return
     if ended_as in ("rejected", "not_placed") or order.stopping:
         _replace_failed(draft, order, text or ended_as)
         return

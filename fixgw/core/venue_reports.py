@@ -8,7 +8,7 @@ from .child import CLOSING, SENT, UNKNOWN, Child
 from .draft import Draft, reason_fields
 from .order import PENDING_CANCEL, PENDING_REPLACE
 from .reasons import Reason
-from .settle import close, confirm, end_child, find_child, trade
+from .settle import close, confirm, end_child, find_child, is_replacing, trade
 
 # asked again after these many seconds, the last one for ever
 QUERY_BACKOFF_S = (1, 1, 2, 4, 8, 15, 30)
@@ -136,7 +136,7 @@ def become_unknown(draft: Draft, child: Child, op: str, text: str) -> None:
     order = draft.order(child.order_id)
     if order.is_open:
         fields = reason_fields(Reason.OUTCOME_UNKNOWN, text=f"{Reason.OUTCOME_UNKNOWN.meaning} ({op}): {text}")
-        if order.pending is not None and op != "place":
+        if order.pending is not None and (op != "place" or is_replacing(order, child)):
             fields |= {"cl_ord_id": order.pending.cl_ord_id, "orig_cl_ord_id": order.cl_ord_id}
         draft.report(order, "I", venue_cl_ord_id=child.venue_cl_ord_id, **fields)
     query_now(draft, draft.child(child.venue_cl_ord_id))

@@ -59,7 +59,8 @@ def demo(json_file: Path | None, keep: bool, session: str, directory: Path | Non
     """
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise click.BadParameter(f"{json_file.absolute().parent} is not a folder", param_hint="--json")
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)  # SIGINT too: importing quickfix has set it to end the process at once
     root = directory if directory is not None else Path(tempfile.mkdtemp(prefix="fixgw-demo-"))
     console = _console()
     result = Result(session, [Played(step) for step in DAY])

@@ -181,8 +181,8 @@ def _client_fills(client: Iterable[Seen]) -> dict[str, list[tuple[str, ...]]]:
 
 
 def _last(client: Iterable[Seen]) -> dict[str, Seen]:
-    """order_id -> the newest ExecutionReport."""
-    return {seen.message.get(37): seen for seen in client if seen.is_report}
+    """order_id -> the newest ExecutionReport. The refusal of a second order with the same ClOrdID names the first one."""
+    return {seen.message.get(37): seen for seen in client if seen.is_report and seen.line.reason != "DUPLICATE_CL_ORD_ID"}
 
 
 def _owner(venue_cl_ord_id: str, orders: dict[str, Seen]) -> str | None:

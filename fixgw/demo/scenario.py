@@ -199,7 +199,8 @@ _REFUSED: Final = (
     Step(
         "Risk: a ClOrdID comes twice",
         (Order("limit", "buy", "0.5", BTC, "60000"),),
-        (_rejected("limit", "DUPLICATE_CL_ORD_ID"),),
+        # the refusal tells where the order stands that has the ClOrdID
+        (Line("rejected", "limit", "4", "0.2", "0", reason="DUPLICATE_CL_ORD_ID"),),
     ),
     Step(
         "Venue reject: post-only would trade",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 
 import msgspec
@@ -37,6 +37,15 @@ class Scope(msgspec.Struct, frozen=True):
     key: str
     label: str
     limits: Limits
+
+
+def scopes_of(session: SessionSettings, account: AccountSettings, firm: Limits) -> tuple[Scope, ...]:
+    """The scopes in which an order counts: session, account, firm."""
+    return (
+        Scope("s:" + session.name, "session " + session.name, session.limits),
+        Scope("a:" + account.name, "account " + account.name, account.limits),
+        Scope("firm", "firm", firm),
+    )
 
 
 class RiskRequest(msgspec.Struct, frozen=True):
@@ -74,12 +83,12 @@ class RiskRequest(msgspec.Struct, frozen=True):
     order: Order | None = None
     # CashOrderQty(152) where the client sized the order by it
     cash_qty: Decimal | None = None
+    # made once by whoever asks; see scopes()
+    known_scopes: tuple[Scope, ...] = ()
 
-    def scopes(self) -> Iterator[Scope]:
+    def scopes(self) -> tuple[Scope, ...]:
         """Session, account, firm."""
-        yield Scope("s:" + self.session.name, "session " + self.session.name, self.session.limits)
-        yield Scope("a:" + self.account.name, "account " + self.account.name, self.account.limits)
-        yield Scope("firm", "firm", self.state.settings.firm)
+        return self.known_scopes or scopes_of(self.session, self.account, self.state.settings.firm)
 
     def exposure(self, scope: Scope) -> SymbolExposure:
         """What that scope has at risk in this instrument, before this request."""

@@ -1,0 +1,72 @@
+"""`python -m fixgw.demo`, whole: the real processes, the real day, the exit status, and nothing left behind."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fixgw.config.init import init
+from fixgw.demo.scenario import DAY
+
+WHOLE_S = 75.0
+QUICK_S = 20.0
+
+
+def run(tmp_path: Path, *args: str, timeout_s: float = WHOLE_S) -> subprocess.CompletedProcess[str]:
+    """Run the demo; its temporary folders stand in tmp_path. If it takes too long it is killed, and its processes end with it."""
+    argv = [sys.executable, "-m", "fixgw.demo", *args]
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=timeout_s, stdin=subprocess.DEVNULL)
+
+
+def processes_naming(text: str) -> list[str]:
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and folder.name != str(os.getpid()):
+            try:
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if text in command:
+                found.append(command)
+    return found
+
+
+def test_the_whole_day(tmp_path: Path) -> None:
+    outcome = tmp_path / "outcome.json"
+    done = run(tmp_path, "--json", str(outcome))
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(outcome.read_bytes())
+    assert told["ok"] and told["problems"] == []
+    assert [step["name"] for step in told["steps"]] == [step.name.strip() for step in DAY]
+    for step, wanted in zip(told["steps"], DAY, strict=True):
+        assert step["ok"] and step["problems"] == []
+        assert len(step["came"]) == len(step["expected"]) == len(wanted.expected)
+    reasons = {line.get("reason") for step in told["steps"] for line in step["came"]}
+    assert {"MAX_ORDER_QTY", "MAX_NOTIONAL", "PRICE_COLLAR", "VENUE_REJECT"} <= reasons
+    assert {"OUTCOME_UNKNOWN", "NOT_PLACED", "KILLED", "HALTED", "IOC_REMAINDER"} <= reasons
+    ids = [line["exec_id"] for step in told["steps"] for line in step["came"] if line["what"] != "cancel rejected"]
+    assert len(ids) == len(set(ids)) == told["drop_copy"]["reports"] == told["drop_copy"]["copies"]
+    assert [exec_id for step in told["steps"] for exec_id in step["drop_copy"]] == ids
+    assert told["ledger"]["client_fills"] == told["ledger"]["ledger_fills"] == 8 and told["ledger"]["working"] == 0
+    assert told["positions"]["net"] == {"BTC/USDT": "0.74885", "ETH/USDT": "-2"}
+    assert "all came" in done.stdout and "\x1b" not in done.stdout
+    assert list(tmp_path.glob("fixgw-demo-*")) == [] and processes_naming(str(tmp_path)) == []
+
+
+def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
+    init(tmp_path / "dir", demo=True)
+    before = (tmp_path / "dir" / "fixgw.toml").read_bytes()
+    done = run(tmp_path, "--dir", str(tmp_path / "dir"), timeout_s=QUICK_S)
+    assert done.returncode == 1 and "already there" in done.stdout
+    assert (tmp_path / "dir" / "fixgw.toml").read_bytes() == before
+
+
+@pytest.mark.parametrize(("args", "said"), [(["--json", "/nowhere/x.json"], "/nowhere"), (["--session", "PB44"], "PB44")])
+def test_wrong_options(tmp_path: Path, args: list[str], said: str) -> None:
+    done = run(tmp_path, *args, timeout_s=QUICK_S)
+    assert done.returncode == 2 and said in done.stderr
+    assert list(tmp_path.iterdir()) == []
