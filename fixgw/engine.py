@@ -111,6 +111,8 @@ class Engine:
 
     def call(self, command: c.Command, timeout_s: float = 10.0) -> Record | None:
         """Submit and wait until it is durable; its record, or None when it meant nothing. Raises Refusal, TimeoutError."""
+        if self._dead:
+            raise RuntimeError("the engine has stopped")
         ticket = _Ticket()
         self._inbox.append((command, ticket))
         self._pump()
@@ -131,9 +133,15 @@ class Engine:
         return len(self._inbox)
 
     def session_cursor(self, session: str) -> SessionCursor:
-        """Where the session stands."""
+        """Where the session stands, with everything in it that this thread has submitted."""
         with self.reading() as state:
-            found = state.session(session)
+            # another thread may have led while ours left its commands in the inbox: they come first
+            for _ in range(len(self._inbox) // GROUP + 1):
+                if self._inbox and not self._dead:
+                    self._lead_as_me()
+            found = state.sessions.get(session)
+            if found is None:
+                return SessionCursor()
             return SessionCursor(
                 reset_epoch=found.reset_epoch,
                 last_in_seq=found.last_in_seq,
@@ -144,9 +152,11 @@ class Engine:
     @contextmanager
     def reading(self) -> Iterator[State]:
         """The state, held still. Keep it short: orders wait. What is read may not be durable yet: see `call` for that."""
-        with self._lock:
-            yield self.state
-        self._pump()
+        try:
+            with self._lock:
+                yield self.state
+        finally:
+            self._pump()
 
     def records(self, after_seq: int, timeout_s: float) -> list[Record]:
         """Durable records after `after_seq`, at most BATCH; waits up to `timeout_s` for the first (then: empty)."""
@@ -184,11 +194,9 @@ class Engine:
         while self._inbox and not self._dead:
             if not self._lock.acquire(blocking=False):
                 return  # whoever leads looks at the inbox again after letting go
-            self._leader = threading.get_ident()
             try:
-                self._lead()
+                self._lead_as_me()
             finally:
-                self._leader = 0
                 self._lock.release()
             groups += 1
             if groups >= MAX_LEAD and threading.current_thread() is not self._own and not self._stopping:
@@ -201,18 +209,27 @@ class Engine:
             self._handoff.clear()
             self._pump()
 
+    def _lead_as_me(self) -> None:
+        """One group, led by this thread, which holds the lock."""
+        self._leader = threading.get_ident()
+        try:
+            self._lead()
+        finally:
+            self._leader = 0
+
     def _lead(self) -> None:
         """One group: decide, append, evolve each; commit; effects."""
         done: list[tuple[Record | None, _Ticket | None]] = []
         try:
             while self._inbox and len(done) < GROUP:
                 command, ticket = self._inbox.popleft()
-                done.append((self._step(command, ticket), ticket))
+                done.append((None, ticket))
+                done[-1] = (self._step(command, ticket), ticket)
             records = [record for record, _ in done if record is not None]
             if records:
                 self.journal.commit()
         except Exception as error:
-            self._fail(error)
+            self._fail(error, [ticket for _, ticket in done])
             return
         with self._news:
             self._ring.extend(records)
@@ -221,7 +238,11 @@ class Engine:
             self._news.notify_all()
         for record in records:
             for listener in self.on_durable:
-                listener(record)
+                try:
+                    listener(record)
+                except Exception:
+                    # one effect failed: the others must happen, and what was not sent is asked about after its time-out
+                    log.exception("an effect of record %d failed", record.seq)
         for made, ticket in done:
             if ticket is not None:
                 ticket.record = made
@@ -281,9 +302,13 @@ class Engine:
             events.append(e.Reported(session=command.session, account="", message=message))
         return events
 
-    def _fail(self, error: Exception) -> None:
-        """Nothing leaves any more."""
+    def _fail(self, error: Exception, waiting: list[_Ticket | None]) -> None:
+        """Nothing leaves any more; whoever waits is told."""
         self._dead = True
+        for ticket in [*waiting, *(ticket for _, ticket in list(self._inbox))]:
+            if ticket is not None:
+                ticket.error = RuntimeError(f"the engine has stopped: {type(error).__name__}: {error}")
+                ticket.done.set()
         with self._news:
             self._news.notify_all()
         log.critical("fatal: %s: %s", type(error).__name__, error)

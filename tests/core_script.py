@@ -48,7 +48,7 @@ class Script:
         try:
             events = self.world.run(command) if isinstance(command, c.Command) else command
         except Refusal as refusal:
-            return [f"refused: {refusal}"]
+            return ["refused: " + self._short(str(refusal))]
         self.world.check()
         return self._render(events)
 
@@ -118,8 +118,10 @@ class Script:
         return self._of_child(c.ChildAmbiguous, words[0], op=words[1], code="TIMEOUT", text="no answer")
 
     def _make_trade(self, name: str, trade_id: str, amount: str, **fields: str) -> c.VenueTrade:
-        """`amount`: QTY or QTY@PX."""
+        """`amount`: QTY or QTY@PX. "?C1" is a trade of C1 by the venue's number alone: its host does not know our id."""
         qty, _, px = amount.partition("@")
+        if name.startswith("?"):
+            name, fields = name[1:], {"venue_cl_ord_id": "", **fields}
         child = self.world.state.children.get(self._child(name))
         values: dict[str, Any] = {"account": VENUE_ACCOUNT, "symbol": SYMBOL, "venue_order_id": "v" + name}
         values |= {"venue_cl_ord_id": self._child(name), "side": child.side if child else "1", **fields}
@@ -219,6 +221,13 @@ class Script:
             if found:
                 shown.append(found)
         return shown
+
+    def _short(self, text: str) -> str:
+        for number, child in enumerate(self.children, 1):
+            text = text.replace(child, f"C{number}")
+        for number, order in enumerate(self.orders, 1):
+            text = text.replace(order, f"o{number}")
+        return text
 
     def _name(self, child: str) -> str:
         return f"C{self.children.index(child) + 1}" if child in self.children else child

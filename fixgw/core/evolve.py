@@ -61,8 +61,8 @@ def _symbol_exposure(state: State, scope: str, symbol: str) -> SymbolExposure:
 
 def _count(state: State, order: Order, orders: int, qty: Decimal, notional: Decimal) -> None:
     """Add to what an order counts in its scopes."""
-    if not orders and not qty and not notional:
-        return
+    if not order.symbol or (not orders and not qty and not notional):
+        return  # refused before it had an instrument, or nothing changes
     buy = order.side == "1"
     for scope in scopes_of(order):
         symbol = _symbol_exposure(state, scope, order.symbol)

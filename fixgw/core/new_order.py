@@ -138,9 +138,10 @@ def trigger_stop(draft: Draft, cmd: TriggerStop) -> None:
     order = draft.state.orders.get(cmd.order_id)
     if order is None or not order.held or not order.is_open or order.stopping:
         return
-    if order.symbol not in draft.state.settings.instruments or order.session not in draft.state.settings.sessions:
-        return
-    market = market_of(draft.state, order, cmd.quotes)
+    try:
+        market = market_of(draft.state, order, cmd.quotes)
+    except KeyError:
+        return  # a name of it has left the configuration: it stays held
     if venue_ready(draft.state, order.venue) is not None:
         return  # stays held: the next fresh price asks again
     terms = rules.Terms(

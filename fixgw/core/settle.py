@@ -226,6 +226,9 @@ def finish_if_idle(draft: Draft, order_id: str, ended_as: str = "", text: str = 
         _canceled(draft, order, order.cl_ord_id, order.stopping)
     elif ended_as in ("rejected", "not_placed"):
         _rejected(draft, order, Reason.NOT_PLACED if ended_as == "not_placed" else Reason.VENUE_REJECT, text)
+    elif ended_as == "filled":
+        # the child is complete, the order is not: a trade of it was busted or corrected
+        _canceled(draft, order, order.cl_ord_id, Reason.BUSTED.value, text=text)
     elif order.ord_type in (rules.MARKET, rules.STOP) or order.tif in (rules.IOC, rules.FOK):
         _canceled(draft, order, order.cl_ord_id, Reason.IOC_REMAINDER.value, text=text)
     else:

@@ -1,6 +1,7 @@
 """`fixgw oms DIR SESSION`: a small FIX client for people who try the gateway, and for scripts."""
 
 import json
+import signal
 import sys
 import time
 import tomllib
@@ -193,6 +194,8 @@ def oms(
       fix> replace a price 60100
       fix> cancel last
     """
+    # importing quickfix sets SIGINT to its default action, which would end us without a logout
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     ids = read_session(folder, session)
     where = read_address(folder, host, port)
     names = load(_VERSION[ids["begin_string"]])

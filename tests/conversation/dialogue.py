@@ -116,8 +116,8 @@ class Desk:
 
     def _check_copies(self) -> None:
         expected = [m[17] for m in self.reports]
-        self.copy.wait(lambda: set(expected) <= {m[17] for m in self.copy.seen[self._copied :]}, "drop copies")
-        mine = [m for m in self.copy.seen[self._copied :] if m[448] == self.version.comp_id]
+        self.copy.wait(lambda: set(expected) <= {m.get(17) for m in self.copy.seen[self._copied :]}, "drop copies")
+        mine = [m for m in self.copy.seen[self._copied :] if m.get(448) == self.version.comp_id]
         assert [m[17] for m in mine] == expected, "the drop copy shows other reports, or others' order"
         for copied, report in zip(mine, self.reports, strict=True):
             assert copied[797] == "Y" and 43 not in copied and copied[37] == report[37] and copied[11] == report[11]
@@ -323,6 +323,12 @@ def street(side: str, qty: str, px: str | None = None, symbol: str = "BTCUSDT") 
 def fault(kind: str, op: str = "order.place", *, count: int = 1, **params: Any) -> Step:
     """The venue does something wrong with the next request `op`."""
     return lambda desk: void(desk.sim.fault(kind, count=count, match={"op": op}, **params))
+
+
+def lost_events(count: int, execution: str = "*") -> Step:
+    """The venue's stream loses the next events of our orders."""
+    match = {"event": "executionReport", "execution": execution}
+    return lambda desk: void(desk.sim.fault("ws_missing", count=count, match=match))
 
 
 def until_faulty(kind: str) -> Step:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,26 @@ def test_the_whole_day(tmp_path: Path) -> None:
     assert told["ledger"]["client_fills"] == told["ledger"]["ledger_fills"] == 8 and told["ledger"]["working"] == 0
     assert told["positions"]["net"] == {"BTC/USDT": "0.74885", "ETH/USDT": "-2"}
     assert "all came" in done.stdout and "\x1b" not in done.stdout
+    assert list(tmp_path.glob("fixgw-demo-*")) == [] and processes_naming(str(tmp_path)) == []
+
+
+def test_an_interrupt_stops_everything(tmp_path: Path) -> None:
+    """In the middle of the day, with FIX sessions up: importing quickfix makes SIGINT end a process at once."""
+    said = tmp_path / "said.txt"
+    argv = [sys.executable, "-m", "fixgw.demo", "--pace", "5"]
+    with said.open("wb") as file:
+        demo = subprocess.Popen(argv, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=file, stdin=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + WHOLE_S / 2
+        while b"pending new" not in said.read_bytes() and time.monotonic() < deadline and demo.poll() is None:
+            time.sleep(0.05)
+        assert processes_naming(str(tmp_path)), said.read_text()
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(WHOLE_S / 2) == 130, said.read_text()
+    finally:
+        demo.kill()
+        demo.wait()
+    assert "interrupted" in said.read_text()
     assert list(tmp_path.glob("fixgw-demo-*")) == [] and processes_naming(str(tmp_path)) == []
 
 

@@ -1,0 +1,114 @@
+"""`fixgw bench`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+_JSON = click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here.")
+_DIR = click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep everything here.")
+
+
+@click.group()
+def bench() -> None:
+    """Measure this machine: the order path, and restarts.
+
+    \b
+    Example:
+      fixgw bench order-path --json order-path.json
+    """
+
+
+@contextlib.contextmanager
+def _folder(directory: Path | None) -> Iterator[Path]:
+    """An empty folder: the one asked for, or a temporary one."""
+    if directory is not None:
+        directory.mkdir(parents=True, exist_ok=True)
+        if any(directory.iterdir()):
+            raise click.ClickException(f"--dir {directory}: not empty, expected an empty or a new folder")
+        yield directory
+        return
+    with tempfile.TemporaryDirectory(prefix="fixgw-bench-") as temporary:
+        yield Path(temporary)
+
+
+def _write(json_file: Path | None, found: dict[str, Any]) -> None:
+    if json_file is not None:
+        json_file.write_text(json.dumps(found, indent=2) + "\n")
+
+
+@bench.command("order-path", epilog="Example: fixgw bench order-path --json order-path.json --profile profile.txt")
+@click.option("--quick", is_flag=True, help="A few orders only: does it work at all?")
+@click.option("--rounds", type=click.IntRange(1, 1000), default=10, show_default=True, help="Rounds; figures are medians.")
+@click.option("--open-orders/--no-open-orders", default=True, help="Also with 100 and with 100,000 orders open.")
+@click.option("--profile", "profile_file", type=click.Path(path_type=Path, dir_okay=False), help="Write where the time goes.")
+@_DIR
+@_JSON
+def order_path(
+    quick: bool, rounds: int, open_orders: bool, profile_file: Path | None, directory: Path | None, json_file: Path | None
+) -> None:
+    """NewOrderSingle to first ExecutionReport, through the front, the full risk set and the journal.
+
+    \b
+    commit   the gateway, sync = "commit"       r1  a bare QuickFIX acceptor
+    os       the gateway, sync = "os"           r2  the same, 300 bytes synced before each answer
+    few, many  the gateway with 100 and with 100,000 orders open
+    """
+    from .gateway_profile import profile
+    from .order_path import QUICK, TARGETS, Size, measure
+    from .party import BenchError
+
+    console = Console()
+    size = QUICK if quick else Size(rounds=rounds)
+    with _folder(directory) as folder, console.status("starting") as status:
+        try:
+            found = measure(size, folder, status.update, open_orders)
+            if profile_file is not None:
+                profile_file.write_text(profile(size, folder, status.update))
+        except BenchError as error:
+            raise click.ClickException(str(error)) from error
+    table = Table(title=f"order path, medians of {size.rounds} rounds")
+    for column in ("party", "p50 us", "p99 us", f"orders/s, window {size.window}"):
+        table.add_column(column, justify="left" if column == "party" else "right")
+    for name, row in found["raw"].items():
+        table.add_row(name, f"{row['p50_us']:.0f}", f"{row['p99_us']:.0f}", f"{row.get('orders_per_s', '-')}")
+    console.print(table)
+    for key, (sign, bound) in TARGETS.items():
+        if found[key] is not None:
+            console.print(f"{key} {found[key]:.2f} (target {sign} {bound}){'' if found['targets_met'][key] else '  missed'}")
+    _write(json_file, found)
+
+
+@bench.command("recovery", epilog="Example: fixgw bench recovery --events 1000000 --json recovery.json")
+@click.option("--events", type=click.IntRange(1000, 100_000_000), default=1_000_000, show_default=True, help="Events journaled.")
+@click.option("--open", "open_count", type=click.IntRange(0, 1_000_000), default=10_000, show_default=True, help="Orders open.")
+@click.option("--runs", type=click.IntRange(1, 100), default=3, show_default=True, help="Restarts of each kind; medians count.")
+@_DIR
+@_JSON
+def recovery(events: int, open_count: int, runs: int, directory: Path | None, json_file: Path | None) -> None:
+    """How long a restart takes until the state is ready, with and without a snapshot."""
+    from .party import BenchError
+    from .recovery import TARGETS, measure
+
+    console = Console()
+    with _folder(directory) as folder, console.status("starting") as status:
+        try:
+            found = measure(events, open_count, runs, folder, status.update)
+        except BenchError as error:
+            raise click.ClickException(str(error)) from error
+    table = Table(title=f"recovery: {found['events']:,} events in {found['records']:,} records, {found['open_orders']:,} orders open")
+    for column in ("", "measured", "target"):
+        table.add_column(column, justify="left" if not column else "right")
+    for key, bound in TARGETS.items():
+        value = found[key]
+        table.add_row(key, f"{value:,.0f}" if key.startswith("bytes") else f"{value:.2f}", f"<= {bound:,}")
+    console.print(table)
+    _write(json_file, found)
