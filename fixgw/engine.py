@@ -25,7 +25,7 @@ from contextlib import contextmanager
 
 from .core import commands as c
 from .core import events as e
-from .core.codec import Record, decode_record, encode_record
+from .core.codec import Record, decode_record, encode_command, encode_record
 from .core.decide import Refusal, decide, partition_of
 from .core.errors import JournalFull, Overloaded
 from .core.evolve import evolve
@@ -253,6 +253,7 @@ class Engine:
         state = self.state
         try:
             events = decide(state, command)
+            record, payload = self._record(command, events)
         except Refusal as refusal:
             if ticket is not None:
                 ticket.error = refusal
@@ -262,21 +263,26 @@ class Engine:
             events = self._after_bug(command, bug)
             if ticket is not None:
                 ticket.error = RuntimeError(f"internal error: {type(bug).__name__}: {bug}")
+            record, payload = self._record(_stand_in(command), events)
         if not events:
             return None
-        seq = state.seq + 1
+        self.journal.append(record.seq, payload)
+        for event in events:
+            evolve(state, event)
+        state.seq = record.seq
+        return record
+
+    def _record(self, command: c.Command, events: list[e.AnyEvent]) -> tuple[Record, bytes]:
+        """The next record and its bytes. Raises for what cannot be journaled (an integer beyond 64 bits, a text that is no
+        Unicode), before anything has changed."""
         record = Record(
-            seq=seq,
+            seq=self.state.seq + 1,
             ts_ns=command.ts_ns,
             part=partition_of(command),
             command=command,  # type: ignore[arg-type]
             events=tuple(events),
         )
-        self.journal.append(seq, encode_record(record))
-        for event in events:
-            evolve(state, event)
-        state.seq = seq
-        return record
+        return record, encode_record(record) if events else b""
 
     def _after_bug(self, command: c.Command, bug: Exception) -> list[e.AnyEvent]:
         """The client is answered, operations are told; the state is as it was."""
@@ -297,7 +303,7 @@ class Engine:
                 business_reason=4,
                 reason=Reason.INTERNAL_ERROR.value,
                 text="internal error: the message was not acted on; operations have been told",
-                ref_id=getattr(command, "cl_ord_id", ""),
+                ref_id=getattr(command, "cl_ord_id", "").encode("ascii", "replace").decode(),
             )
             events.append(e.Reported(session=command.session, account="", message=message))
         return events
@@ -313,3 +319,18 @@ class Engine:
             self._news.notify_all()
         log.critical("fatal: %s: %s", type(error).__name__, error)
         self._on_fatal(f"{type(error).__name__}: {error}")
+
+
+def _stand_in(command: c.Command) -> c.Command:
+    """What is journaled as the command when a bug of ours hit it: itself, unless just that cannot be journaled."""
+    try:
+        encode_command(command)
+    except Exception:
+        if isinstance(command, c.ClientCommand):
+            return c.SeqSeen(
+                ts_ns=command.ts_ns, session=command.session, reset_epoch=command.reset_epoch, msg_seq=command.msg_seq
+            )
+        return c.AdminNote(
+            ts_ns=command.ts_ns, action="dropped", target=type(command).__name__, user="gateway", reason="cannot be journaled"
+        )
+    return command

@@ -91,7 +91,8 @@ class Script:
         side = SIDES[fields.pop("side", "buy")]
         given = self._order_fields(words[2:])
         given["ord_type"] = "2" if "price" in given else "1"
-        return self._client(c.ReplaceOrder, fields, cl_ord_id=words[0], orig_cl_ord_id=words[1], symbol=SYMBOL, side=side, **given)
+        given |= {"cl_ord_id": words[0], "orig_cl_ord_id": words[1], "symbol": SYMBOL, "side": side}
+        return self._client(c.ReplaceOrder, fields, **given)
 
     def _cancel(self, words: list[str], fields: dict[str, str]) -> c.Command:
         return self._client(c.CancelOrder, fields, cl_ord_id=words[0], orig_cl_ord_id=words[1])

@@ -21,11 +21,12 @@ max_gross = "{_FAR}"
 max_net = "{_FAR}"
 collar_bps = "1000000"
 max_open_orders = 1000000
-msgs_per_s = 1000000
-msg_burst = 1000000
-repeat_max = 5
 max_quote_age_ms = 60000
 buying_power = true
+"""
+_SESSION_LIMITS = """msgs_per_s = 1000000
+msg_burst = 1000000
+repeat_max = 5
 """
 
 _FIRM = """
@@ -71,7 +72,7 @@ ord_types = ["market", "limit"]
 tifs = ["day", "gtc", "ioc"]
 
 [limits]
-{limits}
+{limits}{session_limits}
 """
 
 _VENUE = """
@@ -86,7 +87,7 @@ def make_firm(directory: Path, sync: str = "commit") -> Config:
     """Write the configuration to `directory` (which is made) and load it. `sync`: "commit" or "os"."""
     paths = Paths(directory.resolve())
     paths.make_directories()
-    names = {"sync": sync, "limits": _LIMITS, "symbol": SYMBOL, "venue": VENUE, "account": ACCOUNT, "client": CLIENT}
+    names = {"sync": sync, "limits": _LIMITS, "session_limits": _SESSION_LIMITS, "symbol": SYMBOL, "venue": VENUE, "account": ACCOUNT, "client": CLIENT}
     paths.firm_file.write_text(_FIRM.format(**names))
     (paths.sessions / f"{CLIENT}.toml").write_text(_SESSION.format(**names))
     (paths.venues / f"{VENUE}.toml").write_text(_VENUE.format(**names, px=REFERENCE_PX))

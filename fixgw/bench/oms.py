@@ -21,11 +21,12 @@ from ..process import die_with_parent
 
 SOH = b"\x01"
 TURN_S = 120.0
+PAUSE_S = 0.5
 _PX_TICKS = 1_000_000
 
 
 class Turn(msgspec.Struct):
-    """One turn as planned. `after`: further reports that each order brings (150=0, ...), awaited as well before the turn
+    """One turn as planned; one without orders is a pause of PAUSE_S, for figures to be taken. `after`: further reports that each order brings (150=0, ...), awaited as well before the turn
     ends, outside the time measured."""
 
     party: str
@@ -198,8 +199,10 @@ def play(plan: Plan) -> list[list[int]]:
     done = []
     try:
         for turn in plan.turns:
-            done.append(links[turn.party].run(turn))
+            done.append(links[turn.party].run(turn) if turn.orders else [])
             print(f"{turn.party} {turn.label}", file=sys.stderr, flush=True)
+            if not turn.orders:
+                time.sleep(PAUSE_S)
     finally:
         for link in links.values():
             link.close()

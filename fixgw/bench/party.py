@@ -51,6 +51,15 @@ class Party:
             time.sleep(0.02)
         raise BenchError(f"{self.name}: {what} was not ready within {READY_S:.0f} s, see {log}")
 
+    def cpu_s(self) -> dict[str, float]:
+        """CPU seconds used so far, by process."""
+        tick = os.sysconf("SC_CLK_TCK")
+        used = {}
+        for what, process in self._processes:
+            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2].split()
+            used[what] = (int(fields[11]) + int(fields[12])) / tick
+        return used
+
     def check(self) -> None:
         """Raises BenchError when one of the processes has ended."""
         for what, process in self._processes:
@@ -69,15 +78,18 @@ class Party:
         self._processes = []
 
 
-def start_gateway(party: Party, sync: str, module: str = "fixgw.app") -> None:
-    """The gateway process, its venue host and its front, as `fixgw run` starts them. `module`: what to run as gateway."""
+def start_gateway(party: Party, sync: str, module: str = "fixgw.app") -> int:
+    """The gateway process, its venue host and its front, as `fixgw run` starts them; the gateway's pid. `module`: what to
+    run as gateway."""
     config = make_firm(party.directory, sync)
     children = {child.name: child for child in Plan(config).children()}
+    pids = {}
     for name in ("gateway", *sorted(name for name in children if name.startswith("venue:")), "front"):
         child = children[name]
         argv = [module if part == "fixgw.app" else part for part in child.argv()]
-        party.spawn(name.replace(":", "-"), argv, child.ready)
+        pids[name] = party.spawn(name.replace(":", "-"), argv, child.ready)
     party.port = _port(config.paths.front_ready)
+    return pids["gateway"]
 
 
 def start_reference(party: Party, synced: bool) -> None:
@@ -103,14 +115,21 @@ def _start_front(party: Party, config: Config, backend: int) -> None:
 
 @contextlib.contextmanager
 def spinner() -> Iterator[None]:
-    """A process of nice 19 that never sleeps: an idle virtual machine would wait up to 4 ms for each sync."""
-    code = "import os; from fixgw.process import die_with_parent; die_with_parent(); os.nice(19)\nwhile True: pass"
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL)
+    """A process of nice 19 on each core that never sleeps: an idle virtual core would wait up to 4 ms for each sync."""
+    code = (
+        "import os, sys; from fixgw.process import die_with_parent; die_with_parent(); os.nice(19);"
+        "os.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, str(core)], stdin=subprocess.DEVNULL)
+        for core in sorted(os.sched_getaffinity(0))
+    ]
     try:
         yield
     finally:
-        process.kill()
-        process.wait(5)
+        for process in processes:
+            process.kill()
+            process.wait(5)
 
 
 def _pid(path: Path) -> int:

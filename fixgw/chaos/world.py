@@ -1,4 +1,7 @@
-"""One installation with its processes, to be killed."""
+"""One installation with its processes, to be killed.
+
+`fixgw run` runs fixgw.chaos.gateway in the gateway's place where `traps` is set, and restarts what dies within 2 s.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +20,25 @@ from ..admin.client import AdminClient, NotRunning
 from ..admin.protocol import AdminError
 from ..fix.client import FixClient
 from ..sim.client import SimClient
+from ..supervisor.plan import BACKOFF_MAX_ENV, GATEWAY_MODULE_ENV
+from .gateway import PLANT_ENV
+from .traps import TRAP_FILE
 
-TARGETS = ("gateway", "front", "venue:sim", "simulator")
+PARTS = ("gateway", "front", "venue:sim", "simulator")
+BACKOFF_MAX_S = 2.0
 _VERSIONS = {"OMS42": "FIX.4.2", "OMS44": "FIX.4.4", "OMS50": "FIXT.1.1", "PB44": "FIX.4.4"}
 
 
 class World:
     """`fixgw run` on a demo configuration. A context manager: everything is stopped at the end."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, traps: bool = False, plant: str = "") -> None:
+        """`plant`: a known bug of plants.py for the gateway, which implies `traps`."""
         self.directory = directory
         self._process: subprocess.Popen[bytes] | None = None
+        self._env = {**os.environ, BACKOFF_MAX_ENV: str(BACKOFF_MAX_S)}
+        if traps or plant:
+            self._env |= {GATEWAY_MODULE_ENV: "fixgw.chaos.gateway", PLANT_ENV: plant}
 
     def __enter__(self) -> World:
         if not (self.directory / "fixgw.toml").exists():
@@ -43,7 +54,7 @@ class World:
         (self.directory / "run" / "ready.json").unlink(missing_ok=True)
         command = [sys.executable, "-m", "fixgw.cli", "run", str(self.directory)]
         with (self.directory / "run.out").open("ab") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=self._env)
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -74,7 +85,7 @@ class World:
     def kill(self, target: str) -> bool:
         """kill -9 of one part; False when it is not there just now."""
         pid = self.ready()["pids"].get(target)
-        if pid is None:
+        if pid is None or not is_ours(pid):
             return False
         try:
             os.kill(pid, signal.SIGKILL)
@@ -82,10 +93,38 @@ class World:
             return False
         return True
 
+    def kill_at(self, point: str, after: int, timeout_s: float) -> bool:
+        """Let the gateway die at a trap (traps.py); after the time it is killed wherever it is. True: the trap sprang."""
+        pid = self.ready()["pids"].get("gateway")
+        trap = self.directory / "run" / TRAP_FILE
+        temporary = trap.with_suffix(".tmp")
+        temporary.write_text(json.dumps({"point": point, "after": after}))
+        temporary.replace(trap)
+        deadline = time.monotonic() + timeout_s
+        while pid is not None and is_ours(pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        sprang = pid is not None and not is_ours(pid)
+        if not sprang:
+            trap.unlink(missing_ok=True)
+            self.kill("gateway")
+        return sprang
+
+    def unplanned_exits(self) -> list[str]:
+        """Parts that ended by themselves, as the supervisor saw it: a bug, whatever the witnesses say."""
+        lines = (self.directory / "run.out").read_text("utf-8", "replace").splitlines()
+        return [line for line in lines if " ended: " in line and "SIGKILL" not in line]
+
     def client(self, session: str, store: Path, **options: Any) -> FixClient:
         """A FIX client of one of the demo's sessions, not started."""
         fix = self.ready()["fix"]
         return FixClient(fix["host"], fix["port"], _VERSIONS[session], session, "FIXGW", store_dir=store, **options)
+
+    def all_up(self) -> bool:
+        """Every part runs, the gateway answers and may trade."""
+        pids = self.ready()["pids"]
+        if not all(is_ours(pids.get(part, 0)) for part in PARTS):
+            return False
+        return all(venue["state"] == "READY" for venue in self.ask("status")["venues"])
 
     def sim(self) -> SimClient:
         """The simulator's control interface."""
@@ -115,3 +154,12 @@ class World:
             return all(venue["state"] == "READY" for venue in status["venues"]) and status["unknown_orders"] == 0
 
         self.wait("the venue is READY and nothing is unknown", settled, timeout_s)
+
+
+def is_ours(pid: int) -> bool:
+    """A living process of fixgw (a pid from a file may have passed on to somebody else)."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return b"fixgw" in file.read()
+    except OSError:
+        return False

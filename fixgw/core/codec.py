@@ -27,6 +27,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Record)
 encode_record = _encoder.encode
+encode_command = _encoder.encode
 
 
 def decode_record(payload: bytes | memoryview) -> Record:

@@ -19,6 +19,10 @@ from .reasons import Reason
 from .settings import AccountSettings, InstrumentSettings, SessionSettings, VenueSettings
 from .state import READY, State
 
+# how long the host may hold a place back (rate limits) before it must not send it any more; the venue's own window begins
+# when it is sent, so this and recv_window pass before a "not found" counts
+SEND_WINDOW_NS = 2_000_000_000
+
 
 class Market(msgspec.Struct, frozen=True):
     """Everything that is known about where an order goes."""
@@ -165,7 +169,7 @@ def place_child(draft: Draft, order: Order, market: Market, qty: Decimal) -> Non
             qty=qty,
             px=px,
             post_only=rules.POST_ONLY in order.exec_inst.split(),
-            expires_ns=draft.ts_ns + market.venue.recv_window_ns,
+            expires_ns=draft.ts_ns + min(market.venue.recv_window_ns, SEND_WINDOW_NS),
             reserve_asset=market.instrument.quote if buy else market.instrument.base,
             reserve_qty=CTX.multiply(CTX.multiply(qty, cost_px), fee) if buy else qty,
         )

@@ -91,7 +91,8 @@ def child_cancel_reject(draft: Draft, cmd: c.ChildCancelReject) -> None:
         return
     if draft.order(child.order_id).stopping:
         # kill switch, expiry...: not given up. The time-out asks the venue and sends the cancel again
-        draft.alert("CANCEL_REFUSED", f"order {child.order_id}: the venue refused our cancel, tried again: {cmd.code}: {cmd.text}")
+        text = f"order {child.order_id}: the venue refused our cancel, it is tried again: {cmd.code}: {cmd.text}"
+        draft.alert("CANCEL_REFUSED", text)
         return
     draft.emit(e.ChildCancelRefused(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, reason=cmd.code))
     refuse_cancel(draft, child.order_id, f"{cmd.code}: {cmd.text}")
@@ -203,7 +204,8 @@ def works_on(draft: Draft, child: Child) -> None:
 
 
 def _not_found(draft: Draft, child: Child, cmd: c.ChildQueryResult) -> None:
-    """Counts only for a child that was never confirmed, after the send window, with the trades checked; twice."""
+    """Counts only for a child that was never confirmed, after the time in which it could still be sent and
+    then still be accepted, with the trades checked; twice."""
     venue = draft.state.settings.venues.get(child.venue)
     window_ns = (venue.recv_window_ns + venue.margin_ns) if venue is not None else 10_000_000_000
     if child.state == "working":
@@ -212,7 +214,7 @@ def _not_found(draft: Draft, child: Child, cmd: c.ChildQueryResult) -> None:
         if child.cancel or child.queries >= ALERT_AFTER_QUERIES:
             draft.alert("ORDER_LOST", f"{cmd.venue}: {child.venue_cl_ord_id} was confirmed and is not found now")
         return
-    if child.state not in (SENT, UNKNOWN) or not cmd.trades_checked or cmd.asked_ns < child.sent_ns + window_ns:
+    if child.state not in (SENT, UNKNOWN) or not cmd.trades_checked or cmd.asked_ns < child.expires_ns + window_ns:
         return
     if cmd.asked_ns <= child.not_found_ns:
         return  # the same answer once more

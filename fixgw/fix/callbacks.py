@@ -37,6 +37,8 @@ APPLICATION_NOT_AVAILABLE: Final = 4
 HEARTBEAT_S: Final = (1, 3600)
 # the names under which OMSs ask for cancel on disconnect in their Logon
 CANCEL_ON_DISCONNECT: Final = ("20008", "8013", "9001")
+# QuickFIX counts to 2^64; whoever reads the journal (SQLite) to 2^63 - 1
+MAX_SEQ: Final = 2**62
 _YES_NO: Final = {"Y": True, "1": True, "S": True, "N": False, "0": False}
 
 
@@ -253,7 +255,7 @@ class Application(fix.Application):  # type: ignore[misc]
     def _sequence_reset(self, link: SessionLink, fields: Mapping[str, str], number: int, expected: int) -> None:
         """A gap fill uses up the numbers before NewSeqNo(36) when it is in sequence, a reset always. QuickFIX refuses to
         go back."""
-        new = int(fields.get("36", "0"))
+        new = min(int(fields.get("36", "0")), MAX_SEQ)
         in_sequence = fields.get("123") != "Y" or number == expected
         if in_sequence and new > expected:
             self._seen(link, new - 1)

@@ -96,10 +96,11 @@ class FixClient:
         logon_fields: Fields = (),
         qualifier: str = "",
         on_message: Callable[[FixMessage], None] | None = None,
+        inbox_max: int = INBOX_MESSAGES,
     ) -> None:
         """store_dir: where the sequence numbers live (None: in memory). reset: log on with 141=Y. dictionary: a
         folder of dictionaries instead of fix_specs; "" validates nothing. logon_fields: more fields for the Logon.
-        on_message runs on the engine's thread."""
+        on_message runs on the engine's thread. inbox_max: how many messages `messages` keeps."""
         if begin_string not in _SPECS:
             raise ClientError(f"begin_string: {begin_string!r}, expected one of {', '.join(_SPECS)}")
         self.begin_string, self.sender, self.target = begin_string, sender, target
@@ -111,7 +112,7 @@ class FixClient:
         self._on_message = on_message
         self._logon_fields = list(_pairs(logon_fields))
         self._logon_fields += [(tag, value) for tag, value in ((553, username), (554, password)) if value]
-        self._inbox: collections.deque[FixMessage] = collections.deque(maxlen=INBOX_MESSAGES)
+        self._inbox: collections.deque[FixMessage] = collections.deque(maxlen=inbox_max)
         self._condition = threading.Condition()
         self._numbers = itertools.count(1)
         self._ids = itertools.count(1)

@@ -65,7 +65,8 @@ class StoreFiles:
     def held(self, delivered_seq: int) -> collections.Counter[Key]:
         """How often each report stands in the store, back to the TestRequest by which the counterparty confirmed
         everything up to the journal sequence `delivered_seq` (and bounded: what is older counts as not there, and is
-        then sent again as a possible resend)."""
+        then sent again as a possible resend). A message that was stored in the moment of a crash, before its number was
+        used up, does not count: the next message takes its number and its place."""
         found: collections.Counter[Key] = collections.Counter()
         for text in self._newest_first():
             fields = dict(part.split("=", 1) for part in text.split("\x01") if "=" in part)
@@ -75,6 +76,13 @@ class StoreFiles:
             if key is not None:
                 found[key] += 1
         return found
+
+    def _next_out(self) -> int:
+        """The number that QuickFIX gives the next message; without a file it begins at 1."""
+        try:
+            return int(self._path("seqnums").read_text("ascii").partition(":")[0])
+        except (OSError, ValueError):
+            return 1
 
     def _newest_first(self) -> Iterator[str]:
         try:
@@ -88,6 +96,7 @@ class StoreFiles:
         except FileNotFoundError:
             return
         seen: set[int] = set()
+        next_out = self._next_out()
         with body:
             for entry in reversed(entries):
                 try:
@@ -95,7 +104,7 @@ class StoreFiles:
                 except ValueError:
                     continue
                 # a number that was used twice holds its last message only
-                if number in seen or not (0 < length <= MAX_MESSAGE and offset >= 0):
+                if number in seen or number >= next_out or not (0 < length <= MAX_MESSAGE and offset >= 0):
                     continue
                 seen.add(number)
                 body.seek(offset)

@@ -45,6 +45,7 @@ class Child:
     needed: bool = True
     fatal: frozenset[int] = frozenset()
     ready_within_s: float | None = None
+    backoff_max_s: float = BACKOFF_MAX_S
     process: subprocess.Popen[bytes] | None = None
     is_ready: bool = False
     was_ready: bool = False
@@ -100,7 +101,7 @@ class Child:
         if now - self.started >= BACKOFF_RESET_S:
             self._delay = BACKOFF_FIRST_S
         self.next_start = now + self._delay
-        self._delay = min(self._delay * 2, BACKOFF_MAX_S)
+        self._delay = min(self._delay * 2, self.backoff_max_s)
         return self.last_exit
 
     def look(self) -> bool:

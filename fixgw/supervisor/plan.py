@@ -22,6 +22,9 @@ from .child import Child
 GATEWAY_FATAL: Final = frozenset({3, 4, 5})
 # without its venue the gateway is up and says so to clients; the others do not wait for it longer than this
 VENUE_READY_S: Final = 20.0
+# for `fixgw chaos` only: another module in the gateway's place, and another bound of the restart back-off, in seconds
+GATEWAY_MODULE_ENV: Final = "FIXGW_GATEWAY_MODULE"
+BACKOFF_MAX_ENV: Final = "FIXGW_BACKOFF_MAX_S"
 _STATUS_TIMEOUT_S: Final = 2.0
 
 
@@ -65,7 +68,9 @@ class Plan:
         after: tuple[str, ...] = (),
     ) -> Child:
         log = self._paths.log / f"{name.replace(':', '-')}.log"
-        return Child(name, argv, ready, log, self._environment(None), after)
+        child = Child(name, argv, ready, log, self._environment(None), after)
+        child.backoff_max_s = float(os.environ.get(BACKOFF_MAX_ENV, child.backoff_max_s))
+        return child
 
     def _environment(self, venue: str | None) -> dict[str, str]:
         """Our environment without the keys of venues; a venue's host gets its own (and only these)."""
@@ -124,7 +129,7 @@ class Plan:
 
     def _gateway_argv(self) -> list[str]:
         paths = self._paths
-        argv = [sys.executable, "-m", "fixgw.app", str(paths.root)]
+        argv = [sys.executable, "-m", os.environ.get(GATEWAY_MODULE_ENV, "fixgw.app"), str(paths.root)]
         return [*argv, "--fix-port", str(self._backend_port), "--run-dir", str(paths.run)]
 
     def _gateway_ready(self, pid: int) -> bool:

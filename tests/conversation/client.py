@@ -29,7 +29,8 @@ def utc(shift_s: float = 0.0) -> str:
 
 
 class Conversation:
-    """One FIX session of a counterparty. `begin` is BeginString(8); `seen` keeps every application message received."""
+    """One FIX session of a counterparty. `begin` is BeginString(8); `seen` keeps every application message received,
+    `texts` the same as it came."""
 
     def __init__(self, address: tuple[str, int], begin: str, comp_id: str, target: str = "FIXGW") -> None:
         self.address, self.begin, self.comp_id, self.target = address, begin, comp_id, target
@@ -37,6 +38,7 @@ class Conversation:
         self.next_in = 1
         self.sent: dict[int, Pairs] = {}
         self.seen: list[Fields] = []
+        self.texts: list[str] = []
         self.admin: list[Fields] = []
         self.deaf = False
         self.connected = False
@@ -139,12 +141,13 @@ class Conversation:
                 break
             parser.append_buffer(data)
             while (message := parser.get_message()) is not None:
-                self._take({int(tag): value.decode("latin-1") for tag, value in reversed(message.pairs)})
+                fields = {int(tag): value.decode("latin-1") for tag, value in reversed(message.pairs)}
+                self._take(fields, message.encode(raw=True).decode("latin-1"))
         with self._news:
             self.connected = False
             self._news.notify_all()
 
-    def _take(self, message: Fields) -> None:
+    def _take(self, message: Fields, text: str) -> None:
         kind, number = message[35], int(message[34])
         with self._news:
             if kind == "A" and message.get(141) == "Y":
@@ -154,6 +157,7 @@ class Conversation:
             (self.admin if kind in ADMIN else self.seen).append(message)
             if kind not in ADMIN:
                 self._queue.append(message)
+                self.texts.append(text)
             self._news.notify_all()
         if self.deaf:
             return

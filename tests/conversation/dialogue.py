@@ -5,7 +5,7 @@ as there: "Y,X" is ClOrdID(11) Y with OrigClOrdID(41) X, "X" alone demands that 
 "OrderQty CumQty LeavesQty". Where FIX 4.2 differs the table says both, as in "0|5": 0, in FIX 4.2 5.
 
 The table is complete: a message that no step expects fails the row. After it every report must have reached the drop
-copy once, in the same order, with the same ExecID.
+copy once, in the same order, with the same ExecID, and every message must pass the dictionary of its version.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import quickfix
 from client import Conversation, Fields, Pairs, utc
 
 from fixgw.admin.client import AdminClient
+from fixgw.fix.outbound import VERSIONS as OUTBOUND
+from fixgw.fix.outbound import dictionaries
 from fixgw.sim.client import SimClient
 
 
@@ -27,6 +30,10 @@ class Version(NamedTuple):
 
     begin: str
     comp_id: str
+
+    @property
+    def dictionary(self) -> str:
+        return "FIX.5.0SP2" if self.begin == "FIXT.1.1" else self.begin
 
     @property
     def is_42(self) -> bool:
@@ -74,6 +81,7 @@ class Desk:
         self.barrier()
         self.client.pending()
         self._copied = len(copy.seen)
+        self._heard_from = len(client.texts)
 
     def id(self, name: str) -> str:
         """The ClOrdID of X, Y, Z in this dialogue."""
@@ -105,6 +113,10 @@ class Desk:
         left = self.barrier()
         assert not left, f"unexpected at the end: {left}"
         self._check_copies()
+        for text in self.client.texts[self._heard_from :]:
+            validate(text, self.version)
+        for text in self.copy.texts[self._copied :]:
+            validate(text, VERSIONS["FIX44"])
 
     def barrier(self) -> list[Fields]:
         """Everything decided before now has arrived; gives what nobody looked at. (An OrderStatusRequest of an order
@@ -122,6 +134,18 @@ class Desk:
         for copied, report in zip(mine, self.reports, strict=True):
             assert copied[797] == "Y" and 43 not in copied and copied[37] == report[37] and copied[11] == report[11]
             assert all(Decimal(copied[tag]) == Decimal(report[tag]) for tag in (14, 151, 6))
+
+
+def validate(text: str, version: Version) -> None:
+    """QuickFIX and the dictionaries that counterparties get agree with every message received."""
+    books = dictionaries(OUTBOUND[version.dictionary])
+    message = quickfix.Message(text, *books, True)
+    if len(books) > 1:
+        transport, application = books
+        is_session = "\x0135=3\x01" in text
+        quickfix.DataDictionary.validate(message, transport, transport if is_session else application)
+    else:
+        books[0].validate(message)
 
 
 Step = Callable[[Desk], None]

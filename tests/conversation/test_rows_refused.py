@@ -5,12 +5,14 @@ tick 0.01, lot 0.00001, minimum notional 5.
 """
 
 import pytest
+from client import Conversation
 from dialogue import (
     Desk,
     Step,
     ask_status,
     biz_reject,
     cancel,
+    check,
     cxl_reject,
     er,
     kill,
@@ -250,3 +252,28 @@ ROWS = {**REFUSED, **KNOWN, **KILLED}
 @pytest.mark.parametrize("row", ROWS)
 def test_row(desk: Desk, row: str) -> None:
     desk.play(ROWS[row])
+
+
+@pytest.mark.parametrize("desk", ["FIX50"], indirect=True)
+def test_an_order_named_by_its_order_id_alone(desk: Desk) -> None:
+    """FIX 5.0SP2 needs no OrigClOrdID where OrderID is given; the reports say it all the same."""
+    for step in working("X", "1"):
+        step(desk)
+    named = [(37, desk.order_ids["X"]), (55, "BTC/USDT"), (54, "1")]
+    desk.client.send("H", [(790, "ask-1"), *named])
+    er("status", "0", "X", "1 0 1", reply=True, t790="ask-1")(desk)
+    desk.chain["Y"] = "X"
+    desk.client.send("F", [(11, desk.id("Y")), *named, (60, utc())])
+    desk.play([er("pending cancel", "6", "Y,X", "1 0 1"), er("canceled", "4", "Y,X", "1 0 0")])
+
+
+@pytest.mark.parametrize("desk", ["FIX44"], indirect=True)
+def test_another_session_cannot_touch_the_order(desk: Desk, clients: dict[str, Conversation]) -> None:
+    for step in working("X", "1"):
+        step(desk)
+    other = clients["FIX50"]
+    mark = len(other.seen)
+    other.send("F", [(11, desk.id("Y")), (37, desk.order_ids["X"]), (55, "BTC/USDT"), (54, "1"), (60, utc())])
+    found = other.wait(lambda: [m for m in other.seen[mark:] if m[35] == "9"], "cancel reject")
+    check(found[0], {37: "NONE", 102: "1", 39: "8", 20001: "UNKNOWN_ORDER"}, "35=9")
+    desk.play([])

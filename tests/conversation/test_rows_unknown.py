@@ -63,6 +63,33 @@ ROWS: dict[str, list[Step]] = {
         er("unknown", "6", "Y,X", "1 0 1", code=UNKNOWN),
         er("canceled", "4", "Y,X", "1 0 0"),
     ],
+    "the cancel was carried out, its answer is lost": [
+        *working("X", "1"),
+        fault("code_1007", "order.cancel"),
+        lost_events(1, "CANCELED"),
+        cancel("Y", "X"),
+        er("pending cancel", "6", "Y,X", "1 0 1"),
+        er("unknown", "6", "Y,X", "1 0 1", code=UNKNOWN),
+        er("canceled", "4", "Y,X", "1 0 0"),
+    ],
+    "a cancel finds the order filled, of which the stream had lost the trade": [
+        *working("X", "1"),
+        lost_events(1, "TRADE"),
+        venue_fill("X", "1"),
+        cancel("Y", "X"),
+        er("pending cancel", "6", "Y,X", "1 0 1"),
+        er("fill", "6", "X", "1 1 0", t32="1", t31="59000"),
+        cxl_reject("Y,X", "2", to="1", why="0", code="TOO_LATE"),
+    ],
+    "a replace finds trades that the stream had lost": [
+        *working("X", "1"),
+        lost_events(1, "TRADE"),
+        venue_fill("X", "0.4"),
+        replace("Y", "X", "2"),
+        er("pending replace", "E", "Y,X", "1 0 1"),
+        er("partial fill", "E", "X", "1 0.4 0.6", t32="0.4"),
+        er("replaced", "1", "Y,X", "2 0.4 1.6"),
+    ],
     "a replace whose cancel has no answer": [
         *working("X", "1"),
         fault("code_1007", "order.cancel", accept=False),
@@ -90,6 +117,14 @@ def test_row(desk: Desk, row: str) -> None:
 
 # these wait until the venue can no longer accept the order: seconds, and no version says it in another way
 SLOW: dict[str, list[Step]] = {
+    "the cancel has no answer at all: it is sent again": [
+        *working("X", "1"),
+        fault("hang", "order.cancel", accept=False),
+        cancel("Y", "X"),
+        er("pending cancel", "6", "Y,X", "1 0 1"),
+        er("unknown", "6", "Y,X", "1 0 1", code=UNKNOWN, text="TIMEOUT"),
+        er("canceled", "4", "Y,X", "1 0 0"),
+    ],
     "the connection breaks before the order arrives": [
         fault("drop_before"),
         new("X", "1"),

@@ -75,12 +75,14 @@ class Attacker:
 
     # --- connection ---
 
-    def open(self, *, receive_buffer: int = 0, reading: bool = True) -> None:
+    def open(self, *, receive_buffer: int = 0, reading: bool = True, source: str = "") -> None:
         """A plain connection."""
         self.close()
         made = socket.socket()
         if receive_buffer:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source:
+            made.bind((source, 0))
         made.settimeout(10)
         made.connect(self.address)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -209,6 +211,8 @@ class Attacker:
         """Rejects of our message `number`, and reports that name `cl_ord_id`."""
         found = []
         for m in self.received[after:]:
+            if m.get(97) == "Y":
+                continue  # of an earlier run of numbers
             refused = m[35] in "3j" and number is not None and m.get(45) == str(number)
             reported = m[35] in "89" and cl_ord_id is not None and m.get(11) == cl_ord_id
             if refused or reported:
@@ -226,6 +230,13 @@ class Attacker:
         self.send("1", [(112, probe)])
         self.wait(lambda: self.closed or any(m[35] == "0" and m.get(112) == probe for m in self.received), "Heartbeat", timeout_s)
         return not self.closed
+
+    def fill_gap(self) -> None:
+        """Answers the ResendRequest of the other side, if there is one: everything before now was nothing."""
+        asked = [m for m in self.received if m[35] == "2"]
+        if asked:
+            body = [(43, "Y"), (122, utc()), (123, "Y"), (36, self.next_out)]
+            self.send("4", body, number=int(asked[-1][7]))
 
     def await_closed(self, timeout_s: float = 8.0) -> None:
         self.wait(lambda: self.closed, "end of the connection", timeout_s)

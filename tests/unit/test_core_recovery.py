@@ -18,7 +18,7 @@ STORIES = {
         answer C1 canceled cum=0.3 trades=t1:0.3 | F 6 a 0.3/0.7; 4 4 d<a 0.3/0
         done C2 canceled 0             | 4 4 e<b 0/0
         answer C3 not_found            | -
-        +7s                            | query C3
+        +9s                            | query C3
         answer C3 not_found            | -
         +9s                            | query C3
         answer C3 not_found            | 8 8 c 0/0 NOT_PLACED
@@ -108,7 +108,7 @@ STORIES = {
         resume firm                    | firm ACTIVE
         link up                        | DOWN; RECONCILING; reconcile
         reconciled                     | query C2; READY
-        +7s                            | query C2
+        +9s                            | query C2
         answer C2 not_found            | -
         +9s                            | query C2; !OUTCOME_UNKNOWN
         answer C2 not_found            | 4 4 c 0/0 KILLED

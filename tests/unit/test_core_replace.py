@@ -209,9 +209,9 @@ STORIES = {
         answer C1 not_found            | -
         +1s                            | query C1
         answer C1 not_found            | -
-        +5.1s                          | query C1
+        +7.1s                          | query C1
         answer C1 not_found checked=0  | -
-        answer C1 not_found asked=3    | -
+        answer C1 not_found asked=1    | -
         answer C1 not_found            | -
         answer C1 not_found asked=0.002 | -
         +1s                            | -
@@ -221,7 +221,7 @@ STORIES = {
     "not found with trades": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         ambiguous C1 place             | I A a 0/1 OUTCOME_UNKNOWN; query C1
-        +7s                            | query C1
+        +9s                            | query C1
         answer C1 not_found trades=t1:0.4 | 0 0 a 0/1; F 1 a 0.4/0.6; query C1
         +9s                            | query C1
         answer C1 filled cum=1 trades=t1:0.4,t2:0.6 | F 2 a 1.0/0
@@ -231,7 +231,7 @@ STORIES = {
         ambiguous C1 place             | I A a 0/1 OUTCOME_UNKNOWN; query C1
         cancel b a                     | cancel C1; 6 6 b<a 0/1
         cancel-reject C1 unknown       | query C1
-        +7s                            | query C1
+        +9s                            | query C1
         answer C1 not_found            | -
         +9s                            | query C1
         answer C1 not_found            | 4 4 b<a 0/0

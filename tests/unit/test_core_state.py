@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from core_driver import Driver
 from core_script import Script, play
-from core_venue import Driver
 from core_world import ACCOUNT, SECOND, SYMBOL, VENUE, VENUE_ACCOUNT, World, core_settings, session_settings
 
 from fixgw.core import commands as c
@@ -180,7 +180,8 @@ def test_a_pending_replace_counts_the_larger_of_both() -> None:
     for line in ("new a buy 1 @100", "ack C1", "replace b a 3 @99", "trade C1 t1 0.5", "done C1 canceled 0.5", "ack C2"):
         script.line(line)
         seen.append((firm("firm", SYMBOL).open_buy, firm("firm", SYMBOL).open_notional))
-    assert seen == [(1, 100), (1, 100), (3, 300), (Decimal("2.5"), 250), (Decimal("2.5"), 250), (Decimal("2.5"), Decimal("247.5"))]
+    left = Decimal("2.5")
+    assert seen == [(1, 100), (1, 100), (3, 300), (left, 250), (left, 250), (left, Decimal("247.5"))]
 
 
 @pytest.mark.parametrize("seed", range(3))

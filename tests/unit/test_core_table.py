@@ -171,8 +171,9 @@ def test_a_replacement_below_what_is_executed_ends_at_what_is_executed() -> None
 def test_more_busted_than_executed_is_illegal() -> None:
     order = order_at("1")
     before = msgspec.msgpack.encode(order)
+    bust = e.FillBusted(order_id="o", ts_ns=9, venue_cl_ord_id="x", venue_trade_id="t")
     with pytest.raises(IllegalTransition):
-        apply_order(order, e.FillBusted(order_id="o", ts_ns=9, venue_cl_ord_id="x", venue_trade_id="t"), (Decimal(5), Decimal(100)))
+        apply_order(order, bust, (Decimal(5), Decimal(100)))
     assert msgspec.msgpack.encode(order) == before
 
 

@@ -196,6 +196,7 @@ def stored(folder, *bodies: str) -> StoreFiles:
         text += raw
     (folder / "FIX.4.4-FIXGW-C.body").write_text(text)
     (folder / "FIX.4.4-FIXGW-C.header").write_text(index)
+    (folder / "FIX.4.4-FIXGW-C.seqnums").write_text(f"{len(bodies) + 1:020} : {1:020}")
     return StoreFiles(folder, "FIX.4.4", "FIXGW", "C")
 
 
@@ -218,6 +219,15 @@ def test_a_damaged_store_is_no_obstacle(tmp_path):
         index.write("2,999999,50 3,-4,5 4,0,999999999 x,y,z 7")
     assert files.held(0) == {("8", "x"): 1}
     assert StoreFiles(tmp_path, "FIX.4.4", "FIXGW", "NOBODY").held(0) == {}
+
+
+def test_a_message_whose_number_was_not_used_up_is_not_held(tmp_path):
+    """QuickFIX stores the message, then raises the number: killed in between, it gives the number to the next message."""
+    files = stored(tmp_path, "35=8|17=x", "35=8|17=y")
+    (tmp_path / "FIX.4.4-FIXGW-C.seqnums").write_text(f"{2:020} : {1:020}")
+    assert files.held(0) == {("8", "x"): 1}
+    (tmp_path / "FIX.4.4-FIXGW-C.seqnums").unlink()
+    assert files.held(0) == {}
 
 
 def test_keys_are_what_stands_on_the_wire():

@@ -15,6 +15,7 @@ from fixgw.core.commands import Quote
 SOH: Final = "\x01"
 NS: Final = 1_000_000_000
 DAY_NS: Final = 86_400 * NS
+LAST_YEAR: Final = 2261
 MAX_DIGITS: Final = 30
 MAX_ID: Final = 64
 MAX_TEXT: Final = 512
@@ -165,9 +166,10 @@ def decimal(fields: Fields, tag: int) -> Decimal | None:
 
 @functools.lru_cache(maxsize=64)
 def _day_ns(day: str) -> int:
-    """Start of the UTC day YYYYMMDD in ns. Raises ValueError for a day that does not exist."""
+    """Start of the UTC day YYYYMMDD in ns. Raises ValueError for a day that does not exist or lies beyond LAST_YEAR."""
     year, month, number = int(day[:4]), int(day[4:6]), int(day[6:])
-    if not (year >= 1970 and 1 <= month <= 12 and 1 <= number <= calendar.monthrange(year, month)[1]):
+    # the last whole year of a 64-bit count of ns
+    if not (1970 <= year <= LAST_YEAR and 1 <= month <= 12 and 1 <= number <= calendar.monthrange(year, month)[1]):
         raise ValueError(day)
     return calendar.timegm((year, month, number, 0, 0, 0)) * NS
 
@@ -185,7 +187,7 @@ def time_ns(tag: int, value: str) -> int:
         if start >= 0 and int(hour) < 24 and int(minute) < 60 and int(second) <= 60:
             seconds = int(hour) * 3600 + int(minute) * 60 + int(second)
             return start + seconds * NS + int((fraction or "0").ljust(9, "0"))
-    raise FieldError(tag, value, "a UTC time YYYYMMDD-HH:MM:SS[.fraction up to 9 digits]")
+    raise FieldError(tag, value, f"a UTC time YYYYMMDD-HH:MM:SS[.fraction up to 9 digits], 1970 to {LAST_YEAR}")
 
 
 def expire_ns(fields: Fields) -> int | None:
@@ -201,7 +203,7 @@ def expire_ns(fields: Fields) -> int | None:
             return _day_ns(value) + DAY_NS
     except ValueError:
         pass
-    raise FieldError(432, value, "a date YYYYMMDD")
+    raise FieldError(432, value, f"a date YYYYMMDD, 1970 to {LAST_YEAR}")
 
 
 # Fields that change what an order means and that are not supported: to ignore one would execute another order than the

@@ -1,57 +1,35 @@
-"""A model venue behind an unreliable line, and a driver that lets small integers choose what happens next.
+"""A model venue behind an unreliable line: small integers choose what happens next, so that a bad story can be shrunk.
 
-The venue is the judge: what it executed is the truth that the core's and the client's view must come to. Messages to and
-from it are lost, doubled, reordered and late; the venue host's own answers (a refusal, "ambiguous") follow its doctrine.
+Messages to and from the venue are lost, doubled, reordered and late; the venue host's own answers (a refusal,
+"ambiguous") follow its doctrine. What the venue executed is the truth that the core's and the client's view must come to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from decimal import Decimal
 
 import msgspec
+from core_model import LOT, MAX_LINE, ModelVenue
 from core_world import ACCOUNT, SECOND, SYMBOL, VENUE, VENUE_ACCOUNT, World
 
 from fixgw.core import commands as c
 from fixgw.core import events as e
 from fixgw.core.draft import Refusal
-from fixgw.core.order import OPEN
+from fixgw.core.order import OPEN, Order
 from fixgw.core.reports import CancelReject, Report
 from fixgw.core.state import READY
 from fixgw.marketdata.edge import due_timers
 
-LOT = Decimal("0.1")
-MAX_LINE = 64
 QUIET_ROUNDS = 120
 
 
-@dataclass
-class VenueOrder:
-    """One order as the venue has it. `open`: it may still trade."""
-
-    placed: e.ChildPlaced
-    venue_order_id: str
-    cum_qty: Decimal = Decimal(0)
-    status: str = "open"
-    trades: list[c.VenueTrade] = field(default_factory=list)
-
-    @property
-    def left(self) -> Decimal:
-        return self.placed.qty - self.cum_qty if self.status == "open" else Decimal(0)
-
-
-class Driver:
+class Driver(ModelVenue):
     """A world, a venue, and the line between them. `step` makes one move; `settle` ends all faults and waits for rest."""
 
     def __init__(self, world: World | None = None) -> None:
-        self.world = world or World()
-        self.orders: dict[str, VenueOrder] = {}
+        super().__init__(world)
         self.to_venue: list[e.AnyEvent] = []
-        self.from_venue: list[c.VenueCommand] = []
-        self.up = True
         self.gap = False
-        self.trade_count = 0
         self.id_count = 0
         self.outside: list[c.VenueTrade] = []
         self.busted: dict[str, Decimal] = {}
@@ -74,6 +52,7 @@ class Driver:
         """One command through the core; its effects go on the line; every invariant is checked."""
         events = self.world.run(command)
         for event in events:
+            self._check_event(event)
             match event:
                 case e.Reported():
                     self._told(event)
@@ -107,6 +86,18 @@ class Driver:
             self.last_report[message.order_id] = message
             self.last_status[message.order_id] = message.ord_status
 
+    def _check_event(self, event: e.AnyEvent) -> None:
+        """Nothing is guessed: what is called over is over, with all its trades; nobody is canceled who need not be."""
+        if isinstance(event, e.ChildClosed):
+            found, child = self.orders.get(event.venue_cl_ord_id), self.world.state.children[event.venue_cl_ord_id]
+            assert found is None or found.status != "open", f"{event} while it works"
+            assert child.told_qty == (found.cum_qty if found is not None else 0), f"{event} with trades missing"
+            underway = [ev.venue_cl_ord_id for ev in self.to_venue if isinstance(ev, e.ChildPlaced)]
+            assert event.venue_cl_ord_id not in underway, f"{event} while it is on its way"
+        elif isinstance(event, e.ChildCancelSent):
+            order = self.world.state.orders[self.world.state.children[event.venue_cl_ord_id].order_id]
+            assert order.pending or order.stopping or not order.is_open, f"{event}: nobody asked"
+
     def _check_exposure(self) -> None:
         """What the venue executed or may still execute never exceeds what the client ordered."""
         for order in self.world.state.orders.values():
@@ -138,10 +129,9 @@ class Driver:
         self.run(command)
 
     def _request(self, kind: type[c.CancelOrder] | type[c.ReplaceOrder], a: int, b: int) -> None:
-        orders = list(self.world.state.orders.values())[-6:]
-        if not orders:
+        order = self._choose(a)
+        if order is None:
             return
-        order = orders[a % len(orders)]
         self.id_count += 1
         fields = {"cl_ord_id": f"r{self.id_count}", "orig_cl_ord_id": order.cl_ord_id}
         if kind is c.ReplaceOrder:
@@ -152,6 +142,11 @@ class Driver:
         self.asked[f"r{self.id_count}"] = "G" if kind is c.ReplaceOrder else "F"
         self.last_command = self.world.client(kind, order.session, **fields)
         self.run(self.last_command)
+
+    def _choose(self, a: int) -> Order | None:
+        """Mostly an open order, sometimes any."""
+        orders = [order for order in self.world.state.orders.values() if order.is_open or a % 6 == 5][-4:]
+        return orders[a % len(orders)] if orders else None
 
     def cancel(self, a: int, b: int) -> None:
         self._request(c.CancelOrder, a, b)
@@ -187,7 +182,7 @@ class Driver:
 
     def kill(self, a: int, b: int) -> None:
         scope, target = (("firm", ""), ("session", "OMS44"), ("venue", VENUE))[a % 3]
-        if b % 3 == 0:
+        if b % 2 == 0:
             level = ("HALTED", "REDUCING")[a % 2]
             self.run(c.AdminKill(ts_ns=self.world.tick(), scope=scope, target=target, level=level, user="u", reason="r"))
         for scope, target in (("firm", ""), ("session", "OMS44"), ("venue", VENUE)):
@@ -200,10 +195,9 @@ class Driver:
             self.world.check()
 
     def admin_cancel(self, a: int, _b: int) -> None:
-        orders = list(self.world.state.orders)[-6:]
-        if orders:
-            order_id = orders[a % len(orders)]
-            self._admin(c.AdminCancel(ts_ns=self.world.tick(), order_id=order_id, user="u", reason="r"))
+        order = self._choose(a)
+        if order is not None:
+            self._admin(c.AdminCancel(ts_ns=self.world.tick(), order_id=order.order_id, user="u", reason="r"))
 
     def bust(self, a: int, _b: int) -> None:
         fills = [
@@ -250,8 +244,9 @@ class Driver:
             self.run(c.Timer(ts_ns=self.world.now_ns, key=key))
 
     def _expire_requests(self) -> None:
-        """The host does not send what is too old; the venue would not take it either."""
-        late = [ev for ev in self.to_venue if isinstance(ev, e.ChildPlaced) and ev.expires_ns <= self.world.now_ns]
+        """The host does not send what is too old; what it sent at the last moment is accepted for recv_window more."""
+        last_ns = self.world.now_ns - self.world.settings.venues[VENUE].recv_window_ns
+        late = [ev for ev in self.to_venue if isinstance(ev, e.ChildPlaced) and ev.expires_ns <= last_ns]
         self.to_venue = [ev for ev in self.to_venue if ev not in late]
 
     def link(self, _a: int, b: int) -> None:
@@ -309,10 +304,6 @@ class Driver:
         elif event is not None:
             self.to_venue.append(event)
 
-    def _say(self, *words: c.VenueCommand) -> None:
-        if self.up and len(self.from_venue) < MAX_LINE:
-            self.from_venue.extend(words)
-
     def receive(self, a: int, _b: int) -> None:
         """A word of the venue arrives, not always in order."""
         if self.from_venue:
@@ -325,7 +316,7 @@ class Driver:
             if isinstance(word, c.VenueReconciled):
                 return
             self.from_venue.remove(word)
-            self.gap = True
+            self.gap = self.gap or isinstance(word, c.ChildTrade | c.ChildDone)
             if isinstance(word, c.ChildAck) and b % 2:
                 self._say(self._ambiguous(self.orders[word.venue_cl_ord_id].placed))
 
@@ -333,65 +324,7 @@ class Driver:
         if self.from_venue:
             self._say(self.from_venue[a % len(self.from_venue)])
 
-    # --- the venue ---
-
-    def _place(self, ev: e.ChildPlaced) -> None:
-        assert ev.venue_cl_ord_id not in self.orders, "the venue got an order twice"
-        order = self.orders[ev.venue_cl_ord_id] = VenueOrder(ev, f"v{len(self.orders) + 1}")
-        self._say(
-            c.ChildAck(ts_ns=0, venue=VENUE, venue_cl_ord_id=ev.venue_cl_ord_id, venue_order_id=order.venue_order_id)
-        )
-        if ev.tif in ("3", "4"):
-            if len(self.orders) % 2:
-                self._trade(order, ev.qty if ev.tif == "4" else LOT)
-            if order.status == "open":
-                self._end(order, "expired")
-
-    def _cancel(self, ev: e.ChildCancelSent | e.OrphanCancelSent) -> None:
-        our_id = ev.order.venue_cl_ord_id if isinstance(ev, e.OrphanCancelSent) else ev.venue_cl_ord_id
-        order = self.orders.get(our_id)
-        if order is not None and order.status == "open":
-            self._end(order, "canceled")
-        else:
-            self._say(
-                c.ChildCancelReject(
-                    ts_ns=0, venue=VENUE, venue_cl_ord_id=our_id, code="-2011", text="unknown", unknown_order=True
-                )
-            )
-
-    def _end(self, order: VenueOrder, status: str) -> None:
-        order.status = status
-        self._say(
-            c.ChildDone(
-                ts_ns=0, venue=VENUE, venue_cl_ord_id=order.placed.venue_cl_ord_id, venue_order_id=order.venue_order_id,
-                status=status, cum_qty=order.cum_qty if len(self.orders) % 5 else None,
-            )
-        )  # fmt: skip
-
-    def _trade(self, order: VenueOrder, qty: Decimal) -> None:
-        self.trade_count += 1
-        fee = Decimal("0.001") if self.trade_count % 3 == 0 else Decimal(0)
-        item = c.VenueTrade(
-            account=VENUE_ACCOUNT, symbol=SYMBOL, venue_cl_ord_id=order.placed.venue_cl_ord_id,
-            venue_order_id=order.venue_order_id, venue_trade_id=f"t{self.trade_count}", side=order.placed.side,
-            qty=qty, px=order.placed.px or Decimal(100), fee=fee, fee_asset="BTC" if fee else "", venue_ns=self.world.now_ns,
-        )  # fmt: skip
-        order.cum_qty += qty
-        order.trades.append(item)
-        self._say(c.ChildTrade(ts_ns=0, venue=VENUE, trade=item))
-        if order.cum_qty == order.placed.qty:
-            self._end(order, "filled")
-
-    def fill(self, a: int, b: int) -> None:
-        working = [order for order in self.orders.values() if order.status == "open"]
-        if working:
-            order = working[a % len(working)]
-            self._trade(order, min(order.left, LOT * (1 + b % 5)))
-
-    def venue_cancels(self, a: int, _b: int) -> None:
-        working = [order for order in self.orders.values() if order.status == "open"]
-        if working:
-            self._end(working[a % len(working)], "canceled")
+    # --- accounts and prices ---
 
     def external(self, a: int, _b: int) -> None:
         """Somebody trades by hand on our account; the number may be that of an order of ours in another instrument."""
@@ -420,44 +353,6 @@ class Driver:
                 )
             )
 
-    # --- the venue's words ---
-
-    def _reject(self, ev: e.ChildPlaced, code: str) -> c.ChildReject:
-        return c.ChildReject(ts_ns=0, venue=VENUE, venue_cl_ord_id=ev.venue_cl_ord_id, code=code, text="")
-
-    def _ambiguous(self, ev: e.ChildPlaced | e.ChildCancelSent) -> c.ChildAmbiguous:
-        op = "place" if isinstance(ev, e.ChildPlaced) else "cancel"
-        return c.ChildAmbiguous(ts_ns=0, venue=VENUE, venue_cl_ord_id=ev.venue_cl_ord_id, op=op, code="TIMEOUT", text="")
-
-    def _look_up(self, our_id: str) -> c.ChildQueryResult:
-        order = self.orders.get(our_id)
-        now_ns = self.world.now_ns
-        if order is None:
-            return c.ChildQueryResult(
-                ts_ns=0, venue=VENUE, venue_cl_ord_id=our_id, outcome="not_found", asked_ns=now_ns, trades_checked=True
-            )
-        return c.ChildQueryResult(
-            ts_ns=0, venue=VENUE, venue_cl_ord_id=our_id, outcome=order.status, asked_ns=now_ns,
-            venue_order_id=order.venue_order_id, cum_qty=order.cum_qty, trades=tuple(order.trades), trades_checked=True,
-        )  # fmt: skip
-
-    def _picture(self, named: bool) -> c.VenueReconciled:
-        """Everything. `named`: the host knows our ids of the trades (a host that was restarted does not)."""
-        trades: Iterable[c.VenueTrade] = [item for order in self.orders.values() for item in order.trades]
-        if not named:
-            trades = [msgspec.structs.replace(item, venue_cl_ord_id="") for item in trades]
-        listed = tuple(
-            c.OpenOrder(
-                venue_cl_ord_id=our_id, venue_order_id=order.venue_order_id, symbol=SYMBOL, side=order.placed.side,
-                qty=order.placed.qty, cum_qty=order.cum_qty, px=order.placed.px,
-            )
-            for our_id, order in self.orders.items()
-            if order.status == "open"
-        )  # fmt: skip
-        return c.VenueReconciled(
-            ts_ns=0, venue=VENUE, account=VENUE_ACCOUNT, asked_ns=self.world.now_ns, open_orders=listed, trades=tuple(trades)
-        )
-
     # --- rest ---
 
     def step(self, move: int, a: int, b: int) -> None:
@@ -484,6 +379,7 @@ class Driver:
     def _at_rest(self) -> bool:
         state = self.world.state
         quiet = not state.inflight and not state.uncertain and state.venues[VENUE].state == READY
+        quiet = quiet and not any(order.stopping and order.is_open for order in state.orders.values())
         return quiet and not self.to_venue and not self.from_venue and not any(o.pending for o in state.orders.values())
 
     def _check_agreement(self) -> None:

@@ -1,0 +1,98 @@
+"""`fixgw bench recovery`: the gateway's restart on a long journal, from exec until its state is ready.
+
+cold      no snapshot: every record is replayed          snapshot   a snapshot, and the last `TAIL` of the events behind it
+memory    what the process grew by between configuration and ready state, per open order; finished orders, which are kept
+          for the retention time of ClOrdIDs, are in it
+Bytecode is compiled before (a first run that does not count), as it is in an installation.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from ..config import Config
+from .firm import make_firm
+from .party import BenchError
+from .recovery_journal import Made, make_journal
+
+TARGETS: Final = {"cold_s": 6.0, "snapshot_s": 1.0, "bytes_per_open_order": 4096}
+# the part of the records that is newer than the snapshot
+TAIL: Final = 0.01
+_START_S: Final = 600.0
+
+
+def measure(events: int, open_count: int, runs: int, directory: Path, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Write the journal, restart on it; the figures as the JSON file has them. Raises BenchError."""
+    config = make_firm(directory / "firm")
+    made = make_journal(config, events, open_count, tell)
+    tell("compiling")
+    _start(config, made, directory)
+    cold = [_told(tell, "cold", number, _start(config, made, directory)) for number in range(runs)]
+    tell("making a snapshot")
+    _make_snapshot(config, max(1, int(made.records * (1 - TAIL))))
+    warm = [_told(tell, "snapshot", number, _start(config, made, directory)) for number in range(runs)]
+    open_orders = max(1, made.open_orders)
+    grown = {
+        name: statistics.median(run["resident_after"] - run["resident_before"] for run in starts)
+        for name, starts in (("cold", cold), ("snapshot", warm))
+    }
+    found = {
+        "cold_s": round(statistics.median(run["ready_s"] for run in cold), 3),
+        "snapshot_s": round(statistics.median(run["ready_s"] for run in warm), 3),
+        "bytes_per_open_order": round(grown["snapshot"] / open_orders),
+    }
+    return {
+        **found,
+        "targets_met": {key: found[key] <= bound for key, bound in TARGETS.items()},
+        "bytes_per_order_held": round(grown["snapshot"] / max(1, made.orders)),
+        "resident_grown": grown,
+        "events": made.events,
+        "records": made.records,
+        "open_orders": made.open_orders,
+        "orders_held": made.orders,
+        "journal_bytes": sum(path.stat().st_size for path in config.paths.journal.glob("*") if path.is_file()),
+        "raw": {"cold": cold, "snapshot": warm},
+    }
+
+
+def _told(tell: Callable[[str], None], what: str, number: int, run: dict[str, Any]) -> dict[str, Any]:
+    tell(f"{what} start {number + 1}: {run['ready_s']:.2f} s")
+    return run
+
+
+def _start(config: Config, made: Made, directory: Path) -> dict[str, Any]:
+    """One restart; what it printed."""
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(directory / "bytecode")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    began_ns = time.monotonic_ns()
+    done = subprocess.run(
+        [sys.executable, "-m", "fixgw.bench.recovery_start", str(config.paths.root), str(began_ns)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, timeout=_START_S,
+    )  # fmt: skip
+    if done.returncode:
+        raise BenchError(f"the restart ended with {done.returncode}: {done.stderr[-1500:]}")
+    run: dict[str, Any] = json.loads(done.stdout)
+    if (run["seq"], run["open_orders"]) != (made.records, made.open_orders):
+        raise BenchError(
+            f"the restart has record {run['seq']} and {run['open_orders']} open orders, "
+            f"expected {made.records} and {made.open_orders}"
+        )
+    return run
+
+
+def _make_snapshot(config: Config, upto_seq: int) -> None:
+    """By the process that the gateway uses for it (without archiving)."""
+    shutil.rmtree(config.paths.journal / "snapshots", ignore_errors=True)
+    command = [sys.executable, "-m", "fixgw.journal.snapshotter", str(config.paths.journal), "--upto", str(upto_seq), "--floor", "0"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_START_S)
+    if done.returncode:
+        raise BenchError(f"the snapshotter ended with {done.returncode}: {done.stderr[-1500:]}")

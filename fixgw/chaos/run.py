@@ -1,0 +1,132 @@
+"""One chaos run: three trading sessions and a drop copy, havoc, calm, judgement."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from ..fix.client import FixClient
+from ..sim.client import SimError
+from .check import Verdict, judge
+from .havoc import Havoc
+from .load import Load, wait_quiet
+from .witness import Client, Hearing, read_journal
+from .world import World
+
+SESSIONS = ("OMS42", "OMS44", "OMS50")
+DROP_COPY = "PB44"
+UP_S = 60.0
+SETTLE_S = 150.0
+QUIET_S = 3.0
+
+
+class Outcome(msgspec.Struct):
+    """`died`: parts that ended by themselves; `at_traps`: kills at each step of the order path."""
+
+    verdict: Verdict
+    requests: int
+    faults: int
+    at_traps: dict[str, int]
+    died: list[str]
+    seconds: float
+
+
+def run_chaos(
+    directory: Path,
+    kills: int,
+    seed: int,
+    rate_per_s: float,
+    targets: tuple[str, ...],
+    say: Callable[[str], None],
+    plant: str = "",
+) -> Outcome:
+    """Kill `kills` times under load (`rate_per_s` over all sessions), with faults of the exchange, and judge."""
+    began = time.monotonic()
+    with World(directory, traps=True, plant=plant) as world:
+        world.wait_venue()
+        hearings = {name: Hearing() for name in (*SESSIONS, DROP_COPY)}
+        clients = {
+            name: world.client(name, directory / "clients", qualifier="chaos", on_message=hearing.hear, inbox_max=1000)
+            for name, hearing in hearings.items()
+        }
+        loads = {
+            name: Load(clients[name], seed * 1000 + number, rate_per_s / len(SESSIONS)) for number, name in enumerate(SESSIONS)
+        }
+        havoc = Havoc(world, targets, seed)
+        try:
+            for client in clients.values():
+                client.start()
+            for client in clients.values():
+                client.wait_logon(20)
+            for load in loads.values():
+                load.start()
+            for number in range(1, kills + 1):
+                _strike(world, havoc, clients, number, kills, loads, say)
+            _wait_up(world, clients)
+            time.sleep(1.0)
+            for load in loads.values():
+                load.stop()
+            settled = _settle(world, clients, hearings, say)
+            witnesses = [Client(name, hearings[name], load.requests) for name, load in loads.items()]
+            journal = read_journal(directory / "data" / "journal")
+            verdict = judge(world.sim().ledger(), journal, witnesses, hearings[DROP_COPY], "main")
+            if settled:
+                verdict.add("stuck", settled)
+            sent = sum(load.sent for load in loads.values())
+            died = world.unplanned_exits() + [error for client in clients.values() for error in map(repr, client.errors)]
+            died += [error for load in loads.values() for error in load.errors]
+            return Outcome(verdict, sent, havoc.faults, havoc.sprung, died, time.monotonic() - began)
+        finally:
+            for client in clients.values():
+                client.stop(logout=False)
+
+
+def _strike(
+    world: World,
+    havoc: Havoc,
+    clients: dict[str, FixClient],
+    number: int,
+    kills: int,
+    loads: dict[str, Load],
+    say: Callable[[str], None],
+) -> None:
+    """A fault perhaps, a kill, and perhaps a wait until all is up and trading."""
+    fault = havoc.fault()
+    time.sleep(havoc.pause_s())
+    what = havoc.kill()
+    sent = sum(load.sent for load in loads.values())
+    say(f"kill {number}/{kills}: {what}{f', after {fault}' if fault else ''}; {sent} requests sent")
+    if havoc.patient():
+        try:
+            _wait_up(world, clients)
+        except TimeoutError as error:
+            say(str(error))  # the end of the run tells whether it ever came up
+
+
+def _wait_up(world: World, clients: dict[str, FixClient]) -> None:
+    """Until all parts are there again, the venue is ready and every client is logged on."""
+
+    def up() -> bool:
+        return all(client.logged_on for client in clients.values()) and world.all_up()
+
+    world.wait("all parts are up, all clients logged on", up, UP_S)
+
+
+def _settle(world: World, clients: dict[str, FixClient], hearings: dict[str, Hearing], say: Callable[[str], None]) -> str:
+    """No more faults; until nothing is unknown and nobody hears anything new. What did not happen, or ""."""
+    say("settling")
+    with contextlib.suppress(SimError, OSError):
+        world.sim().clear_faults()
+    try:
+        world.wait_venue(SETTLE_S)
+        _wait_up(world, clients)
+        if not wait_quiet(hearings.values(), QUIET_S, SETTLE_S):
+            return f"reports still came after {SETTLE_S} s without a request"
+        world.wait_venue(SETTLE_S)
+    except TimeoutError as error:
+        return str(error)
+    return ""
