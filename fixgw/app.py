@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -18,19 +19,17 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from .admin.methods import AdminMethods
 from .admin.server import AdminServer
 from .config import Config, ConfigErrors, load
 from .core import commands as c
-from .core.codec import SCHEMA_VERSION, Record, decode_record
+from .core.codec import SCHEMA_VERSION, Record
 from .core.events import Alerted
-from .core.replay import apply_record
+from .core.replay import replay_record
 from .core.state import State, load_state, new_state
 from .engine import Engine
-from .fix.acceptor import Acceptor
-from .fix.acceptor_settings import AcceptorSession
 from .fix.port import SessionCursor
 from .fix.rawlog import RawLog
 from .journal.errors import CorruptJournal, JournalError, JournalLocked
@@ -57,20 +56,12 @@ class Gateway:
         self.paths = config.paths
         self.started_ns = time.time_ns()
         table = config.firm_file.journal
-        snapshot = latest_snapshot(self.paths.journal, SCHEMA_VERSION)
-        self.journal = Journal.open(
-            self.paths.journal,
-            sync=table.sync,
-            segment_bytes=table.segment_mb << 20,
-            reserve_bytes=table.reserve_mb << 20,
-            check_from_seq=snapshot.seq + 1 if snapshot is not None else 0,
-            on_full=self._space_changed,
-        )
-        try:
-            state = recover_state(self.journal)
-        except BaseException:
-            self.journal.close()
-            raise
+        self.journal, state = recover(config, self._space_changed)
+        # QuickFIX takes half a second to import, so it comes after the state
+        from .admin.methods import AdminMethods
+        from .fix.acceptor import Acceptor
+        from .fix.from_config import acceptor_session
+
         self._failing = threading.Event()
         self._told_full = False
         self.space = SpaceWatch(self.paths.data / "ballast", table.reserve_mb << 20, self._space_changed)
@@ -91,7 +82,7 @@ class Gateway:
         self.raw_log = RawLog(self.paths.log / "fix")
         self.acceptor = Acceptor(
             self,
-            [_acceptor_session(config, name) for name in config.sessions],
+            [acceptor_session(config, name) for name in config.sessions],
             self.paths.data / "fix",
             port=fix_port,
             raw_log=self.raw_log,
@@ -210,28 +201,42 @@ class Gateway:
         os._exit(EXIT_DISK)
 
 
-def recover_state(journal: Journal) -> State:
-    """The last good snapshot, evolved by the records after it. Raises CorruptJournal and the like."""
-    snapshot = latest_snapshot(journal.directory, SCHEMA_VERSION, journal.durable_seq)
-    state = new_state() if snapshot is None else load_state(snapshot.payload)
-    for _seq, payload in journal.read(state.seq + 1):
-        apply_record(state, decode_record(payload))
-    return state
+def recover(config: Config, on_full: Callable[[bool], None]) -> tuple[Journal, State]:
+    """The journal, opened, and the state: the last good snapshot, evolved by the records after it. Raises JournalLocked,
+    CorruptJournal and the like."""
+    table, directory = config.firm_file.journal, config.paths.journal
+    snapshot = latest_snapshot(directory, SCHEMA_VERSION)
+    # nothing of what is built here becomes garbage: collecting would walk it again and again
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        state = new_state() if snapshot is None else load_state(snapshot.payload)
 
+        def take(seq: int, payload: bytes) -> None:
+            if seq == state.seq + 1:
+                replay_record(state, payload)
 
-def _acceptor_session(config: Config, name: str) -> AcceptorSession:
-    session = config.sessions[name]
-    scope = session.scope
-    return AcceptorSession(
-        name=name,
-        begin_string=session.begin_string,
-        client_comp_id=session.client_comp_id,
-        gateway_comp_id=config.gateway_comp_id(session),
-        appl_ver=session.appl_ver or "",
-        role=session.role,
-        scope_sessions=frozenset(scope.sessions) if scope else frozenset(),
-        scope_accounts=frozenset(scope.accounts) if scope else frozenset(),
-    )
+        journal = Journal.open(
+            directory,
+            sync=table.sync,
+            segment_bytes=table.segment_mb << 20,
+            reserve_bytes=table.reserve_mb << 20,
+            check_from_seq=snapshot.seq + 1 if snapshot is not None else 0,
+            on_full=on_full,
+            on_record=take,
+        )
+        try:
+            # what checking did not read, such as archived segments
+            for _seq, payload in journal.read(state.seq + 1):
+                replay_record(state, payload)
+        except BaseException:
+            journal.close()
+            raise
+        gc.freeze()
+    finally:
+        if collecting:
+            gc.enable()
+    return journal, state
 
 
 def _log_alerts(record: Record) -> None:

@@ -1,8 +1,9 @@
 """`fixgw bench recovery`: the gateway's restart on a long journal, from exec until its state is ready.
 
 cold      no snapshot: every record is replayed          snapshot   a snapshot, and the last `TAIL` of the events behind it
-memory    what the process grew by between configuration and ready state, per open order; finished orders, which are kept
-          for the retention time of ClOrdIDs, are in it
+memory    what a process with `open_count` open orders and no finished ones grew by between configuration and ready state,
+          per open order; bytes_per_order_held is the same of the long journal per order of any kind, because finished
+          ones are kept for the retention time of ClOrdIDs
 Bytecode is compiled before (a first run that does not count), as it is in an installation.
 """
 
@@ -40,15 +41,17 @@ def measure(events: int, open_count: int, runs: int, directory: Path, tell: Call
     tell("making a snapshot")
     _make_snapshot(config, max(1, int(made.records * (1 - TAIL))))
     warm = [_told(tell, "snapshot", number, _start(config, made, directory)) for number in range(runs)]
-    open_orders = max(1, made.open_orders)
+    open_firm = make_firm(directory / "open")
+    open_made = make_journal(open_firm, 0, max(1, open_count), tell)
+    alone = _told(tell, "open orders only", 0, _start(open_firm, open_made, directory))
     grown = {
         name: statistics.median(run["resident_after"] - run["resident_before"] for run in starts)
-        for name, starts in (("cold", cold), ("snapshot", warm))
+        for name, starts in (("cold", cold), ("snapshot", warm), ("open_orders_only", [alone]))
     }
     found = {
         "cold_s": round(statistics.median(run["ready_s"] for run in cold), 3),
         "snapshot_s": round(statistics.median(run["ready_s"] for run in warm), 3),
-        "bytes_per_open_order": round(grown["snapshot"] / open_orders),
+        "bytes_per_open_order": round(grown["open_orders_only"] / open_made.open_orders),
     }
     return {
         **found,
@@ -60,7 +63,7 @@ def measure(events: int, open_count: int, runs: int, directory: Path, tell: Call
         "open_orders": made.open_orders,
         "orders_held": made.orders,
         "journal_bytes": sum(path.stat().st_size for path in config.paths.journal.glob("*") if path.is_file()),
-        "raw": {"cold": cold, "snapshot": warm},
+        "raw": {"cold": cold, "snapshot": warm, "open_orders_only": alone},
     }
 
 

@@ -42,8 +42,10 @@ class Made(msgspec.Struct):
 class Maker:
     """The core, driven by hand, on a journal of its own."""
 
-    def __init__(self, config: Config) -> None:
-        self.journal = Journal.open(config.paths.journal, sync="os", reserve_bytes=16 << 20)
+    def __init__(self, config: Config, segment_bytes: int) -> None:
+        self.journal = Journal.open(
+            config.paths.journal, sync="os", segment_bytes=segment_bytes, reserve_bytes=min(segment_bytes, 16 << 20)
+        )
         self.state: State = new_state()
         self.events = 0
         self.orders = 0
@@ -151,9 +153,11 @@ class Maker:
         )
 
 
-def make_journal(config: Config, events: int, open_count: int, tell: Callable[[str], None]) -> Made:
+def make_journal(
+    config: Config, events: int, open_count: int, tell: Callable[[str], None], segment_bytes: int = 64 << 20
+) -> Made:
     """Fill the journal of `config` with at least `events` events; `open_count` orders are open at the end."""
-    maker = Maker(config)
+    maker = Maker(config, segment_bytes)
     try:
         maker.begin()
         while maker.events < events or len(maker.state.open_orders) < open_count:

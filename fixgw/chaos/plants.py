@@ -40,14 +40,17 @@ def ack_before_journal(gateway: app.Gateway) -> None:
 
 
 def resend_unknown(gateway: app.Gateway) -> None:
-    """After a start or a reconnect every place without an answer is sent once more, with its id, before anybody asks."""
-    links = gateway.links
+    """A place without an answer is sent once more, with its id, before anybody asks what became of it; all of them after
+    a start or a reconnect."""
+    links, children = gateway.links, gateway.engine.state.children
     effect = links.effect
 
     def planted(record: Record) -> None:
         for event in record.events:
-            if isinstance(event, e.ReconcileRequested):
-                for child in list(gateway.engine.state.children.values()):
+            if isinstance(event, e.ChildUnknown) and event.op == "place":
+                links._place(_placed(children[event.venue_cl_ord_id]))
+            elif isinstance(event, e.ReconcileRequested):
+                for child in list(children.values()):
                     if child.venue == event.venue and child.state in (SENT, UNKNOWN):
                         links._place(_placed(child))
         effect(record)

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,11 @@ _VERSIONS = {"OMS42": "FIX.4.2", "OMS44": "FIX.4.4", "OMS50": "FIXT.1.1", "PB44"
 class World:
     """`fixgw run` on a demo configuration. A context manager: everything is stopped at the end."""
 
-    def __init__(self, directory: Path, *, traps: bool = False, plant: str = "") -> None:
-        """`plant`: a known bug of plants.py for the gateway, which implies `traps`."""
+    def __init__(self, directory: Path, *, traps: bool = False, plant: str = "", env: Mapping[str, str] | None = None) -> None:
+        """`plant`: a known bug of plants.py for the gateway, which implies `traps`. `env`: more of it."""
         self.directory = directory
         self._process: subprocess.Popen[bytes] | None = None
-        self._env = {**os.environ, BACKOFF_MAX_ENV: str(BACKOFF_MAX_S)}
+        self._env = {**os.environ, BACKOFF_MAX_ENV: str(BACKOFF_MAX_S), **(env or {})}
         if traps or plant:
             self._env |= {GATEWAY_MODULE_ENV: "fixgw.chaos.gateway", PLANT_ENV: plant}
 

@@ -2,10 +2,53 @@
 
 from __future__ import annotations
 
-from .codec import SCHEMA_VERSION, Record, decode_record
+import typing
+
+import msgspec
+
+from . import events as e
+from .codec import SCHEMA_VERSION, Record
 from .evolve import evolve
 from .state import State, dump_state, load_state, new_state
 from .statehash import state_hash
+
+
+class _Unread(e.Event, frozen=True, tag="reported", kw_only=True):
+    """A Reported whose message is passed over: the state is not concerned, and messages are most of a journal's bytes."""
+
+    session: str
+    account: str
+    message: msgspec.Raw
+
+
+# AnyEvent with the one in place of the other, which only the reader at run time needs to know
+_ReplayEvent: typing.Any = typing.Union[  # noqa: UP007
+    tuple(_Unread if kind is e.Reported else kind for kind in typing.get_args(e.AnyEvent))
+]
+
+
+class _ReplayRecord(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """codec.Record without its command."""
+
+    seq: int
+    ts_ns: int
+    part: str
+    command: msgspec.Raw
+    events: tuple[_ReplayEvent, ...]
+
+
+_decoder = msgspec.msgpack.Decoder(_ReplayRecord)
+
+
+def replay_record(state: State, payload: bytes) -> None:
+    """apply_record(state, decode_record(payload)) at half the cost: only what changes the state is decoded. Raises
+    msgspec.DecodeError, ValidationError."""
+    record = _decoder.decode(payload)
+    assert record.seq == state.seq + 1, f"record {record.seq} after {state.seq}"
+    for event in record.events:
+        if type(event) is not _Unread:
+            evolve(state, event)
+    state.seq = record.seq
 
 
 def apply_record(state: State, record: Record) -> None:
@@ -25,7 +68,7 @@ class SnapshotOps:
         return new_state() if payload is None else load_state(payload)
 
     def apply(self, state: State, record: bytes) -> None:
-        apply_record(state, decode_record(record))
+        replay_record(state, record)
 
     def dump_state(self, state: State) -> bytes:
         return dump_state(state)

@@ -17,6 +17,8 @@ NOT_FOUND_NEEDED = 2
 # cancels of one child that were found without effect, before the client's request is refused
 MAX_CANCELS = 8
 ALERT_AFTER_QUERIES = 5
+# so many queries of a place without an answer follow its deadline, then only the back-off
+SURE_QUERIES = 12
 
 
 def child_ack(draft: Draft, cmd: c.ChildAck) -> None:
@@ -147,6 +149,10 @@ def query_now(draft: Draft, child: Child) -> None:
     """Ask the venue by our id; the next time after the back-off."""
     wait_s = QUERY_BACKOFF_S[min(child.queries, len(QUERY_BACKOFF_S) - 1)]
     next_ns = draft.ts_ns + wait_s * 1_000_000_000
+    if child.state in (SENT, UNKNOWN) and child.queries < SURE_QUERIES:
+        # not later than when a "not found" begins to count, and soon again after it
+        counts_ns = _counts_from(draft, child)
+        next_ns = min(next_ns, counts_ns if draft.ts_ns < counts_ns else draft.ts_ns + 1_000_000_000)
     draft.emit(e.ChildQueried(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, next_ns=next_ns))
     if child.queries + 1 == ALERT_AFTER_QUERIES:
         draft.alert("OUTCOME_UNKNOWN", f"{child.venue}: {child.venue_cl_ord_id} unsettled after {ALERT_AFTER_QUERIES} queries")
@@ -206,21 +212,25 @@ def works_on(draft: Draft, child: Child) -> None:
 def _not_found(draft: Draft, child: Child, cmd: c.ChildQueryResult) -> None:
     """Counts only for a child that was never confirmed, after the time in which it could still be sent and
     then still be accepted, with the trades checked; twice."""
-    venue = draft.state.settings.venues.get(child.venue)
-    window_ns = (venue.recv_window_ns + venue.margin_ns) if venue is not None else 10_000_000_000
     if child.state == "working":
         if not child.is_uncertain:
             query_now(draft, child)
         if child.cancel or child.queries >= ALERT_AFTER_QUERIES:
             draft.alert("ORDER_LOST", f"{cmd.venue}: {child.venue_cl_ord_id} was confirmed and is not found now")
         return
-    if child.state not in (SENT, UNKNOWN) or not cmd.trades_checked or cmd.asked_ns < child.expires_ns + window_ns:
+    if child.state not in (SENT, UNKNOWN) or not cmd.trades_checked or cmd.asked_ns < _counts_from(draft, child):
         return
     if cmd.asked_ns <= child.not_found_ns:
         return  # the same answer once more
     draft.emit(e.ChildNotFound(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, asked_ns=cmd.asked_ns))
     if draft.child(child.venue_cl_ord_id).not_found >= NOT_FOUND_NEEDED:
         close(draft, draft.child(child.venue_cl_ord_id), "not_placed")
+
+
+def _counts_from(draft: Draft, child: Child) -> int:
+    """When the venue can no longer come to accept it: a "not found" asked from then on counts."""
+    venue = draft.state.settings.venues.get(child.venue)
+    return child.expires_ns + (venue.recv_window_ns + venue.margin_ns if venue is not None else 10_000_000_000)
 
 
 def balances(draft: Draft, cmd: c.BalancesReport) -> None:

@@ -24,6 +24,7 @@ import quickfix as fix
 from fixgw.fix.acceptor_settings import LOOPBACK, AcceptorSession, settings_text
 from fixgw.fix.callbacks import Application, SessionLink
 from fixgw.fix.delivery import Delivery
+from fixgw.fix.outbound import dictionaries
 from fixgw.fix.port import EnginePort, RawLogPort
 from fixgw.fix.raw_messages import RawMessages
 from fixgw.fix.session_store import Key, StoreFiles
@@ -93,6 +94,7 @@ class Acceptor:
         self._store_dir.mkdir(parents=True, exist_ok=True)
         for link in self._links.values():
             link.delivery = Delivery(self._engine, link.spec, link.send, self._held(link))
+            dictionaries(link.spec.version)  # read now (up to a second): the first report that needs it must not wait
         by_wire = {link.spec.wire_id: link for link in self._links.values()}
         wanted = self.port
         for attempt in range(1, BIND_TRIES + 1):

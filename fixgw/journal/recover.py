@@ -10,6 +10,7 @@ Nothing is changed before all of this has passed. Cut bytes are kept in cut/.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,8 +67,12 @@ def recover(
     floor_seq: int = 0,
     holes_ok: bool = False,
     check_from_seq: int = 0,
+    on_record: Callable[[int, bytes], object] | None = None,
 ) -> Recovered:
     """Check and mend the folder by the rules above. Raises CorruptJournal; then nothing was changed.
+
+    on_record: called with each good record (sequence, payload) of the live segments that are read, so that who needs
+    them all need not read them again. What was built of them is void if CorruptJournal is raised later.
 
     floor_seq: last sequence known to have been durable. holes_ok: the last run did not sync and the machine has
     restarted, so that missing bytes in the last two segments are no corruption.
@@ -87,7 +92,7 @@ def recover(
         if remaining and layout.live[index + 1].first_seq <= check_from_seq:
             found.last_seq = layout.live[index + 1].first_seq - 1
             continue
-        if not _check_segment(segment, index, layout, found, salt, damages, holes_ok and remaining < 2):
+        if not _check_segment(segment, index, layout, found, salt, damages, holes_ok and remaining < 2, on_record):
             break
     damages += check_unused(layout, found.last_seq, salt, holes_ok)
     if found.last_seq < floor_seq:
@@ -110,14 +115,23 @@ def _check_owner(layout: Layout, install_id: str) -> None:
 
 
 def _check_segment(
-    segment: Segment, index: int, layout: Layout, found: Recovered, salt: int, damages: list[Damage], holes_ok: bool
+    segment: Segment,
+    index: int,
+    layout: Layout,
+    found: Recovered,
+    salt: int,
+    damages: list[Damage],
+    holes_ok: bool,
+    on_record: Callable[[int, bytes], object] | None,
 ) -> bool:
     """Check one live segment into found; False if the journal ends within it although others follow (only with
     holes_ok)."""
     data = segment.read()
     offset, last_seq = HEADER_BYTES, segment.first_seq - 1
-    for seq, _, end_offset in scan(data, HEADER_BYTES, segment.first_seq, salt):
+    for seq, payload, end_offset in scan(data, HEADER_BYTES, segment.first_seq, salt):
         offset, last_seq = end_offset, seq
+        if on_record is not None:
+            on_record(seq, payload)
     end = end_of(data, offset, last_seq + 1, salt)
     followers = layout.live[index + 1 :]
     if end.kind == "corrupt" and not holes_ok:

@@ -90,11 +90,13 @@ class Journal:
         now_ns: Callable[[], int] = time.time_ns,
         retry_s: float = 1.0,
         on_full: Callable[[bool], None] | None = None,
+        on_record: Callable[[int, bytes], object] | None = None,
         disk: Disk | None = None,
     ) -> Journal:
         """Take the folder, check what is there, mend an unfinished write, raise the epoch.
 
         check_from_seq: records below it in sealed segments are not checked now (a snapshot covers them).
+        on_record(seq, payload): called with each record that is checked now, in order (see recover.py).
         on_full(bool) is called from the preallocating thread when `full` changes. Raises JournalLocked, CorruptJournal,
         JournalError (folder or disk unusable), ValueError (bad option).
         """
@@ -110,7 +112,7 @@ class Journal:
         journal._full_callback = on_full
         journal._max_record = min(MAX_RECORD_BYTES, min(segment_bytes, reserve_bytes) - HEADER_BYTES - RECORD_BYTES)
         try:
-            journal._start(segment_bytes, reserve_bytes, check_from_seq, retry_s)
+            journal._start(segment_bytes, reserve_bytes, check_from_seq, retry_s, on_record)
         except BaseException as error:
             os.close(lock.fd)
             if isinstance(error, OSError):
@@ -118,7 +120,14 @@ class Journal:
             raise
         return journal
 
-    def _start(self, segment_bytes: int, reserve_bytes: int, check_from_seq: int, retry_s: float) -> None:
+    def _start(
+        self,
+        segment_bytes: int,
+        reserve_bytes: int,
+        check_from_seq: int,
+        retry_s: float,
+        on_record: Callable[[int, bytes], object] | None,
+    ) -> None:
         directory, disk = self._directory, self._disk
         for left in directory.glob("*.tmp"):
             left.unlink(missing_ok=True)
@@ -139,6 +148,7 @@ class Journal:
             floor_seq=floor,
             holes_ok=holes_ok,
             check_from_seq=check_from_seq,
+            on_record=on_record,
         )
         self.cuts, self._last_seq, self._durable_seq = found.cuts, found.last_seq, found.last_seq
         # Above every epoch seen, so that a lost epoch file cannot bring an old one back.

@@ -58,6 +58,11 @@ def cut_messages(buffer: bytearray) -> Iterator[Fields]:
         yield {int(tag): value.decode("latin-1") for tag, _, value in reversed(pairs) if tag.isdigit()}
 
 
+def _brief(message: Fields) -> Fields:
+    """What tells messages apart."""
+    return {tag: message[tag] for tag in (35, 34, 45, 11, 150, 39, 97, 112, 7, 58) if tag in message}
+
+
 class Attacker:
     """One connection after the other. `received` keeps what came on the present one; `closed` once it has ended."""
 
@@ -71,6 +76,7 @@ class Attacker:
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._ids = 0
+        self._confirmed = ""
         self._run = f"{comp_id}-{time.time_ns() // 1000 % 10**9}"
 
     # --- connection ---
@@ -203,7 +209,7 @@ class Attacker:
             while not (found := condition()):
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise AssertionError(f"{self.comp_id}: no {what} within {timeout_s} s; last: {self.received[-4:]}")
+                    raise AssertionError(f"{self.comp_id}: no {what} within {timeout_s} s; last: {[_brief(m) for m in self.received[-8:]]}")
                 self._news.wait(min(left, 0.5))
             return found
 
@@ -230,6 +236,13 @@ class Attacker:
         self.send("1", [(112, probe)])
         self.wait(lambda: self.closed or any(m[35] == "0" and m.get(112) == probe for m in self.received), "Heartbeat", timeout_s)
         return not self.closed
+
+    def confirm(self) -> None:
+        """Answers the newest TestRequest, so that what came before it is not delivered once more after a reset."""
+        asked = [m for m in self.received if m[35] == "1"]
+        if asked and asked[-1][112] != self._confirmed:
+            self._confirmed = asked[-1][112]
+            self.send("0", [(112, self._confirmed)])
 
     def fill_gap(self) -> None:
         """Answers the ResendRequest of the other side, if there is one: everything before now was nothing."""

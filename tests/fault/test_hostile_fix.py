@@ -6,6 +6,7 @@ no memory was eaten; no error of ours stands in a log.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile import SOH, Attacker, Stack, frame, utc
+from hostile import SOH, Attacker, Stack, frame, raw, utc
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -178,7 +179,8 @@ def test_500_logons_on_one_connection(live: Attacker) -> None:
     for _ in range(500):
         if not live.push(live.bytes_of("A", live.logon_fields(False))):
             break
-    assert live.closed or live.alive(15)
+    live.send("1", [(112, "behind")])
+    live.wait(lambda: live.closed or any(m[35] == "0" for m in live.received), "Heartbeat", 15)
     live.logon()
     assert live.alive()
 
@@ -245,9 +247,13 @@ def test_bad_frames_end_in_an_answer_or_a_clean_drop(live: Attacker, name: str) 
     for _ in range(3):
         if not live.push(FRAMES[name](live)):
             break
-    with_gap = live.next_out
-    live.send("1", [(112, "behind")], number=with_gap)
-    live.wait(lambda: live.closed or any(m[35] in "0235" for m in live.received), "reaction", 15)
+    for _ in range(20):  # a frame that is too long swallows what follows it
+        live.send("1", [(112, "behind")], number=live.next_out)
+        with contextlib.suppress(AssertionError):
+            live.wait(lambda: live.closed or any(m[35] in "0235" for m in live.received), "reaction", 1)
+            break
+    else:
+        pytest.fail("no reaction")
     live.logon()
     assert live.alive()
 
@@ -297,6 +303,8 @@ def test_texts(live: Attacker, msg_type: str, tag: int) -> None:
     if tag not in allowed:
         pytest.skip("no field of this message")
     for value in TEXTS:
+        if tag in (41, 37):
+            value = b"?" + raw(value)  # no order of another case
         body = dict(live.order(t41="unknown")) | {tag: value}
         own = body[11]
         number = live.send(msg_type, [(t, v) for t, v in body.items() if t in allowed])

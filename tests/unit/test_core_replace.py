@@ -214,7 +214,7 @@ STORIES = {
         answer C1 not_found asked=1    | -
         answer C1 not_found            | -
         answer C1 not_found asked=0.002 | -
-        +1s                            | -
+        +1s                            | query C1
         answer C1 not_found            | 8 8 a 0/0 NOT_PLACED
         ack C1                         | orphan C1; !ORPHAN
     """,

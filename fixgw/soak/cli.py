@@ -1,0 +1,96 @@
+"""`fixgw soak`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from .draw import NoMatplotlib, draw
+from .run import Plan, Soak, run_soak
+from .trend import GROWS, MIN_SPAN_S, SHORT, Trend
+
+
+@click.command(epilog="Example: fixgw soak --minutes 30 --png soak.png --json soak.json")
+@click.option("--minutes", type=click.FloatRange(0.05, 60 * 24 * 31), default=30.0, show_default=True, help="How long.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the load and of the disturbances.")
+@click.option("--rate", type=click.FloatRange(1, 1000), default=20.0, show_default=True, help="Requests a second.")
+@click.option(
+    "--retention",
+    type=click.FloatRange(0, 86_400),
+    default=60.0,
+    show_default=True,
+    help="Seconds after which finished orders are forgotten, so that memory can level off; 0: as configured (days).",
+)
+@click.option("--warmup", type=click.FloatRange(0), help="Seconds; default: a quarter of the time, at most 300.")
+@click.option("--png", type=click.Path(path_type=Path, dir_okay=False), help="Where the picture goes; default soak.png.")
+@click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep everything here.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write samples and trends.")
+def soak(
+    minutes: float,
+    seed: int,
+    rate: float,
+    retention: float,
+    warmup: float | None,
+    png: Path | None,
+    directory: Path | None,
+    json_file: Path | None,
+) -> None:
+    """Run a demo installation under steady load with reconnects and venue faults, and watch what grows.
+
+    \b
+    Memory, file handles, threads and latency are sampled and drawn; each is judged by its slope after the warm-up.
+    What grows by design (the journal, QuickFIX's index of sent messages) has lines of its own. A verdict needs
+    15 minutes after the warm-up; a shorter run shows figures only. Exit status 1 if something grows beyond its
+    limit or a part ended by itself.
+    """
+    console = Console()
+    duration_s = minutes * 60
+    plan = Plan(
+        duration_s=duration_s,
+        seed=seed,
+        rate_per_s=rate,
+        retention_s=retention,
+        warmup_s=min(300.0, duration_s / 4) if warmup is None else warmup,
+    )
+    with tempfile.TemporaryDirectory(prefix="fixgw-soak-") as temporary:
+        outcome = run_soak(directory or Path(temporary), plan, lambda text: console.print(text, markup=False, highlight=False))
+    _show(console, outcome)
+    if json_file is not None:
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(outcome), indent=1) + b"\n")
+    target = png or Path("soak.png")
+    try:
+        draw(outcome, target)
+    except NoMatplotlib as error:
+        raise click.ClickException(str(error)) from error
+    console.print(f"picture: {target}", markup=False)
+    raise SystemExit(1 if outcome.grows or outcome.died else 0)
+
+
+def _show(console: Console, outcome: Soak) -> None:
+    marks = Counter(mark.kind for mark in outcome.marks)
+    done = f"{marks['fault']} faults, {marks['reconnect']} reconnects, {marks['front']} front kills"
+    table = Table(title=f"soak: {outcome.plan.duration_s / 60:.1f} min, {len(outcome.samples)} samples, {done}")
+    for name in ("series", "now", "slope per hour", "limit", "verdict"):
+        table.add_column(name, justify="left" if name in ("series", "verdict") else "right")
+    for trend in outcome.trends:
+        table.add_row(*_row(trend), style="red" if trend.verdict == GROWS else "")
+    console.print(table)
+    if any(trend.verdict == SHORT for trend in outcome.trends):
+        console.print(f"too short: a verdict needs {MIN_SPAN_S / 60:.0f} minutes after the warm-up, of one process's life")
+    for line in outcome.died[:20]:
+        console.print(f"ended by itself: {line}", markup=False)
+
+
+def _row(trend: Trend) -> tuple[str, str, str, str, str]:
+    unit = f" {trend.unit}" if trend.unit else ""
+    now = f"{trend.last:.1f}{unit}" if trend.last is not None else "-"
+    error = f" ± {trend.error:.2f}" if trend.error is not None else ""
+    slope = f"{trend.slope:+.2f}{error}{unit}" if trend.slope is not None else "-"
+    limit = f"{trend.limit:g}{unit}" if trend.limit is not None else ""
+    return trend.name, now, slope, limit, trend.verdict

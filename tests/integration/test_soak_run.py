@@ -1,0 +1,120 @@
+"""A soak run of some seconds: it samples every process, survives reconnects and a front kill, draws a picture and says that
+it was too short to judge. And the judgement itself on series that are known."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from fixgw.soak.cli import soak
+from fixgw.soak.latency import Latency
+from fixgw.soak.run import Plan, run_soak, trends
+from fixgw.soak.sample import Process, Sample
+from fixgw.soak.trend import GROWS, INFORMATION, SHORT, STEADY, UNCLEAR, Point, fit, judge_trend
+
+HOUR_S = 3600.0
+
+
+def series(slope_per_h: float, noise: float, hours: float, *, lives: int = 1, seed: int = 1) -> list[Point]:
+    dice = random.Random(seed)
+    count = 360
+    points = []
+    for i in range(count):
+        at_s = hours * HOUR_S * i / count
+        life = i * lives // count
+        # each life starts from another level
+        points.append(Point(at_s, 100 + 7 * life + slope_per_h * at_s / HOUR_S + dice.gauss(0, noise), life))
+    return points
+
+
+def test_the_slope_is_found() -> None:
+    slope, error, span_s = fit(series(5.0, 0.2, 1.0), warmup_s=300)
+    assert slope == pytest.approx(5.0, abs=0.3) and error is not None and error < 0.3
+    assert span_s == pytest.approx(3300, abs=30)
+
+
+def test_restarts_are_no_growth() -> None:
+    """Three lives on different levels: one line through all of them would show 20 MB/h that nobody lost."""
+    slope, _, _ = fit(series(0.0, 0.2, 1.0, lives=3), warmup_s=300)
+    assert slope == pytest.approx(0.0, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("slope", "noise", "hours", "verdict"),
+    [
+        (5.0, 0.2, 0.5, GROWS),
+        (0.0, 0.2, 0.5, STEADY),
+        (-4.0, 0.2, 0.5, STEADY),
+        (0.0, 8.0, 0.5, UNCLEAR),
+        (50.0, 0.2, 0.1, SHORT),
+    ],
+)
+def test_verdicts(slope: float, noise: float, hours: float, verdict: str) -> None:
+    assert judge_trend("x", "MB", series(slope, noise, hours), 60, 1.0).verdict == verdict
+
+
+def test_nothing_to_tell() -> None:
+    assert judge_trend("x", "MB", [], 60, 1.0).verdict == SHORT
+    assert judge_trend("x", "MB", series(5.0, 0.1, 1.0), 60, None).verdict == INFORMATION
+
+
+def sample(at_s: float, gateway_mb: float, messages: int) -> Sample:
+    index_mb = messages * 225 / 1e6
+    process = Process(pid=7, rss_mb=gateway_mb + index_mb, handles=40, threads=30)
+    return Sample(at_s, {"gateway": process}, 0, 1.0, 2.0, 0, 0.0, 0.0, messages, index_mb, 0.0)
+
+
+@pytest.mark.parametrize(("leak_mb_h", "grows"), [(0.0, False), (6.0, True)])
+def test_a_leak_shows_beside_the_index(leak_mb_h: float, grows: bool) -> None:
+    """QuickFIX's index grows by 40 MB an hour here; only what grows besides is held against the gateway."""
+    hour = [sample(t, 200 + leak_mb_h * t / HOUR_S, int(t * 50)) for t in range(0, 3600, 10)]
+    judged = {trend.name: trend for trend in trends(hour, 300)}
+    assert (judged["gateway memory, without QuickFIX's index"].verdict == GROWS) is grows
+    index = judged["QuickFIX's index in memory"]
+    assert index.verdict == INFORMATION and index.slope == pytest.approx(50 * 225 * 3600 / 1e6, rel=0.01)
+    assert judged["gateway memory, all"].slope is not None and judged["gateway memory, all"].slope > 39
+
+
+def test_latency_is_bounded_and_per_interval() -> None:
+    latency = Latency()
+    for number in range(20_000):
+        latency.sent(str(number), 0)
+    assert len(latency._waiting) == 5000
+    assert latency.take().p50_ms is None
+
+
+@pytest.mark.timeout(120)
+def test_a_short_run(tmp_path: Path) -> None:
+    lines: list[str] = []
+    plan = Plan(
+        duration_s=8, warmup_s=2, rate_per_s=30, every_fault_s=1.5, every_reconnect_s=2, every_front_kill_s=4, retention_s=2
+    )
+    outcome = run_soak(tmp_path / "inst", plan, lines.append)
+    assert outcome.died == []
+    assert len(outcome.samples) >= 8 and lines
+    assert {"fault", "reconnect", "front"} <= {mark.kind for mark in outcome.marks}
+    last = outcome.samples[-1]
+    assert {"supervisor", "front", "gateway", "venue:sim", "simulator"} <= last.processes.keys()
+    assert all(process.rss_mb > 5 and process.handles > 3 for process in last.processes.values())
+    assert last.journal_records > 50 and last.journal_mb > 0.01 and last.index_messages > 50
+    assert any(s.p50_ms is not None and math.isfinite(s.p50_ms) and s.p50_ms > 0 for s in outcome.samples)
+    judged = {trend.name: trend.verdict for trend in outcome.trends}
+    assert judged["front memory"] == SHORT and judged["QuickFIX's index in memory"] == INFORMATION
+
+
+@pytest.mark.timeout(120)
+def test_the_command_draws(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    png, told = tmp_path / "soak.png", tmp_path / "soak.json"
+    args = ["--minutes", "0.08", "--png", str(png), "--json", str(told), "--dir", str(tmp_path / "inst")]
+    result = CliRunner().invoke(soak, args)
+    assert result.exit_code == 0, result.output
+    assert png.read_bytes().startswith(b"\x89PNG") and png.stat().st_size > 20_000
+    content = json.loads(told.read_text())
+    assert content["samples"] and {"name", "slope", "verdict"} <= content["trends"][0].keys()
+    assert "too short" in result.output
