@@ -104,7 +104,8 @@ def recovery(events: int, open_count: int, runs: int, directory: Path | None, js
             found = measure(events, open_count, runs, folder, status.update)
         except BenchError as error:
             raise click.ClickException(str(error)) from error
-    table = Table(title=f"recovery: {found['events']:,} events in {found['records']:,} records, {found['open_orders']:,} orders open")
+    title = f"recovery: {found['events']:,} events in {found['records']:,} records, {found['open_orders']:,} orders open"
+    table = Table(title=title)
     for column in ("", "measured", "target"):
         table.add_column(column, justify="left" if not column else "right")
     for key, bound in TARGETS.items():

@@ -87,7 +87,8 @@ def make_firm(directory: Path, sync: str = "commit") -> Config:
     """Write the configuration to `directory` (which is made) and load it. `sync`: "commit" or "os"."""
     paths = Paths(directory.resolve())
     paths.make_directories()
-    names = {"sync": sync, "limits": _LIMITS, "session_limits": _SESSION_LIMITS, "symbol": SYMBOL, "venue": VENUE, "account": ACCOUNT, "client": CLIENT}
+    names = {"sync": sync, "symbol": SYMBOL, "venue": VENUE, "account": ACCOUNT, "client": CLIENT}
+    names |= {"limits": _LIMITS, "session_limits": _SESSION_LIMITS}
     paths.firm_file.write_text(_FIRM.format(**names))
     (paths.sessions / f"{CLIENT}.toml").write_text(_SESSION.format(**names))
     (paths.venues / f"{VENUE}.toml").write_text(_VENUE.format(**names, px=REFERENCE_PX))

@@ -26,8 +26,8 @@ _PX_TICKS = 1_000_000
 
 
 class Turn(msgspec.Struct):
-    """One turn as planned; one without orders is a pause of PAUSE_S, for figures to be taken. `after`: further reports that each order brings (150=0, ...), awaited as well before the turn
-    ends, outside the time measured."""
+    """One turn as planned; one without orders is a pause of PAUSE_S, for figures to be taken. `after`: further reports that
+    each order brings (150=0, ...), awaited as well before the turn ends, outside the time measured."""
 
     party: str
     label: str

@@ -171,7 +171,7 @@ def _ratio(raw: dict[str, dict[str, Any]], one: str, other: str, key: str) -> fl
     """None when one of them was not measured."""
     if key not in raw.get(one, {}) or key not in raw.get(other, {}):
         return None
-    return round(raw[one][key] / raw[other][key], 3)
+    return round(float(raw[one][key]) / float(raw[other][key]), 3)
 
 
 def targets_met(found: dict[str, Any]) -> dict[str, bool]:

@@ -39,7 +39,10 @@ class Party:
         """Start a process and wait until it is ready; its pid. Raises BenchError."""
         log = self.directory / f"{what}.out"
         with log.open("ab") as output:
-            process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+            process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+                env=environment(self.directory.parent),
+            )  # fmt: skip
         self._processes.append((what, process))
         deadline = time.monotonic() + READY_S
         while time.monotonic() < deadline:
@@ -111,6 +114,14 @@ def _start_front(party: Party, config: Config, backend: int) -> None:
     argv += ["--sessions", str(paths.front_sessions), "--ready-file", str(paths.front_ready)]
     party.spawn("front", argv, lambda pid: _pid(paths.front_ready) == pid)
     party.port = _port(paths.front_ready)
+
+
+def environment(directory: Path) -> dict[str, str]:
+    """Ours, with compiled bytecode kept below `directory`, as it is in an installation, even where Python is told to write
+    none."""
+    env = {**os.environ, "PYTHONPYCACHEPREFIX": str(directory / "bytecode")}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    return env
 
 
 @contextlib.contextmanager

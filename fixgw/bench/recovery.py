@@ -10,7 +10,6 @@ Bytecode is compiled before (a first run that does not count), as it is in an in
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import statistics
 import subprocess
@@ -22,7 +21,7 @@ from typing import Any, Final
 
 from ..config import Config
 from .firm import make_firm
-from .party import BenchError
+from .party import BenchError, environment
 from .recovery_journal import Made, make_journal
 
 TARGETS: Final = {"cold_s": 6.0, "snapshot_s": 1.0, "bytes_per_open_order": 4096}
@@ -74,12 +73,10 @@ def _told(tell: Callable[[str], None], what: str, number: int, run: dict[str, An
 
 def _start(config: Config, made: Made, directory: Path) -> dict[str, Any]:
     """One restart; what it printed."""
-    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(directory / "bytecode")}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     began_ns = time.monotonic_ns()
     done = subprocess.run(
         [sys.executable, "-m", "fixgw.bench.recovery_start", str(config.paths.root), str(began_ns)],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, timeout=_START_S,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment(directory), timeout=_START_S,
     )  # fmt: skip
     if done.returncode:
         raise BenchError(f"the restart ended with {done.returncode}: {done.stderr[-1500:]}")
@@ -95,7 +92,8 @@ def _start(config: Config, made: Made, directory: Path) -> dict[str, Any]:
 def _make_snapshot(config: Config, upto_seq: int) -> None:
     """By the process that the gateway uses for it (without archiving)."""
     shutil.rmtree(config.paths.journal / "snapshots", ignore_errors=True)
-    command = [sys.executable, "-m", "fixgw.journal.snapshotter", str(config.paths.journal), "--upto", str(upto_seq), "--floor", "0"]
+    command = [sys.executable, "-m", "fixgw.journal.snapshotter", str(config.paths.journal)]
+    command += ["--upto", str(upto_seq), "--floor", "0"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_START_S)
     if done.returncode:
         raise BenchError(f"the snapshotter ended with {done.returncode}: {done.stderr[-1500:]}")

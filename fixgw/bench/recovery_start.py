@@ -19,6 +19,7 @@ from pathlib import Path  # noqa: E402
 from typing import Any, NoReturn  # noqa: E402
 
 from .. import app  # noqa: E402
+from ..config import Config  # noqa: E402
 
 
 def resident_bytes() -> int:
@@ -31,15 +32,11 @@ def main() -> int:
     began_ns = int(sys.argv.pop(2))
     told: dict[str, Any] = {"imported_s": (time.monotonic_ns() - began_ns) / 1e9}
     told["interpreter_s"] = (_IMPORTING_NS - began_ns) / 1e9
-    load, recover = app.load, app.recover
+    recover = app.recover
 
-    def loaded(directory: Path) -> app.Config:
-        config = load(directory)
+    def recovered(config: Config, on_full: Callable[[bool], None]) -> NoReturn:
         told["configured_s"] = (time.monotonic_ns() - began_ns) / 1e9
         told["resident_before"] = resident_bytes()
-        return config
-
-    def recovered(config: app.Config, on_full: Callable[[bool], None]) -> NoReturn:
         journal, state = recover(config, on_full)
         told["ready_s"] = (time.monotonic_ns() - began_ns) / 1e9
         told["resident_after"] = resident_bytes()
@@ -50,7 +47,6 @@ def main() -> int:
         print(json.dumps(told), flush=True)
         os._exit(0)
 
-    app.load = loaded
     app.recover = recovered
     return app.main()
 

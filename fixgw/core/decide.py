@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import changes, new_order, operations, reconcile, venue_reports
+from . import changes, new_order, operations, reconcile, sanity, venue_reports
 from . import commands as c
 from . import events as e
 from .draft import Draft, Refusal
@@ -37,6 +37,11 @@ def decide(state: State, command: c.Command) -> list[e.AnyEvent]:
                 counts=isinstance(command, _COUNTED),
             ),
         )
+    elif isinstance(command, c.VenueCommand):
+        screened, problems = sanity.screen(command)
+        for problem in problems:
+            draft.alert("BAD_VENUE_DATA", problem)
+        _HANDLERS[type(screened)](draft, screened)
     else:
         _HANDLERS[type(command)](draft, command)
     return draft.events

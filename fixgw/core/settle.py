@@ -27,6 +27,7 @@ from .numbers import ZERO
 from .order import PENDING_CANCEL, PENDING_REPLACE, Order
 from .placing import market_of, place_child, venue_ready
 from .reasons import Reason
+from .sanity import FUTURE_NS, trade_problem
 
 
 def find_child(draft: Draft, venue: str, venue_cl_ord_id: str, venue_order_id: str = "", symbol: str = "") -> Child | None:
@@ -83,10 +84,18 @@ def replaced(draft: Draft, order: Order, *, venue_order_id: str = "", venue_cl_o
 
 def trade(draft: Draft, venue: str, item: VenueTrade) -> None:
     """One trade, from wherever it came; known ones are passed over."""
-    if not (item.qty.is_finite() and item.px.is_finite() and item.qty > 0 and item.px > 0):
-        draft.alert("BAD_TRADE", f"{venue}: trade {item.venue_trade_id!r} {item.symbol}: {item.qty} @ {item.px} is no trade")
+    problem = trade_problem(item)
+    if problem:
+        draft.alert("BAD_TRADE", f"{venue}: trade {item.venue_trade_id!r:.60} {item.symbol:.40}: {problem}")
         return
+    if item.venue_ns > draft.ts_ns + FUTURE_NS:
+        # trades are asked for from the newest one on: a time in the future would hide those before it
+        item = msgspec.structs.replace(item, venue_ns=draft.ts_ns)
     child = find_child(draft, venue, item.venue_cl_ord_id, item.venue_order_id, item.symbol)
+    if child is not None and (item.symbol, item.side) != (child.symbol, child.side):
+        text = f"{venue}: trade {item.venue_trade_id} {item.symbol} side {item.side} names {child.venue_cl_ord_id}"
+        draft.alert("BAD_TRADE", f"{text}, which is {child.symbol} side {child.side}: not booked")
+        return
     if child is None:
         _external(draft, venue, item)
         return

@@ -21,12 +21,14 @@ import msgspec
 from ..core import commands as c
 from ..core import events as e
 from ..core.codec import Record
+from ..core.sanity import FUTURE_NS, quote_problem
 from . import wire
 
 log = logging.getLogger(__name__)
 
 MAX_QUEUE = 50_000
 SILENCE_S = 5.0
+MAX_BAD_QUOTES = 1000
 
 
 class HostStatus(msgspec.Struct, frozen=True):
@@ -45,6 +47,7 @@ class _Link:
         self.hello = hello
         self.out: queue.Queue[bytes | None] = queue.Queue(maxsize=MAX_QUEUE)
         self.closed = threading.Event()
+        self.bad_quotes: dict[str, str] = {}
 
     def send(self, message: wire.ToHost) -> bool:
         """Queue one frame; False (and the link closed) when the queue is full."""
@@ -215,6 +218,9 @@ class VenueLinks:
         except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
             reason = f"the venue host sent nonsense: {error}"
             log.error("%s", reason)
+        except Exception as error:  # the outer loop of this thread: one bad host must not leave its venue looking alive
+            reason = f"the venue host's message could not be taken: {type(error).__name__}"
+            log.exception("%s", reason)
         finally:
             if link is not None:
                 self._drop(link, reason)
@@ -236,11 +242,21 @@ class VenueLinks:
         return message
 
     def _dispatch(self, link: _Link, message: wire.FromHost) -> None:
+        if isinstance(message, wire.BookUpdate | c.VenueCommand) and message.venue != link.hello.venue:
+            raise ValueError(f"a message for {message.venue!r:.60} on the link of {link.hello.venue}")
         if isinstance(message, wire.BookUpdate):
-            self._on_book(message)
+            problem = quote_problem(message.quote, self._now_ns())
+            if not problem:
+                self._on_book(message)
+            elif link.bad_quotes.get(message.symbol) != problem and len(link.bad_quotes) < MAX_BAD_QUOTES:
+                # left out, so that the last good one grows stale; said once per symbol and kind
+                link.bad_quotes[message.symbol] = problem
+                log.error("%s: quote of %.60r not used: %s", link.hello.venue, message.symbol, problem)
         elif isinstance(message, c.VenueCommand):
-            if message.venue != link.hello.venue:
-                raise ValueError(f"a command for {message.venue} on the link of {link.hello.venue}")
+            now_ns = self._now_ns()
+            if abs(message.ts_ns - now_ns) > FUTURE_NS:
+                # the host runs on this machine: its clock is ours, so this is no time at all
+                message = msgspec.structs.replace(message, ts_ns=now_ns)
             self._submit(message)
 
     def _register(self, link: _Link) -> None:

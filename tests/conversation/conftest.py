@@ -26,8 +26,9 @@ from fixgw.sim.client import SimClient
 
 START_S = 90.0
 STOP_S = 30.0
-# how long the venue may still accept an order after it was sent, and how long its host waits for an answer
-RECV_WINDOW_MS, REQUEST_TIMEOUT_MS, MARGIN_MS = 1000, 1500, 100
+# how long the venue may still accept a request after it was sent (longer than the delays of the rows), and how long its
+# host waits for an answer
+RECV_WINDOW_MS, REQUEST_TIMEOUT_MS, MARGIN_MS = 1500, 1600, 100
 
 
 def fixgw(*arguments: str) -> list[str]:

@@ -1,0 +1,152 @@
+"""What a venue may say and what it may not: nonsense is taken out of a venue's command before anything is decided on it.
+
+    a number that is NaN, infinite, negative where that has no meaning, or beyond any market ... taken for "not said"
+    an unknown status or outcome ............................................................. taken for "no answer"
+    one instrument, asset or open order with such numbers .................................... left out, the others count
+    a time in the future ..................................................................... now
+    a text of unbounded length ............................................................... cut
+
+Each is told as an alert (BAD_VENUE_DATA). Trades are judged one by one in settle.trade (BAD_TRADE), which asks trade_problem.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from . import commands as c
+
+# far beyond any market, and still exact in 60 digits when two such numbers are multiplied
+MAX_EXPONENT = 24
+MAX_DIGITS = 40
+MAX_TEXT = 512
+# venue hosts live on this machine, venues' clocks are roughly right
+FUTURE_NS = 60_000_000_000
+ENDS = frozenset(("filled", "canceled", "expired", "rejected"))
+OUTCOMES = ENDS | {"open", "not_found", "error"}
+_ZERO = Decimal(0)
+
+
+def is_number(value: Decimal, low: Decimal | None = _ZERO) -> bool:
+    """Finite, of a size that markets have, and not below `low`."""
+    if not value.is_finite():
+        return False
+    if value and not -MAX_EXPONENT <= value.adjusted() <= MAX_EXPONENT:
+        return False
+    return len(value.as_tuple().digits) <= MAX_DIGITS and (low is None or value >= low)
+
+
+def trade_problem(item: c.VenueTrade) -> str:
+    """Why this is no trade; "" when it is one."""
+    if not (is_number(item.qty) and item.qty > 0 and is_number(item.px) and item.px > 0):
+        return f"{item.qty:.50} @ {item.px:.50} is no trade" if _printable(item) else "its figures are no numbers of a market"
+    if not is_number(item.fee, None):
+        return "its fee is no number of a market"
+    if item.side not in ("1", "2") or not item.venue_trade_id or not item.symbol:
+        return f"side {item.side!r:.20}, expected 1 or 2, an id and a symbol"
+    return ""
+
+
+def _printable(item: c.VenueTrade) -> bool:
+    return all(not value.is_finite() or abs(value.adjusted()) <= MAX_EXPONENT for value in (item.qty, item.px))
+
+
+def quote_problem(quote: c.Quote, now_ns: int) -> str:
+    """Why nothing may be valued with this quote; "" when it can be."""
+    for name in ("bid", "ask", "last"):
+        px = getattr(quote, name)
+        if px is not None and not (is_number(px) and px > 0):
+            return f"{name} is no price"
+    for name in ("bid_qty", "ask_qty"):
+        qty = getattr(quote, name)
+        if qty is not None and not is_number(qty):
+            return f"{name} is no quantity"
+    return "received in the future" if quote.recv_ns > now_ns + FUTURE_NS else ""
+
+
+def screen(command: c.VenueCommand) -> tuple[c.VenueCommand, list[str]]:
+    """The command without nonsense, and what was wrong with it."""
+    match command:
+        case c.ChildDone():
+            return _done(command)
+        case c.ChildQueryResult():
+            return _query_result(command)
+        case c.BalancesReport():
+            return _balances(command)
+        case c.InstrumentsReport():
+            good = tuple(spec for spec in command.instruments if _spec_is_sane(spec))
+            bad = [spec.symbol for spec in command.instruments if not _spec_is_sane(spec)]
+            return _without(command, "instruments", good, bad)
+        case c.VenueReconciled():
+            orders = tuple(order for order in command.open_orders if _order_is_sane(order))
+            bad = [order.venue_cl_ord_id for order in command.open_orders if not _order_is_sane(order)]
+            return _without(command, "open_orders", orders, bad)
+        case c.ChildReject() | c.ChildAmbiguous() | c.ChildCancelReject():
+            if len(command.text) > MAX_TEXT or len(command.code) > MAX_TEXT:
+                command = msgspec.structs.replace(command, text=command.text[:MAX_TEXT], code=command.code[:MAX_TEXT])
+        case c.VenueLink() if len(command.reason) > MAX_TEXT:
+            command = msgspec.structs.replace(command, reason=command.reason[:MAX_TEXT])
+        case _:
+            pass
+    return command, []
+
+
+def _without(
+    command: c.InstrumentsReport | c.VenueReconciled, field: str, good: tuple[object, ...], bad: list[str]
+) -> tuple[c.VenueCommand, list[str]]:
+    if not bad:
+        return command, []
+    shown = ", ".join(name[:40] for name in bad[:10])
+    kept = msgspec.structs.replace(command, **{field: good})
+    return kept, [f"{command.venue}: {len(bad)} {field} have figures that are no numbers of a market: {shown}"]
+
+
+def _done(command: c.ChildDone) -> tuple[c.VenueCommand, list[str]]:
+    problems = []
+    status, cum_qty = command.status, command.cum_qty
+    if status not in ENDS:
+        problems.append(f"status {status[:40]!r} of {command.venue_cl_ord_id[:40]}")
+        status, cum_qty = "canceled", None  # an end without a figure is asked about
+    elif cum_qty is not None and not is_number(cum_qty):
+        problems.append(f"executed quantity of {command.venue_cl_ord_id[:40]}, which ended as {status}")
+        # "filled" without a figure would mean all of it
+        status, cum_qty = "canceled" if status == "filled" else status, None
+    if problems or len(command.text) > MAX_TEXT:
+        command = msgspec.structs.replace(command, status=status, cum_qty=cum_qty, text=command.text[:MAX_TEXT])
+    return command, [f"{command.venue}: {problem} is nonsense" for problem in problems]
+
+
+def _query_result(command: c.ChildQueryResult) -> tuple[c.VenueCommand, list[str]]:
+    problem = ""
+    if command.outcome not in OUTCOMES:
+        problem = f"outcome {command.outcome[:40]!r}"
+    elif command.cum_qty is not None and not is_number(command.cum_qty):
+        problem = "executed quantity"
+    if problem:
+        command = msgspec.structs.replace(command, outcome="error", cum_qty=None, text=command.text[:MAX_TEXT])
+        return command, [f"{command.venue}: the {problem} of {command.venue_cl_ord_id[:40]} is nonsense"]
+    if len(command.text) > MAX_TEXT:
+        command = msgspec.structs.replace(command, text=command.text[:MAX_TEXT])
+    return command, []
+
+
+def _balances(command: c.BalancesReport) -> tuple[c.VenueCommand, list[str]]:
+    bad = {asset for kind in (command.free, command.total) for asset, value in kind.items() if not is_number(value, None)}
+    asof_ns = min(command.asof_ns, command.ts_ns) if command.asof_ns > command.ts_ns + FUTURE_NS else command.asof_ns
+    if not bad and asof_ns == command.asof_ns:
+        return command, []
+    # an asset that is left out counts as nothing: orders that need it are refused
+    free = {asset: value for asset, value in command.free.items() if asset not in bad}
+    total = {asset: value for asset, value in command.total.items() if asset not in bad}
+    kept = msgspec.structs.replace(command, free=free, total=total, asof_ns=asof_ns)
+    return kept, [f"{command.venue}: balance of {', '.join(sorted(bad))[:200] or 'all'} (as of {command.asof_ns}) is nonsense"]
+
+
+def _spec_is_sane(spec: c.InstrumentSpec) -> bool:
+    values = (getattr(spec, name) for name in spec.__struct_fields__)
+    return bool(spec.symbol) and all(is_number(value) for value in values if isinstance(value, Decimal))
+
+
+def _order_is_sane(order: c.OpenOrder) -> bool:
+    return is_number(order.qty) and is_number(order.cum_qty) and (order.px is None or is_number(order.px))
