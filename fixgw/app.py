@@ -4,7 +4,8 @@ Start: journal (lock, epoch) -> state from the last snapshot and the records aft
 LoadSettings commands -> venue links -> acceptor -> admin socket -> ready file. Stop (SIGTERM): acceptor says goodbye,
 links close, the journal is marked clean.
 
-Exit status: 0 clean stop; 3 configuration; 4 journal damaged or locked; 5 disk failure while running; 1 anything else.
+Exit status: 0 clean stop; 3 configuration; 4 journal damaged or locked; 5 disk failure while running; 6 a fault of
+ours in applying an event; 1 anything else.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from .venues.gateway_link import VenueLinks
 
 log = logging.getLogger("fixgw.app")
 
-EXIT_CONFIG, EXIT_JOURNAL, EXIT_DISK = 3, 4, 5
+EXIT_CONFIG, EXIT_JOURNAL, EXIT_DISK, EXIT_INTERNAL = 3, 4, 5, 6
 # the switch interval bounds how long a busy thread keeps an order waiting for the GIL
 SWITCH_INTERVAL_S = 0.0005
 
@@ -108,7 +109,7 @@ class Gateway:
                 epoch=journal.epoch,
                 clean=journal.was_clean,
                 rebooted=journal.boot_id_changed,
-                sync=self.config.firm_file.journal.sync,
+                sync=journal.last_sync,
             )
         )
         for cut in journal.cuts:
@@ -198,7 +199,7 @@ class Gateway:
             self.acceptor.broadcast_logout("the gateway cannot write its journal and is going down")
         self.raw_log.close()
         sys.stderr.flush()
-        os._exit(EXIT_DISK)
+        os._exit(EXIT_DISK if self.journal.failed is not None else EXIT_INTERNAL)
 
 
 def recover(config: Config, on_full: Callable[[bool], None]) -> tuple[Journal, State]:

@@ -27,13 +27,16 @@ from .core import commands as c
 from .core import events as e
 from .core.codec import Record, decode_record, encode_command, encode_record
 from .core.decide import Refusal, decide, partition_of
+from .core.draft import Draft
 from .core.errors import JournalFull, Overloaded
 from .core.evolve import evolve
 from .core.reasons import Reason
+from .core.reconcile import request_reconciliation
 from .core.reports import BusinessReject
 from .core.state import State
 from .fix.port import SessionCursor
 from .journal.base import JournalStore
+from .journal.errors import JournalBusy, RecordTooBig
 
 log = logging.getLogger(__name__)
 
@@ -266,7 +269,18 @@ class Engine:
             record, payload = self._record(_stand_in(command), events)
         if not events:
             return None
-        self.journal.append(record.seq, payload)
+        try:
+            self.journal.append(record.seq, payload)
+        except JournalBusy:
+            self.journal.commit()
+            self.journal.append(record.seq, payload)
+        except RecordTooBig as error:
+            log.critical("%s: %s", type(command).__name__, error)
+            events = self._after_bug(command, error)
+            if ticket is not None:
+                ticket.error = RuntimeError(f"internal error: {error}")
+            record, payload = self._record(_dropped(command), events)
+            self.journal.append(record.seq, payload)
         for event in events:
             evolve(state, event)
         state.seq = record.seq
@@ -306,6 +320,12 @@ class Engine:
                 ref_id=getattr(command, "cl_ord_id", "").encode("ascii", "replace").decode(),
             )
             events.append(e.Reported(session=command.session, account="", message=message))
+        elif isinstance(command, c.VenueCommand) and not isinstance(command, c.VenueReconciled):
+            # the venue's word is lost to us: ask for the whole picture (which itself is not asked for again)
+            draft = Draft(self.state, command.ts_ns)
+            if command.venue in self.state.settings.venues and command.venue in self.state.venues:
+                request_reconciliation(draft, command.venue)
+            events += draft.events
         return events
 
     def _fail(self, error: Exception, waiting: list[_Ticket | None]) -> None:
@@ -326,11 +346,16 @@ def _stand_in(command: c.Command) -> c.Command:
     try:
         encode_command(command)
     except Exception:
-        if isinstance(command, c.ClientCommand):
-            return c.SeqSeen(
-                ts_ns=command.ts_ns, session=command.session, reset_epoch=command.reset_epoch, msg_seq=command.msg_seq
-            )
-        return c.AdminNote(
-            ts_ns=command.ts_ns, action="dropped", target=type(command).__name__, user="gateway", reason="cannot be journaled"
-        )
+        return _dropped(command)
     return command
+
+
+def _dropped(command: c.Command) -> c.Command:
+    """In place of a command that cannot be journaled."""
+    if isinstance(command, c.ClientCommand):
+        return c.SeqSeen(
+            ts_ns=command.ts_ns, session=command.session, reset_epoch=command.reset_epoch, msg_seq=command.msg_seq
+        )
+    return c.AdminNote(
+        ts_ns=command.ts_ns, action="dropped", target=type(command).__name__, user="gateway", reason="cannot be journaled"
+    )

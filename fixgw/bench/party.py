@@ -126,21 +126,15 @@ def environment(directory: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def spinner() -> Iterator[None]:
-    """A process of nice 19 on each core that never sleeps: an idle virtual core would wait up to 4 ms for each sync."""
-    code = (
-        "import os, sys; from fixgw.process import die_with_parent; die_with_parent(); os.nice(19);"
-        "os.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
-    )
-    processes = [
-        subprocess.Popen([sys.executable, "-c", code, str(core)], stdin=subprocess.DEVNULL)
-        for core in sorted(os.sched_getaffinity(0))
-    ]
+    """A process of nice 19 that never sleeps: on an idle virtual machine each sync may wait for a timer tick, 4 ms. Just one,
+    and not bound to a core: with one on every core it was the syncs of the measured processes that waited."""
+    code = "import os; from fixgw.process import die_with_parent; die_with_parent(); os.nice(19)\nwhile True: pass"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL)
     try:
         yield
     finally:
-        for process in processes:
-            process.kill()
-            process.wait(5)
+        process.kill()
+        process.wait(5)
 
 
 def _pid(path: Path) -> int:

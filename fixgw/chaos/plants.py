@@ -40,8 +40,9 @@ def ack_before_journal(gateway: app.Gateway) -> None:
 
 
 def resend_unknown(gateway: app.Gateway) -> None:
-    """A place without an answer is sent once more, with its id, before anybody asks what became of it; all of them after
-    a start or a reconnect."""
+    """A place without an answer is sent once more before anybody asks what became of it; all of them after a start or a
+    reconnect. Under a new id, as clients do whose library makes one per request: the same id is refused by the venue host
+    (it was placed before) and by exchanges while the first order is open, so that this plant would hide behind them."""
     links, children = gateway.links, gateway.engine.state.children
     effect = links.effect
 
@@ -62,7 +63,7 @@ def resend_unknown(gateway: app.Gateway) -> None:
 def _placed(child: Child) -> e.ChildPlaced:
     same = set(e.ChildPlaced.__struct_fields__) & set(Child.__struct_fields__)
     fields: dict[str, Any] = {name: getattr(child, name) for name in same}
-    return e.ChildPlaced(ts_ns=child.sent_ns, **fields)
+    return e.ChildPlaced(ts_ns=child.sent_ns, **fields | {"venue_cl_ord_id": f"{child.venue_cl_ord_id}R"})
 
 
 class _EagerDelivery(Delivery):

@@ -140,6 +140,7 @@ class Config:
             "logon_frame_cap": fix.logon_frame_cap_bytes,
             "logon_deadline_s": float(fix.logon_deadline_s),
             "write_cap": fix.write_cap_bytes,
+            "slow_reader_s": float(fix.slow_reader_s),
             "max_connections": fix.max_connections,
             "max_prelogon_per_address": fix.max_prelogon_per_address,
             "max_latency_s": float(fix.max_latency_s),

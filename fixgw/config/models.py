@@ -62,6 +62,7 @@ class FixTable(Model):
     logon_frame_cap_bytes: Annotated[int, Field(ge=256, le=64 * 1024)] = 4096
     logon_deadline_s: Annotated[int, Field(ge=1, le=60)] = 5
     write_cap_bytes: Annotated[int, Field(ge=4096, le=1024 * 1024 * 1024)] = 1024 * 1024
+    slow_reader_s: Annotated[int, Field(ge=1, le=600)] = 10
     max_connections: Annotated[int, Field(ge=1, le=10_000)] = 512
     max_prelogon_per_address: Annotated[int, Field(ge=1, le=10_000)] = 64
     max_latency_s: Annotated[int, Field(ge=1, le=86_400)] = 120

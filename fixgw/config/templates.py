@@ -13,7 +13,8 @@ listen_port = {listen_port}                   # 0: any free port, told in run/re
 gateway_comp_id = "FIXGW"         # TargetCompID(56) of the clients, unless a session says otherwise
 frame_cap_bytes = 65536           # a longer message ends the connection
 logon_deadline_s = 5              # a connection without a Logon(A) by then is closed
-write_cap_bytes = 1048576         # a client that leaves more than this unread is dropped
+write_cap_bytes = 1048576         # while a client has more than this unread, its session waits ...
+slow_reader_s = 10                # ... and a client that takes nothing for this long is dropped
 max_connections = 512
 
 [journal]

@@ -161,8 +161,11 @@ def _replace_refusal(draft: Draft, cmd: ReplaceOrder, order: Order | None) -> De
     if any(child.is_uncertain for child in draft.live_children(order)):
         text = "the order's outcome is unknown; a replace waits for reconciliation, a cancel does not"
         return Denied(Reason.OUTCOME_UNKNOWN, 41, cmd.orig_cl_ord_id, "a known outcome", text)
-    if order.ord_type == rules.MARKET:
-        return Denied(Reason.UNSUPPORTED, 40, cmd.ord_type, "2, 3, 4", "a market order cannot be replaced")
+    if order.ord_type == rules.MARKET or (order.ord_type == rules.STOP and not order.held):
+        return Denied(Reason.UNSUPPORTED, 40, cmd.ord_type, "2, 4", "an order that is at the market cannot be replaced")
+    too_old = rules.check_age(cmd, draft.state.settings.max_order_age_ns)
+    if too_old is not None:
+        return too_old
     state = draft.state.venues.get(order.venue)
     if not order.held and (state is None or state.state != "READY"):
         reason = Reason.RECONCILING if state is not None and state.state == "RECONCILING" else Reason.VENUE_DOWN

@@ -318,7 +318,8 @@ class Timer(Command, frozen=True, tag="timer", kw_only=True):
 
 
 class EngineStart(Command, frozen=True, tag="start", kw_only=True):
-    """First command of each run. `clean`: the last run ended by a clean stop; `rebooted`: the machine went down since."""
+    """First command of each run. `clean`: the last run ended by a clean stop; `rebooted`: the machine went down since;
+    `sync`: the mode of that last run."""
 
     install: str
     epoch: int

@@ -36,6 +36,8 @@ class Draft:
         self._orders: dict[str, Order] = {}
         self._children: dict[str, Child] = {}
         self._exec_count = 0
+        # keys of external trades in this decision
+        self.external: set[str] = set()
 
     # --- reading ---
 

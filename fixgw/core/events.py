@@ -323,6 +323,13 @@ class ReconcileRequested(Event, frozen=True, tag="reconcilerequested", kw_only=T
     symbols: tuple[str, ...]
 
 
+class ReconcileCompleted(Event, frozen=True, tag="reconcilecompleted", kw_only=True):
+    """The full picture that was asked for at `asked_ns` has been worked in."""
+
+    venue: str
+    asked_ns: int
+
+
 class OrphanCancelSent(Event, frozen=True, tag="orphan", kw_only=True):
     """An open order with our prefix that we do not know as live is canceled."""
 
@@ -335,6 +342,7 @@ class ExternalFill(Event, frozen=True, tag="externalfill", kw_only=True):
 
     venue: str
     trade: VenueTrade
+    ts_ns: int = 0
 
 
 class BalancesUpdated(Event, frozen=True, tag="balances", kw_only=True):
@@ -422,6 +430,7 @@ AnyEvent = (
     | KillSet
     | VenueStateChanged
     | ReconcileRequested
+    | ReconcileCompleted
     | OrphanCancelSent
     | ExternalFill
     | BalancesUpdated

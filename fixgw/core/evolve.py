@@ -13,11 +13,15 @@ from decimal import Decimal
 from . import events as e
 from .child import CLOSED, SENT, Child, apply_child, apply_fill, new_child
 from .numbers import CTX, ZERO, plain
-from .order import OPEN, Order, apply_order, new_order
+from .order import OPEN, REJECTED, Order, apply_order, new_order
 from .state import AccountState, Exposure, State, SymbolExposure
 
 MINUTE_NS = 60_000_000_000
 MAX_REPEATS = 1024
+# more than twice the overlap of reconciliations (reconcile.py)
+EXTERNAL_KEPT_NS = 3_600_000_000_000
+# refused orders at hand; older ones are forgotten, and their ClOrdIDs with them
+MAX_REFUSED = 10_000
 
 
 def evolve(state: State, event: e.Event) -> None:
@@ -150,8 +154,6 @@ def _fill(state: State, order: Order, ev: e.OrderFilled | e.FillBusted | e.FillC
     before = apply_fill(child, ev)
     if isinstance(ev, e.OrderFilled):
         _move_position(state, order, ev.qty, ev.base_fee)
-        venue = state.venue(child.venue)
-        venue.last_trade_ns = max(venue.last_trade_ns, ev.venue_ns)
         _claim_external(state, child, ev)
     elif isinstance(ev, e.FillBusted):
         _move_position(state, order, -before[0], -child.fills[ev.venue_trade_id].base_fee)
@@ -176,9 +178,20 @@ def _claim_external(state: State, child: Child, ev: e.OrderFilled) -> None:
 def _finish(state: State, order: Order) -> None:
     state.open_orders.pop(order.order_id, None)
     state.session(order.session).open_orders.pop(order.order_id, None)
-    state.finished[order.order_id] = None
     _move_expiry(state, order, order.expire_ns, keep=False)
     _forget(state, order.finished_ns)
+    if order.children or order.status != REJECTED:
+        state.finished[order.order_id] = None
+        return
+    # denied, nothing was ever sent of it: kept by number, so that a client that floods cannot fill the memory
+    state.refused[order.order_id] = None
+    horizon = order.finished_ns - state.settings.cl_ord_id_retention_ns
+    for _ in range(2):
+        oldest = next(iter(state.refused))
+        if len(state.refused) <= MAX_REFUSED and state.orders[oldest].finished_ns > horizon:
+            return
+        _drop_ids(state, state.orders.pop(oldest))
+        del state.refused[oldest]
 
 
 def _move_expiry(state: State, order: Order, old_ns: int | None, keep: bool = True) -> None:
@@ -209,10 +222,14 @@ def _forget(state: State, now_ns: int) -> None:
             child = state.children.pop(child_id)
             _release(state.account(child.account), child)
             state.venue(child.venue).order_ids.pop(f"{child.symbol}|{child.venue_order_id}", None)
-        ids = state.session(order.session).cl_ord_ids
-        for cl_ord_id in order.cl_ord_ids:
-            if ids.get(cl_ord_id) == oldest:
-                del ids[cl_ord_id]
+        _drop_ids(state, order)
+
+
+def _drop_ids(state: State, order: Order) -> None:
+    ids = state.session(order.session).cl_ord_ids
+    for cl_ord_id in order.cl_ord_ids:
+        if ids.get(cl_ord_id) == order.order_id:
+            del ids[cl_ord_id]
 
 
 def _child_placed(state: State, ev: e.ChildPlaced) -> None:
@@ -329,12 +346,19 @@ def _venue_state(state: State, ev: e.VenueStateChanged) -> None:
     venue.reason = ev.reason
 
 
+def _reconciled(state: State, ev: e.ReconcileCompleted) -> None:
+    """Trades that no later picture can bring again are forgotten: it is asked from an overlap before this one on."""
+    venue = state.venue(ev.venue)
+    horizon = venue.reconciled_ns - EXTERNAL_KEPT_NS
+    venue.reconciled_ns = max(venue.reconciled_ns, ev.asked_ns)
+    for key in [key for key, ts_ns in venue.external_trades.items() if ts_ns < horizon]:
+        del venue.external_trades[key]
+
+
 def _external_fill(state: State, ev: e.ExternalFill) -> None:
     trade = ev.trade
     venue = state.venue(ev.venue)
-    venue.external_trades[external_key(trade.account, trade.symbol, trade.venue_trade_id)] = None
-    if len(venue.external_trades) > 10_000:
-        del venue.external_trades[next(iter(venue.external_trades))]
+    venue.external_trades[external_key(trade.account, trade.symbol, trade.venue_trade_id)] = ev.ts_ns
     base = trade.symbol.split("/")[0]
     fee = trade.fee if trade.fee_asset == base else ZERO
     change = (trade.qty if trade.side == "1" else -trade.qty) - fee
@@ -410,6 +434,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     e.KillSet: _kill_set,
     e.VenueStateChanged: _venue_state,
     e.ReconcileRequested: _nothing,
+    e.ReconcileCompleted: _reconciled,
     e.OrphanCancelSent: _nothing,
     e.ExternalFill: _external_fill,
     e.BalancesUpdated: _balances,

@@ -13,6 +13,7 @@ from .numbers import ZERO
 from .order import Order
 from .placing import Assessment, Market, assess, find_market, market_of, place_child, venue_ready
 from .reasons import Reason
+from .reports import BusinessReject
 
 
 def new_order(draft: Draft, cmd: NewOrder) -> None:
@@ -41,7 +42,11 @@ def new_order(draft: Draft, cmd: NewOrder) -> None:
     if isinstance(market, Denied):
         _deny(draft, cmd, None, market)
         return
-    denied = _too_old(draft, cmd) or rules.check_terms(terms, cmd.ts_ns) or venue_ready(state, market.venue.name)
+    denied = (
+        rules.check_age(cmd, state.settings.max_order_age_ns)
+        or rules.check_terms(terms, cmd.ts_ns)
+        or venue_ready(state, market.venue.name)
+    )
     if denied is not None:
         _deny(draft, cmd, market, denied)
         return
@@ -58,17 +63,6 @@ def _forgotten(draft: Draft, order_id: str) -> bool:
     if order is None:
         return True
     return bool(order.finished_ns) and order.finished_ns + draft.state.settings.cl_ord_id_retention_ns < draft.ts_ns
-
-
-def _too_old(draft: Draft, cmd: NewOrder) -> Denied | None:
-    if not (cmd.poss_resend or cmd.poss_dup) or cmd.origin_ns is None:
-        return None
-    limit = draft.state.settings.max_order_age_ns
-    age = cmd.ts_ns - cmd.origin_ns
-    if age <= limit:
-        return None
-    text = f"sent {age / 1e9:.1f} s ago, a possible resend is taken as new within {limit / 1e9:.0f} s only"
-    return Denied(Reason.STALE_REQUEST, 60, str(cmd.origin_ns), f"{limit} ns", text)
 
 
 def _accept(draft: Draft, cmd: NewOrder, market: Market, verdict: Assessment) -> None:
@@ -117,7 +111,24 @@ def _receive(
 
 
 def _deny(draft: Draft, cmd: NewOrder, market: Market | None, denied: Denied) -> None:
-    """The order exists, was never open and is rejected; its ClOrdID is used up."""
+    """The order exists, was never open and is rejected; its ClOrdID is used up. What the throttle refuses never becomes an
+    order (35=j, 380=8): a client that floods must not fill our memory."""
+    if denied.reason is Reason.THROTTLE:
+        draft.business_reject(
+            cmd.session,
+            BusinessReject(
+                ref_msg_type="D",
+                ref_seq=cmd.msg_seq,
+                business_reason=8,
+                reason=denied.reason.value,
+                text=denied.text,
+                ref_id=cmd.cl_ord_id,
+                reason_tag=denied.tag,
+                reason_value=denied.value,
+                reason_limit=denied.limit,
+            ),
+        )
+        return
     order = _receive(draft, cmd, market, cmd.order_qty or ZERO)
     draft.emit(e.OrderRejected(order_id=order.order_id, ts_ns=cmd.ts_ns, reason=denied.reason.value))
     order = draft.order(order.order_id)

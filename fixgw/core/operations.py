@@ -11,10 +11,10 @@ from .commands import VenueTrade
 from .draft import Draft, Refusal, reason_fields
 from .order import Order
 from .reasons import Reason
-from .reconcile import link_down
+from .reconcile import link_down, request_reconciliation
 from .reports import BusinessReject, Notice
 from .settle import close, confirm, finish_if_idle, is_replacing, replaced, stop_the_rest, trade
-from .state import ACTIVE, HALTED
+from .state import ACTIVE, HALTED, READY
 from .venue_reports import become_unknown, query_now, works_on
 
 KILL_LEVELS = ("REDUCING", "HALTED")
@@ -28,6 +28,10 @@ def engine_start(draft: Draft, cmd: c.EngineStart) -> None:
     """
     draft.emit(e.EngineStarted(install=cmd.install, epoch=cmd.epoch, ts_ns=cmd.ts_ns))
     draft.install, draft.epoch = cmd.install, cmd.epoch
+    for session in draft.state.sessions.values():
+        if session.logged_on:
+            # its connection died with the last run
+            session_logout(draft, c.SessionLogout(ts_ns=cmd.ts_ns, session=session.name, reason="gateway started"))
     for venue in draft.state.venues:
         link_down(draft, venue, "gateway started")
     if cmd.sync == "os" and not cmd.clean and cmd.rebooted:
@@ -118,12 +122,18 @@ def stop_order(draft: Draft, order_id: str, reason: Reason) -> None:
 
 
 def timer(draft: Draft, cmd: c.Timer) -> None:
-    """Deadlines: "expire:ORDER", "query:CHILD", "inflight:CHILD". A deadline that no longer means anything is passed over."""
+    """Deadlines: "expire:ORDER", "query:CHILD", "inflight:CHILD", "reconcile:VENUE" (now and then, for a word of the venue
+    that was lost). A deadline that no longer means anything is passed over."""
     kind, _, key = cmd.key.partition(":")
     if kind == "expire":
         order = draft.state.orders.get(key)
         if order is not None and order.expire_ns is not None and order.expire_ns <= cmd.ts_ns:
             stop_order(draft, key, Reason.EXPIRED)
+        return
+    if kind == "reconcile":
+        venue = draft.state.venues.get(key)
+        if venue is not None and venue.state == READY and key in draft.state.settings.venues:
+            request_reconciliation(draft, key)
         return
     child = draft.state.children.get(key)
     if child is None or not child.is_live:

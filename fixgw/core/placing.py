@@ -78,13 +78,14 @@ def assess(state: State, market: Market, terms: rules.Terms, ts_ns: int, kind: s
         return Denied(Reason.UNKNOWN_SYMBOL, 55, market.instrument.symbol, market.venue.name, "not listed by the venue")
     reference = rules.reference_px(terms.side, market.quote)
     value_px = rules.value_px(terms, reference)
-    qty = rules.base_qty(terms, spec, _cash_px(state, market, terms, reference), market.venue.taker_fee_bps)
+    executed, spent = (order.cum_qty, order.notional) if order is not None else (ZERO, ZERO)
+    cash_px = _cash_px(state, market, terms, reference)
+    qty = rules.base_qty(terms, spec, cash_px, market.venue.taker_fee_bps, executed, spent)
     if isinstance(qty, Denied):
         return qty
     denied = rules.check_venue_rules(spec, terms, qty, value_px)
     if denied is not None:
         return denied
-    executed = order.cum_qty if order is not None else ZERO
     leaves = max(qty - executed, ZERO)
     old_leaves, old_notional = (at_risk(order), notional_at_risk(order)) if order is not None else (ZERO, ZERO)
     notional = CTX.multiply(leaves, value_px or ZERO)
@@ -145,8 +146,10 @@ def place_child(draft: Draft, order: Order, market: Market, qty: Decimal) -> Non
         tif = rules.IOC
         reference = rules.reference_px(order.side, market.quote)
         collar = rules.collar_px(order.side, reference, state.settings, market.session, market.account, order.symbol)
-        if collar is None and order.cash_qty is not None and order.side == "1":
-            collar = reference
+        if order.cash_qty is not None and order.side == "1" and qty:
+            # whatever the market does meanwhile, a buy never spends more than its cash, fees included
+            most = CTX.divide(order.cash_qty, CTX.multiply(qty, 1 + CTX.divide(market.venue.taker_fee_bps, BPS)))
+            collar = most if collar is None else min(collar, most)
         if collar is not None:
             ord_type, px = rules.LIMIT, rules.to_tick_inside(order.side, collar, spec)
     elif tif not in (rules.IOC, rules.FOK):

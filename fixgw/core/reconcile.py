@@ -16,7 +16,7 @@ from .settle import confirm, trade
 from .state import DOWN, READY, RECONCILING
 from .venue_reports import become_unknown, query_now
 
-# asked again from this long before the newest trade seen: venues' clocks and pages are not exact
+# asked again from this long before the last picture: venues' clocks and pages are not exact
 OVERLAP_NS = 600_000_000_000
 
 
@@ -53,16 +53,15 @@ def _up(draft: Draft, cmd: c.VenueLink) -> None:
 
 
 def request_reconciliation(draft: Draft, venue: str) -> None:
-    """Ask for every open order, and the trades since the oldest thing that is not settled."""
+    """Ask for every open order, and for the trades since the last complete picture (at the very first start: from now on,
+    since what others traded before us is in the balances). Trades of an older live child come by its own query."""
     state = draft.state.venues[venue]
-    since_ns = state.last_trade_ns or draft.ts_ns
-    for child_id in state.live:
-        since_ns = min(since_ns, draft.child(child_id).sent_ns)
+    since_ns = state.reconciled_ns - OVERLAP_NS if state.reconciled_ns else draft.ts_ns
     symbols = {name: None for name, item in draft.state.settings.instruments.items() if venue in item.venues or not item.venues}
     for child_id in state.live:
         symbols[draft.child(child_id).symbol] = None
     draft.emit(
-        e.ReconcileRequested(venue=venue, since_ns=max(since_ns - OVERLAP_NS, 0), symbols=tuple(symbols))
+        e.ReconcileRequested(venue=venue, since_ns=max(since_ns, 0), symbols=tuple(symbols))
     )
 
 
@@ -86,6 +85,7 @@ def venue_reconciled(draft: Draft, cmd: c.VenueReconciled) -> None:
                 continue
             draft.emit(e.OrphanCancelSent(venue=cmd.venue, order=found))
             draft.alert("ORPHAN", f"{cmd.venue}: open order {found.venue_cl_ord_id} of ours is not known as live: canceled")
+    draft.emit(e.ReconcileCompleted(venue=cmd.venue, asked_ns=cmd.asked_ns))
     if state.state == RECONCILING:
         draft.emit(e.VenueStateChanged(venue=cmd.venue, state=READY, ts_ns=draft.ts_ns))
 

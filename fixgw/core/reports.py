@@ -92,6 +92,7 @@ class BusinessReject(msgspec.Struct, frozen=True, array_like=True, tag="j", kw_o
     ref_id: str = ""
     reason_tag: int = 0
     reason_value: str = ""
+    reason_limit: str = ""
 
 
 class Notice(msgspec.Struct, frozen=True, array_like=True, tag="B", kw_only=True):

@@ -8,7 +8,7 @@ from decimal import Decimal
 import msgspec
 
 from ..risk.base import Denied
-from .commands import InstrumentSpec, Quote
+from .commands import ClientCommand, InstrumentSpec, Quote
 from .numbers import BPS, CTX, ZERO, ceil_to, floor_to, is_multiple
 from .numbers import text as fmt
 from .reasons import Reason
@@ -111,16 +111,20 @@ def check_venue_rules(spec: InstrumentSpec, terms: Terms, qty: Decimal, value_px
     return None
 
 
-def base_qty(terms: Terms, spec: InstrumentSpec, px: Decimal | None, fee_bps: Decimal) -> Decimal | Denied:
-    """OrderQty(38) of a quote-sized order: the lot floor of cash / price, for a buy with the fee inside the cash."""
+def base_qty(
+    terms: Terms, spec: InstrumentSpec, px: Decimal | None, fee_bps: Decimal, cum_qty: Decimal = ZERO, spent: Decimal = ZERO
+) -> Decimal | Denied:
+    """OrderQty(38) of a quote-sized order: the lot floor of cash / price, for a buy with the fee inside the cash; of one
+    that has traded `cum_qty` for `spent` (quote) already: that quantity and what the rest of the cash buys."""
     if terms.order_qty is not None:
         return terms.order_qty
     assert terms.cash_qty is not None
     if px is None or px <= 0:
         return Denied(Reason.STALE_MARKET_DATA, 152, fmt(terms.cash_qty), "a fresh price", "no market data to size the order")
-    cost = CTX.multiply(px, 1 + CTX.divide(fee_bps, BPS)) if terms.side == "1" else px
+    fee = 1 + CTX.divide(fee_bps, BPS) if terms.side == "1" else Decimal(1)
+    cost, left = CTX.multiply(px, fee), max(terms.cash_qty - CTX.multiply(spent, fee), ZERO)
     lot = spec.market_lot if terms.ord_type in (MARKET, STOP) and spec.market_lot else spec.lot
-    qty = floor_to(CTX.divide(terms.cash_qty, cost), lot)
+    qty = cum_qty + floor_to(CTX.divide(left, cost), lot)
     if qty <= 0:
         return Denied(Reason.BAD_LOT, 152, fmt(terms.cash_qty), fmt(lot), f"buys less than one lot of {fmt(lot)}")
     return qty
@@ -162,6 +166,17 @@ def collar_px(
 def to_tick_inside(side: str, px: Decimal, spec: InstrumentSpec) -> Decimal:
     """The tick at or inside a bound: down for a buy, up for a sell."""
     return floor_to(px, spec.tick) if side == "1" else ceil_to(px, spec.tick)
+
+
+def check_age(cmd: ClientCommand, limit_ns: int) -> Denied | None:
+    """A possible resend that we have not seen is taken as new only while it is young (by OrigSendingTime / TransactTime)."""
+    if not (cmd.poss_resend or cmd.poss_dup) or cmd.origin_ns is None:
+        return None
+    age = cmd.ts_ns - cmd.origin_ns
+    if age <= limit_ns:
+        return None
+    text = f"sent {age / 1e9:.1f} s ago, a possible resend is taken as new within {limit_ns / 1e9:.0f} s only"
+    return Denied(Reason.STALE_REQUEST, 60, str(cmd.origin_ns), f"{limit_ns} ns", text)
 
 
 def day_end_ns(ts_ns: int, roll_time_s: int) -> int:

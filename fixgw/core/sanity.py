@@ -67,6 +67,9 @@ def quote_problem(quote: c.Quote, now_ns: int) -> str:
 
 def screen(command: c.VenueCommand) -> tuple[c.VenueCommand, list[str]]:
     """The command without nonsense, and what was wrong with it."""
+    if isinstance(command, c.ChildQueryResult | c.VenueReconciled) and command.asked_ns > command.ts_ns:
+        # what was asked in the future would make a "not found" count at once, and hide trades from the next reconciliation
+        command = msgspec.structs.replace(command, asked_ns=command.ts_ns)
     match command:
         case c.ChildDone():
             return _done(command)

@@ -23,11 +23,12 @@ from .child import CLOSING, SENT, UNKNOWN, Child
 from .commands import VenueTrade
 from .draft import Draft, reason_fields
 from .evolve import external_key
+from .ids import is_ours
 from .numbers import ZERO
 from .order import PENDING_CANCEL, PENDING_REPLACE, Order
 from .placing import market_of, place_child, venue_ready
 from .reasons import Reason
-from .sanity import FUTURE_NS, trade_problem
+from .sanity import trade_problem
 
 
 def find_child(draft: Draft, venue: str, venue_cl_ord_id: str, venue_order_id: str = "", symbol: str = "") -> Child | None:
@@ -88,9 +89,6 @@ def trade(draft: Draft, venue: str, item: VenueTrade) -> None:
     if problem:
         draft.alert("BAD_TRADE", f"{venue}: trade {item.venue_trade_id!r:.60} {item.symbol:.40}: {problem}")
         return
-    if item.venue_ns > draft.ts_ns + FUTURE_NS:
-        # trades are asked for from the newest one on: a time in the future would hide those before it
-        item = msgspec.structs.replace(item, venue_ns=draft.ts_ns)
     child = find_child(draft, venue, item.venue_cl_ord_id, item.venue_order_id, item.symbol)
     if child is not None and (item.symbol, item.side) != (child.symbol, child.side):
         text = f"{venue}: trade {item.venue_trade_id} {item.symbol} side {item.side} names {child.venue_cl_ord_id}"
@@ -166,10 +164,15 @@ def _external(draft: Draft, venue: str, item: VenueTrade) -> None:
     key = external_key(item.account, item.symbol, item.venue_trade_id)
     if state is not None and key in state.external_trades:
         return
-    known = (ev.trade for ev in draft.events if isinstance(ev, e.ExternalFill))
-    if any(external_key(other.account, other.symbol, other.venue_trade_id) == key for other in known):
+    if key in draft.external:
         return
-    draft.emit(e.ExternalFill(venue=venue, trade=item))
+    draft.external.add(key)
+    if is_ours(draft.install, item.venue_cl_ord_id):
+        # of an order that is forgotten by now: its position was counted then
+        text = f"{venue}: trade {item.venue_trade_id} of {item.venue_cl_ord_id}, an order of ours that is forgotten"
+        draft.alert("FORGOTTEN_ORDER", text)
+        return
+    draft.emit(e.ExternalFill(venue=venue, trade=item, ts_ns=draft.ts_ns))
     draft.alert("EXTERNAL_FILL", f"{venue}: trade {item.venue_trade_id} {item.symbol} {item.qty} @ {item.px} is no order of ours")
 
 
@@ -180,6 +183,9 @@ def end_child(draft: Draft, child: Child, status: str, cum_qty: Decimal | None, 
     if cum_qty is None and status == "filled":
         cum_qty = child.qty
     if cum_qty is None or cum_qty <= child.told_qty:
+        if cum_qty is not None and cum_qty < child.told_qty:
+            gone = f"ended with {cum_qty} executed, its trades show {child.told_qty}: the trades count"
+            draft.alert("CUM_QTY_WENT_BACK", f"{child.venue}: {child.venue_cl_ord_id} {gone}")
         close(draft, child, status, text)
         return
     if child.state != CLOSING:

@@ -69,9 +69,10 @@ class VenueState(msgspec.Struct, array_like=True):
     live: dict[str, None] = {}
     # "symbol|venue_order_id" -> venue_cl_ord_id of live children and recently closed ones (some venues number per symbol)
     order_ids: dict[str, str] = {}
-    # the time of the newest trade seen (venue time); reconciliation asks from before it
-    last_trade_ns: int = 0
-    external_trades: dict[str, None] = {}
+    # when the last complete reconciliation was asked: every trade before it has been judged
+    reconciled_ns: int = 0
+    # trades that are not ours -> when they came; kept for as long as a reconciliation may bring them again
+    external_trades: dict[str, int] = {}
 
 
 class AccountState(msgspec.Struct, array_like=True):
@@ -114,6 +115,8 @@ class State(msgspec.Struct):
     stops: dict[str, None] = {}
     # minute (ns // 60e9) -> order -> expiry time
     expiries: dict[int, dict[str, int]] = {}
+    # orders that were refused and never had a child, the oldest first
+    refused: dict[str, None] = {}
     # finished orders in the order of finishing, to forget them after the retention time
     finished: dict[str, None] = {}
 

@@ -80,7 +80,7 @@ class StateHasher:
             "gateway": {
                 "": (
                     state.seq, state.install, state.epoch, state.settings.hash, state.level, list(state.open_orders),
-                    state.inflight, list(state.uncertain), list(state.stops), list(state.finished),
+                    state.inflight, list(state.uncertain), list(state.stops), list(state.finished), list(state.refused),
                     {str(key): value for key, value in state.expiries.items()},
                 )
             },

@@ -13,9 +13,9 @@ through these phases:
     CLOSED
 
 Rules: one connection per session (a slot is free again only when QuickFIX itself has let go of the old
-connection); a second Logon of a live session is closed, the live one notices nothing; a client that leaves more
-than write_cap bytes unread is dropped at once, because QuickFIX would otherwise block; the listening socket stays
-up while QuickFIX is away. TLS would be an ssl context at `create_server` in serve(), authentication a check in
+connection); a second Logon of a live session is closed, the live one notices nothing; while a client leaves more
+than write_cap bytes unread QuickFIX has to wait with that session, and a client that does not read is dropped
+(front_pace.py); the listening socket stays up while QuickFIX is away. TLS would be an ssl context at `create_server` in serve(), authentication a check in
 front_logon.judge_logon.
 """
 
@@ -49,6 +49,7 @@ from fixgw.fix.front_logon import (
     judge_logon,
     load_config,
 )
+from fixgw.fix.front_pace import ReaderWatch, unacknowledged
 
 # QuickFIX closes its socket a moment before it frees the session; a Logon in between would wait a whole second there.
 _BACKEND_LETS_GO_S: Final = 0.02
@@ -130,6 +131,8 @@ class ClientSide(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._since = 0.0
+        self._written = 0
+        self._watch: ReaderWatch | None = None
 
     # -- events from the client's socket
 
@@ -185,9 +188,35 @@ class ClientSide(asyncio.Protocol):
         else:
             self._free_slot()
 
-    def pause_writing(self) -> None:
-        if self.phase is Phase.OPEN:
-            self.abort("slow_reader", unsent=self.transport.get_write_buffer_size())
+    # -- what QuickFIX sends
+
+    def deliver(self, data: bytes) -> None:
+        self._written += len(data)
+        self.transport.write(data)
+
+    def pause_writing(self) -> None:  # more than write_cap is unsent: let TCP slow QuickFIX down
+        if self.phase is Phase.OPEN and self.backend is not None:
+            self.backend.transport.pause_reading()
+            self._watch = ReaderWatch(self.front.config.slow_reader_s, self.front.loop.time(), self._taken())
+            self._look_at_reader(self._watch)
+
+    def resume_writing(self) -> None:
+        if self._watch is not None:
+            self._watch = None
+            if self.phase is Phase.OPEN and self.backend is not None:
+                self.backend.transport.resume_reading()
+
+    def _taken(self) -> int:
+        fd = self.transport.get_extra_info("socket").fileno()
+        return self._written - self.transport.get_write_buffer_size() - unacknowledged(fd)
+
+    def _look_at_reader(self, watch: ReaderWatch) -> None:
+        if self._watch is not watch or self.phase is not Phase.OPEN:
+            return
+        if wrong := watch.verdict(self.front.loop.time(), self._taken()):
+            self.abort("slow_reader", detail=wrong, unsent=self.transport.get_write_buffer_size())
+        else:
+            self.front.loop.call_later(self.front.config.slow_reader_s / 8, self._look_at_reader, watch)
 
     # -- the Logon
 
@@ -325,7 +354,7 @@ class BackendSide(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self.client.phase is Phase.OPEN:
-            self.client.transport.write(data)
+            self.client.deliver(data)
 
     def eof_received(self) -> bool:
         return False
@@ -348,6 +377,7 @@ class BackendSide(asyncio.Protocol):
         if self._finishing or self.transport.is_closing():
             return
         self._finishing = True
+        self.transport.resume_reading()  # QuickFIX may be waiting for a client that did not read; thrown away
         with contextlib.suppress(OSError, RuntimeError):
             self.transport.write_eof()
         front = self.client.front

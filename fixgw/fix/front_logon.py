@@ -46,6 +46,7 @@ class FrontConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     logon_frame_cap: int = 4096
     logon_deadline_s: float = 5.0
     write_cap: int = 1024 * 1024
+    slow_reader_s: float = 10.0
     max_connections: int = 512
     max_prelogon_per_address: int = 64
     backend_timeout_s: float = 2.0
@@ -89,6 +90,7 @@ def load_config(path: Path) -> FrontConfig:
         "logon_frame_cap": (256, 64 * 1024),
         "logon_deadline_s": (0.01, 60),
         "write_cap": (4096, 1024 * 1024 * 1024),
+        "slow_reader_s": (0.01, 600),
         "max_connections": (1, 10_000),
         "max_prelogon_per_address": (1, 10_000),
         "backend_timeout_s": (0.01, 60),

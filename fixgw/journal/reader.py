@@ -15,7 +15,7 @@ from typing import Final
 from .errors import CorruptJournal, JournalGap
 from .identity import read_install_id
 from .layout import Segment, read_layout
-from .segment import HEADER_BYTES, MAX_RECORD_BYTES, RECORD_BYTES, end_of, make_salt, scan
+from .segment import HEADER_BYTES, RECORD_BYTES, end_of, make_salt, needed_bytes, scan
 
 _FIRST_WINDOW: Final = 256 << 10  # a follower mostly wants a few records
 _WINDOW: Final = 4 << 20
@@ -123,9 +123,14 @@ class JournalReader:
                 for seq, payload, end in scan(data, 0, expected, salt):
                     offset, expected = start + end, seq + 1
                     yield seq, payload, offset
-                if offset == start and window >= RECORD_BYTES + MAX_RECORD_BYTES:
+                if offset > start:
+                    window = _WINDOW
+                    continue
+                # no whole record in the window: either a longer one, whose header tells its length, or the end
+                wanted = needed_bytes(data, expected)
+                if wanted <= window:
                     break
-                window = _WINDOW
+                window = wanted
             if strict:
                 yield from self._judge(fd, segment, offset, expected)
         finally:

@@ -25,7 +25,8 @@ import google_crc32c
 
 HEADER_BYTES: Final = 64
 RECORD_BYTES: Final = 24
-MAX_RECORD_BYTES: Final = 1 << 20
+# a kill of some 100,000 orders is one record; never more than fits into a segment
+MAX_RECORD_BYTES: Final = 48 << 20
 SECTOR: Final = 512
 FORMAT_VERSION: Final = 1
 
@@ -158,6 +159,14 @@ def last_nonzero(data: bytes, offset: int) -> int:
             return start + len(chunk.rstrip(b"\0"))
         end = start
     return offset
+
+
+def needed_bytes(data: bytes, expected_seq: int) -> int:
+    """How long the record at the start of data says it is, header included; 0 when it is not the expected one."""
+    if len(data) < RECORD_BYTES:
+        return 0
+    magic, _, length, _, seq = _RECORD.unpack_from(data, 0)
+    return RECORD_BYTES + length if magic == _MAGIC and seq == expected_seq and length <= MAX_RECORD_BYTES else 0
 
 
 def _next_valid(data: bytes, offset: int, salt: int) -> tuple[int, int, int] | None:

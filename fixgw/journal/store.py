@@ -49,7 +49,7 @@ SyncMode = Literal["commit", "os"]
 SEGMENT_BYTES: Final = 64 << 20
 RESERVE_BYTES: Final = 4 << 20
 _MIN_FILE_BYTES: Final = 4096
-_MAX_BUFFER_BYTES: Final = 16 << 20
+_MAX_BUFFER_BYTES: Final = 128 << 20
 _MAX_BUFFER_RECORDS: Final = 65_536
 _SPARE_WAIT_S: Final = 10.0
 
@@ -76,6 +76,7 @@ class Journal:
         self._last_seq = self._durable_seq = 0
         self.epoch, self.install_id, self._salt = 0, "", 0
         self.was_clean, self.boot_id_changed = True, False
+        self.last_sync: SyncMode = sync  # of the last run
         self.cuts: list[Cut] = []  # what this start had to cut
 
     @classmethod
@@ -133,6 +134,8 @@ class Journal:
             left.unlink(missing_ok=True)
         run = read_run(directory)
         self.was_clean = run is None or run.state == "clean"
+        if run is not None and run.sync in ("commit", "os"):
+            self.last_sync = "os" if run.sync == "os" else "commit"
         self.boot_id_changed = run is not None and (run.boot_id != boot_id() or run.boot_id == "unknown")
         self.install_id = self._known_install_id()
         self._salt = make_salt(self.install_id)

@@ -15,7 +15,7 @@ MIN_SPAN_S = 900.0
 BLOCKS = 12
 # a restarted process warms up again
 LIFE_WARMUP_S = 60.0
-GROWS, STEADY, UNCLEAR, SHORT, INFORMATION = "GROWS", "steady", "unclear", "too short", "by design"
+GROWS, STEADY, UNCLEAR, SHORT, INFORMATION = "GROWS", "steady", "unclear", "too short", "not judged"
 
 
 class Point(msgspec.Struct, frozen=True):

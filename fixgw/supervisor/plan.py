@@ -18,8 +18,8 @@ from ..config import Config
 from ..venues.settings import VenueConfigError, VenueFileSettings
 from .child import Child
 
-# a gateway that ended so will end so again: configuration error, corrupt journal, disk
-GATEWAY_FATAL: Final = frozenset({3, 4, 5})
+# a gateway that ended so will end so again: configuration error, corrupt journal, disk, a fault of ours
+GATEWAY_FATAL: Final = frozenset({3, 4, 5, 6})
 # without its venue the gateway is up and says so to clients; the others do not wait for it longer than this
 VENUE_READY_S: Final = 20.0
 # for `fixgw chaos` only: another module in the gateway's place, and another bound of the restart back-off, in seconds

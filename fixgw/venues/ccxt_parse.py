@@ -9,7 +9,10 @@ import ccxt
 
 from ..core.commands import InstrumentSpec, OpenOrder, VenueTrade
 from ..core.numbers import plain
+from ..core.sanity import is_number
 
+# the year 2255: as ns it still has 64 bits
+_MAX_MS = 9_000_000_000_000
 # unified status -> outcome of a query / status of ChildDone; what works still is "open"
 _OUTCOMES = {
     "open": "open", "canceling": "open", "closed": "filled", "canceled": "canceled", "expired": "expired",
@@ -19,14 +22,50 @@ SIDES = {"buy": "1", "sell": "2"}
 
 
 def dec(value: Any, name: str = "number") -> Decimal:
-    """A decimal from a text or an integer; a float by its shortest text. ValueError names the field."""
+    """A decimal from a text or a number; a float by its shortest text. ValueError names the field."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        raise ValueError(f"{name}: {value!r:.60} is not a number")
     try:
         result = Decimal(str(value))
-    except InvalidOperation:
-        raise ValueError(f"{name}: {value!r} is not a number") from None
-    if not result.is_finite():
-        raise ValueError(f"{name}: {value!r} is not finite")
+    except (InvalidOperation, ValueError):  # ValueError: an integer of more than 4300 digits
+        raise ValueError(f"{name}: {value!r:.60} is not a number") from None
+    if not is_number(result, None):
+        raise ValueError(f"{name}: {value!r:.60} is not finite, or beyond any market")
     return result
+
+
+def _positive(value: Any, name: str) -> Decimal:
+    result = plain(dec(value, name))
+    if result <= 0:
+        raise ValueError(f"{name}: {value!r:.60}, expected a number above 0")
+    return result
+
+
+def _dict(raw: Any, what: str) -> dict[str, Any]:
+    """An object where one belongs: a list, a text or nothing is no structure of ccxt."""
+    if not isinstance(raw, dict):
+        raise ValueError(f"{what}: {type(raw).__name__}, expected an object")
+    return raw
+
+
+def _text(value: Any, name: str) -> str:
+    """An identifier or a symbol that must be there; a number as its text."""
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise ValueError(f"{name}: {value!r:.60}, expected a text")
+    return str(value)
+
+
+def _text_or(value: Any, name: str) -> str:
+    return "" if value is None or value == "" else _text(value, name)
+
+
+def _ms_to_ns(value: Any) -> int:
+    """A time in ms; 0 when there is none, or none that can be."""
+    try:
+        found = int(value or 0)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"timestamp: {value!r:.60}, expected milliseconds") from None
+    return found * 1_000_000 if 0 <= found < _MAX_MS else 0
 
 
 def dec_or(value: Any, default: Decimal | None = None) -> Decimal | None:
@@ -40,9 +79,10 @@ def rule(value: Any) -> Decimal:
 
 def outcome(order: dict[str, Any]) -> str:
     """ "open", "filled", "canceled", "expired" or "rejected"; ValueError for a status that ccxt did not understand."""
-    found = _OUTCOMES.get(order.get("status") or "")
+    status = _dict(order, "order").get("status")
+    found = _OUTCOMES.get(status) if isinstance(status, str) else None
     if found is None:
-        raise ValueError(f"status: {order.get('status')!r} is not a status of an order")
+        raise ValueError(f"status: {status!r:.60} is not a status of an order")
     filled, amount = dec_or(order.get("filled")), dec_or(order.get("amount"))
     partly = filled is not None and amount is not None and filled < amount
     if found == "filled" and partly and order.get("type") != "market":
@@ -52,38 +92,49 @@ def outcome(order: dict[str, Any]) -> str:
 
 def trade_from(raw: dict[str, Any], account: str, our_id: str) -> VenueTrade:
     """One unified trade. Several fees in one trade are not summed across assets: the first counts."""
-    fee = raw.get("fee") or next(iter(raw.get("fees") or []), None) or {}
-    side = SIDES.get(raw.get("side") or "")
+    _dict(raw, "trade")
+    fees = raw.get("fees")
+    fee = _dict(raw.get("fee") or next(iter(fees if isinstance(fees, list) else []), None) or {}, "fee")
+    side = _side(raw)
     if side is None or not raw.get("id"):
-        raise ValueError(f"trade {raw.get('id')!r}: side {raw.get('side')!r}; expected an id and buy or sell")
-    maker = {"maker": "1", "taker": "2"}.get(raw.get("takerOrMaker") or "", "")
+        raise ValueError(f"trade {raw.get('id')!r:.60}: side {raw.get('side')!r:.60}; expected an id and buy or sell")
+    maker = raw.get("takerOrMaker")
     return VenueTrade(
         account=account,
-        symbol=raw["symbol"],
+        symbol=_text(raw.get("symbol"), "symbol"),
         venue_cl_ord_id=our_id,
-        venue_order_id=str(raw.get("order") or ""),
-        venue_trade_id=str(raw["id"]),
+        venue_order_id=_text_or(raw.get("order"), "order"),
+        venue_trade_id=_text(raw["id"], "id"),
         side=side,
-        qty=plain(dec(raw["amount"], "amount")),
-        px=plain(dec(raw["price"], "price")),
+        qty=_positive(raw.get("amount"), "amount"),
+        px=_positive(raw.get("price"), "price"),
         fee=plain(dec_or(fee.get("cost")) or Decimal(0)),
-        fee_asset=str(fee.get("currency") or ""),
-        liquidity=maker,
-        venue_ns=int(raw.get("timestamp") or 0) * 1_000_000,
+        fee_asset=_text_or(fee.get("currency"), "currency"),
+        liquidity="1" if maker == "maker" else "2" if maker == "taker" else "",
+        venue_ns=_ms_to_ns(raw.get("timestamp")),
     )
+
+
+def _side(raw: dict[str, Any]) -> str | None:
+    side = raw.get("side")
+    return SIDES.get(side) if isinstance(side, str) else None
 
 
 def open_order_from(raw: dict[str, Any]) -> OpenOrder:
     """One unified open order; ValueError without an id: a list with holes must not pass for a list."""
-    if not raw.get("id") or raw.get("side") not in SIDES:
-        raise ValueError(f"open order {raw.get('id')!r}: expected an id and a side, got side {raw.get('side')!r}")
+    side = _side(_dict(raw, "open order"))
+    if not raw.get("id") or side is None:
+        raise ValueError(f"open order {raw.get('id')!r:.60}: expected an id and a side, got side {raw.get('side')!r:.60}")
+    cum_qty = plain(dec_or(raw.get("filled")) or Decimal(0))
+    if cum_qty < 0:
+        raise ValueError(f"filled: {cum_qty} of open order {raw['id']!r:.60}, expected 0 or more")
     return OpenOrder(
-        venue_cl_ord_id=str(raw.get("clientOrderId") or ""),
-        venue_order_id=str(raw["id"]),
-        symbol=raw["symbol"],
-        side=SIDES[raw["side"]],
-        qty=plain(dec(raw["amount"], "amount")),
-        cum_qty=plain(dec_or(raw.get("filled")) or Decimal(0)),
+        venue_cl_ord_id=_text_or(raw.get("clientOrderId"), "clientOrderId"),
+        venue_order_id=_text(raw["id"], "id"),
+        symbol=_text(raw.get("symbol"), "symbol"),
+        side=side,
+        qty=_positive(raw.get("amount"), "amount"),
+        cum_qty=cum_qty,
         px=dec_or(raw.get("price")),
     )
 
@@ -101,16 +152,17 @@ def _step(exchange: Any, value: Any) -> Decimal:
 
 def spec_from(exchange: Any, market: dict[str, Any]) -> InstrumentSpec:
     """The rules of one unified market."""
-    limits, precision = market.get("limits") or {}, market.get("precision") or {}
+    limits = _dict(_dict(market, "market").get("limits") or {}, "limits")
+    precision = _dict(market.get("precision") or {}, "precision")
 
     def limit(what: str, end: str) -> Decimal:
-        return rule((limits.get(what) or {}).get(end))
+        return rule(_dict(limits.get(what) or {}, what).get(end))
 
     return InstrumentSpec(
-        symbol=market["symbol"],
-        venue_symbol=str(market["id"]),
-        base=market["base"],
-        quote=market["quote"],
+        symbol=_text(market.get("symbol"), "symbol"),
+        venue_symbol=_text(market.get("id"), "id"),
+        base=_text(market.get("base"), "base"),
+        quote=_text(market.get("quote"), "quote"),
         tick=_step(exchange, precision.get("price")),
         lot=_step(exchange, precision.get("amount")),
         min_qty=limit("amount", "min"),
@@ -124,7 +176,7 @@ def spec_from(exchange: Any, market: dict[str, Any]) -> InstrumentSpec:
 
 def balances_from(raw: dict[str, Any]) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
     """Free and total per asset of a unified balance; ValueError when it has neither."""
-    free, total = raw.get("free"), raw.get("total")
+    free, total = _dict(raw, "balance").get("free"), raw.get("total")
     if not isinstance(free, dict) or not isinstance(total, dict):
         raise ValueError("balance: expected free and total")
     return (

@@ -63,9 +63,7 @@ class CcxtVenue:
         config.setdefault("options", {}).update(settings.options)
         # the limiter needs the exchange's own figures: made with a placeholder, replaced before the first request
         hooks = Hooks(RateLimiter(6000, 100), self._dialect.weight_per_cost, settings.keep_alive_ms)
-        self._exchange = make_exchange(
-            settings.exchange, config | {k: v for k, v in credentials.items() if v}, hooks
-        )
+        self._exchange = make_exchange(settings.exchange, config | {k: v for k, v in credentials.items() if v}, hooks)
         weight = settings.rate_weight_per_minute or self._dialect.default_weight_per_minute(self._exchange)
         hooks.limiter = RateLimiter(weight, min(float(settings.cancel_reserve), weight / 8))
         self.hooks = hooks
@@ -75,6 +73,8 @@ class CcxtVenue:
         self._specs_ns = 0
         self.tracker = Tracker()
         self._completing: set[asyncio.Task[None]] = set()
+        # (symbol, venue_order_id) -> the question that is under way
+        self._lookups: dict[tuple[str, str], asyncio.Task[str]] = {}
         self.session = Session(settings, sink, self._dialect, self._secrets, self)
         hooks.rest_ok = self.session.rest_ok
 
@@ -85,7 +85,7 @@ class CcxtVenue:
 
     async def close(self) -> None:
         await self.session.close()
-        running = list(self._completing)
+        running: list[asyncio.Task[Any]] = [*self._completing, *self._lookups.values()]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -374,8 +374,19 @@ class CcxtVenue:
         return out
 
     async def _lookup(self, symbol: str, order_id: str) -> str:
+        """Everybody who asks for the same order waits for the same answer: after a restart many scans of trades run side by
+        side, and each on its own would eat up the rate limit for minutes."""
+        key = (symbol, order_id)
+        task = self._lookups.get(key)
+        if task is None:
+            task = self._lookups[key] = asyncio.ensure_future(self._look_up(symbol, order_id))
+            task.add_done_callback(lambda done: (self._lookups.pop(key, None), done.cancelled() or done.exception()))
+        return await asyncio.shield(task)
+
+    async def _look_up(self, symbol: str, order_id: str) -> str:
         try:
-            answer = await self._ask(self._dialect.fetch("", order_id, symbol), Priority.QUERY)
+            # not QUERY: there may be hundreds, and balances or instruments must not starve behind them
+            answer = await self._ask(self._dialect.fetch("", order_id, symbol), Priority.REST)
         except DefiniteReject:
             return ""
         our_id = str(answer.get("clientOrderId") or "")

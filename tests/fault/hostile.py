@@ -367,7 +367,7 @@ class Stack:
                 text = log.read()
                 self._log_marks[file] = log.tell()
             lines = text.decode("utf-8", "replace").splitlines()
-            found += [f"{file.name}: {line}" for line in lines if _BUG.search(line)]
+            found += [" / ".join([file.name, *lines[at : at + 12]]) for at, line in enumerate(lines) if _BUG.search(line)]
         return found
 
     def check(self, worst_s: float = WORST_ANSWER_S) -> None:

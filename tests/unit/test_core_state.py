@@ -72,7 +72,7 @@ def test_the_throttle_refuses_new_orders_but_never_cancels() -> None:
         """
         new a buy 1 @100   | A A a 0/1; place C1 1@100 GTC
         new b buy 1 @100   | A A b 0/1; place C2 1@100 GTC
-        new c buy 1 @100   | 8 8 c 0/0 THROTTLE
+        new c buy 1 @100   | j THROTTLE
         replace r a 2 @100 | 9.2 A r<a THROTTLE
         cancel d a         | cancel C1; 6 6 d<a 0/1
         status a           | ?I 6 a 0/1

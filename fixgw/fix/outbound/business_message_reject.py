@@ -27,5 +27,5 @@ def encode(reject: BusinessReject, version: Version, *, copy_of: str = "", poss_
         parts.append(f"379={word(reject.ref_id)}")
     if text := reason_text(reject.reason, reject.text):
         parts.append(f"58={text}")
-    parts += reason_parts(reject.reason, reject.reason_tag, reject.reason_value)
+    parts += reason_parts(reject.reason, reject.reason_tag, reject.reason_value, reject.reason_limit)
     return message(version, "j", parts, poss_resend=poss_resend, groups=False)
