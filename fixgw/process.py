@@ -10,12 +10,13 @@ import sys
 _PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent(number: int = signal.SIGTERM) -> None:
+def die_with_parent(number: int = signal.SIGTERM, parent: int = 0) -> None:
     """Have the kernel send `number` to this process when its parent dies; ends at once if the parent is gone already.
 
-    Raises OSError where the kernel refuses.
+    `parent`: its pid, as it told us; without it a parent that died before this call goes unnoticed. Raises OSError where the
+    kernel refuses.
     """
-    parent = os.getppid()
+    parent = parent or os.getppid()
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != parent:

@@ -55,6 +55,8 @@ def _firm(config: Config, known_venues: set[str] | None) -> Iterator[Problem]:
             yield _twice(f"risk.stages.{number}", stage)
         elif stage not in risk_stage_names():
             yield Problem(_FIRM, f"risk.stages.{number}", shown(stage), _one_of(risk_stage_names()))
+    if "session_state" not in firm.risk.stages:
+        yield Problem(_FIRM, "risk.stages", "", 'expected "session_state" among them: without it a kill switch refuses nothing')
     if firm.engine.inbox_reserved >= firm.engine.inbox_max:
         value = shown(firm.engine.inbox_reserved)
         yield Problem(_FIRM, "engine.inbox_reserved", value, f"expected less than inbox_max = {firm.engine.inbox_max}")

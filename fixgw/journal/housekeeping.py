@@ -7,6 +7,7 @@ gateway down. They die with it.
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -90,7 +91,8 @@ class Housekeeping:
     @staticmethod
     def _spawn(output: IO[bytes], module: str, *args: str) -> subprocess.Popen[bytes]:
         code = (
-            "import os, runpy, sys; from fixgw.process import die_with_parent; die_with_parent(); os.nice(10);"
+            "import os, runpy, sys; from fixgw.process import die_with_parent;"
+            f"die_with_parent(parent={os.getpid()}); os.nice(10);"
             f"sys.argv = sys.argv[1:]; runpy.run_module({module!r}, run_name='__main__')"
         )
         return subprocess.Popen(

@@ -141,7 +141,7 @@ def backend() -> Iterator[Backend]:
 
 @pytest.fixture
 def front(tmp_path: Path, backend: Backend) -> Iterator[FrontProcess]:
-    process = FrontProcess(tmp_path, backend.port, logon_deadline_s=0.4, write_cap=200_000, drain_s=1.0)
+    process = FrontProcess(tmp_path, backend.port, logon_deadline_s=0.4, write_cap=200_000, slow_reader_s=0.8, drain_s=1.0)
     yield process
     process.stop()
 
@@ -276,13 +276,35 @@ def test_a_client_that_comes_back_at_once_is_let_in(front: FrontProcess) -> None
     assert "already_connected" not in front.log()
 
 
-def test_a_slow_reader_is_dropped(front: FrontProcess, backend: Backend) -> None:
+def test_a_client_that_does_not_read_is_dropped(front: FrontProcess, backend: Backend) -> None:
     good = log_on(front, "B44")
     slow = front.connect(receive_buffer=4096)
+    started = time.monotonic()
     slow.sendall(logon() + fix("35=0", "58=FLOOD"))
-    until(lambda: "reason=slow_reader" in front.log(), "the slow reader dropped")
+    until(lambda: "reason=slow_reader" in front.log(), "the client that does not read dropped")
+    assert 0.7 < time.monotonic() - started < 4
     until(lambda: backend.ended[1], "backend told")
-    assert echoes(good)
+    assert echoes(good) and "session=A44" in front.log().split("reason=slow_reader")[0].splitlines()[-1]
+
+
+def test_a_steady_reader_is_served_however_much_there_is(front: FrontProcess, backend: Backend) -> None:
+    """It reads more slowly than QuickFIX sends, for longer than a client that does not read is kept."""
+    good, steady = log_on(front, "B44"), front.connect(receive_buffer=65536)
+    steady.sendall(logon() + fix("35=0", "58=FLOOD"))
+    started = time.monotonic()
+    taken, worst = 0, 0.0
+    while taken < 8_000_000:
+        taken += len(receive(steady, 80_000))
+        asked = time.monotonic()
+        assert echoes(good)
+        worst = max(worst, time.monotonic() - asked)
+        time.sleep(0.02)
+    assert time.monotonic() - started > 1.6
+    assert "slow_reader" not in front.log() and worst < 0.5
+    rss_kb = int(Path(f"/proc/{front.ready['pid']}/statm").read_text().split()[1]) * 4
+    assert rss_kb < 100_000, "what the client has not read is not kept in the front"
+    steady.close()  # while QuickFIX waits
+    until(lambda: backend.ended[1], "backend told")
 
 
 def test_backend_down_and_back(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ STORIES = {
         done C1 canceled 0             | C C a 0/0 EXPIRED
     """,
     "cash": """
-        new a buy cash_qty=250         | A A a 0/2.4; place C1 2.4@101 IOC
+        new a buy cash_qty=250         | A A a 0/2.4; place C1 2.4@104.06 IOC
         new b buy @100 cash_qty=250 ord_type=2 | A A b 0/2.4; place C2 2.4@100 GTC
         new c sell cash_qty=250        | A A c 0/2.5; place C3 2.5@market IOC
         new d buy cash_qty=5           | 8 8 d 0/0 BAD_LOT
