@@ -223,3 +223,9 @@ def test_scripts_can_be_run() -> None:
         path = ROOT / name
         assert path.stat().st_mode & 0o111, name
         subprocess.run(["bash", "-n", str(path)], check=True)
+
+
+def test_the_tables_of_the_documents_are_those_of_the_code() -> None:
+    from fixgw.docs import stale
+
+    assert list(stale(ROOT / "fixgw")) == [], "run: python -m fixgw.docs --write"

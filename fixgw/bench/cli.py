@@ -13,6 +13,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+# as in order_path.py, which is imported on use
+_PARTIES = ("commit", "os", "r1", "r2", "few", "many")
 _JSON = click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here.")
 _DIR = click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep everything here.")
 
@@ -48,12 +50,17 @@ def _write(json_file: Path | None, found: dict[str, Any]) -> None:
 @bench.command("order-path", epilog="Example: fixgw bench order-path --json order-path.json --profile profile.txt")
 @click.option("--quick", is_flag=True, help="A few orders only: does it work at all?")
 @click.option("--rounds", type=click.IntRange(1, 1000), default=10, show_default=True, help="Rounds; figures are medians.")
-@click.option("--open-orders/--no-open-orders", default=True, help="Also with 100 and with 100,000 orders open.")
+@click.option("--party", "names", multiple=True, type=click.Choice(_PARTIES), help="Only these; default: all of them.")
 @click.option("--profile", "profile_file", type=click.Path(path_type=Path, dir_okay=False), help="Write where the time goes.")
 @_DIR
 @_JSON
 def order_path(
-    quick: bool, rounds: int, open_orders: bool, profile_file: Path | None, directory: Path | None, json_file: Path | None
+    quick: bool,
+    rounds: int,
+    names: tuple[str, ...],
+    profile_file: Path | None,
+    directory: Path | None,
+    json_file: Path | None,
 ) -> None:
     """NewOrderSingle to first ExecutionReport, through the front, the full risk set and the journal.
 
@@ -70,7 +77,7 @@ def order_path(
     size = QUICK if quick else Size(rounds=rounds)
     with _folder(directory) as folder, console.status("starting") as status:
         try:
-            found = measure(size, folder, status.update, open_orders)
+            found = measure(size, folder, status.update, names or _PARTIES)
             if profile_file is not None:
                 profile_file.write_text(profile(size, folder, status.update))
         except BenchError as error:

@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -136,10 +136,10 @@ def install(around: Callable[[str, Callable[..., Any]], Callable[..., Any]], lab
         setattr(owner, attribute, around(label, getattr(owner, attribute)))
 
 
-def profile(size: Size, directory: Path, tell: Callable[[str], None]) -> str:
-    """Two further gateways (sync = "commit"), one with timers and one with cProfile: a text. Raises BenchError."""
+def profile(size: Size, directory: Path, tell: Callable[[str], None], modes: Sequence[str] = ("stages", "calls")) -> str:
+    """Further gateways (sync = "commit"), one with timers and one with cProfile: a text. Raises BenchError."""
     text = []
-    for mode in ("stages", "calls"):
+    for mode in modes:
         party = make_party(f"profile-{mode}", directory)
         output = party.directory / "profile"
         environment = {MODE: mode, OUTPUT: str(output)}

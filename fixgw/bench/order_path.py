@@ -27,8 +27,8 @@ from .oms import Plan, Turn
 from .party import BenchError, Party, cpu_count, spinner, start_gateway, start_reference
 
 GTC, IOC = "1", "3"
+PARTIES: Final = ("commit", "os", "r1", "r2", "few", "many")
 PRELOAD_TURN: Final = 5_000
-PLAY_S: Final = 3600.0
 TARGETS: Final = {
     "p50_ratio_durable": ("<=", 1.3),
     "p50_ratio_os": ("<=", 1.6),
@@ -78,9 +78,8 @@ def turns_of(size: Size, parties: Sequence[str]) -> list[Turn]:
     return turns
 
 
-def measure(size: Size, directory: Path, tell: Callable[[str], None], with_open: bool = True) -> dict[str, Any]:
-    """Start everything, play, stop; the figures as the JSON file has them. Raises BenchError."""
-    names = ["commit", "os", "r1", "r2", *(("few", "many") if with_open else ())]
+def measure(size: Size, directory: Path, tell: Callable[[str], None], names: Sequence[str]) -> dict[str, Any]:
+    """Start the parties `names`, play, stop; the figures as the JSON file has them. Raises BenchError."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(spinner())
         parties = {}

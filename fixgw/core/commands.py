@@ -15,7 +15,11 @@ from .settings import CoreSettings
 
 
 class Quote(msgspec.Struct, frozen=True, array_like=True):
-    """What one venue showed for one instrument. `recv_ns`: when our host received it; None: nothing on that side."""
+    """What one venue showed for one instrument. `recv_ns`: when our host received bid and ask; None: nothing on that side.
+
+    `last_ns`: when our host received the last trade (0: unknown); `last_low`, `last_high`: the extremes of the trades since
+    the update sent before this one, None when there was none (books are conflated; a stop must see each price traded).
+    """
 
     bid: Decimal | None = None
     bid_qty: Decimal | None = None
@@ -23,6 +27,9 @@ class Quote(msgspec.Struct, frozen=True, array_like=True):
     ask_qty: Decimal | None = None
     last: Decimal | None = None
     recv_ns: int = 0
+    last_ns: int = 0
+    last_low: Decimal | None = None
+    last_high: Decimal | None = None
 
 
 class Command(msgspec.Struct, frozen=True, array_like=True, tag=True, kw_only=True):
@@ -267,7 +274,8 @@ class VenueReconciled(VenueCommand, frozen=True, tag="reconciled", kw_only=True)
 
 
 class BalancesReport(VenueCommand, frozen=True, tag="balances", kw_only=True):
-    """Free and total balance per asset as of `asof_ns` (host clock, when the venue's word arrived)."""
+    """Free and total balance per asset as of `asof_ns` (host clock): what the venue did until then shows in
+    it. A stream's word: when it arrived; an answer: when the request left. Only assets of the configured symbols."""
 
     account: str
     asof_ns: int

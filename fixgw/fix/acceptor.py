@@ -32,6 +32,7 @@ from fixgw.fix.session_store import Key, StoreFiles
 log = logging.getLogger("fixgw.fix.acceptor")
 
 BIND_TRIES: Final = 5
+SENDERS_END_S: Final = 1.0
 POLL_S: Final = 0.02
 # More messages than a session sends between two write-backs of the operating system.
 REBOOT_GAP: Final = 100_000
@@ -155,7 +156,11 @@ class Acceptor:
             return
         self.broadcast_logout(reason, timeout_s)
         for link in self._links.values():
-            link.delivery.stop()
+            link.delivery.stop(0.0)
+        # one that waits in QuickFIX for a client that does not read is let go when QuickFIX cuts the connection
+        deadline = time.monotonic() + SENDERS_END_S
+        for link in self._links.values():
+            link.delivery.stop(max(0.0, deadline - time.monotonic()))
         acceptor.stop(True)
 
     def broadcast_logout(self, reason: str, timeout_s: float = 2.0) -> bool:

@@ -1,7 +1,11 @@
 """The edge: keeps the newest quotes, stamps commands with them, and raises TriggerStop and Timer commands.
 
-Quotes come on the venue links' reader threads. A stop triggers on the last trade (or bid / ask, by instrument) of an
-update that has just come in, never on an old one; the core runs the risk stages again.
+Quotes come on the venue links' reader threads. A stop triggers on the last trade (or bid / ask, by instrument), never on
+stale data; the core runs the risk stages again:
+    last      the update must tell of a trade that is newer than the one seen before at that venue, and of the last
+              FRESH_NS; a buy stop looks at the highest price traded since the update before, a sell stop at the lowest
+    bid, ask  the book must have been received within FRESH_NS
+A trade that hit is told again for FRESH_NS while the stop is still held: the core does not act on it before the venue is READY.
 """
 
 from __future__ import annotations
@@ -9,6 +13,8 @@ from __future__ import annotations
 import logging
 import threading
 from decimal import Decimal
+
+import msgspec
 
 from ..core import commands as c
 from ..core import events as e
@@ -25,7 +31,19 @@ TICK_S = 0.1
 INFLIGHT_NS = 10_000_000_000
 RETRIGGER_NS = 250_000_000
 MAX_TIMERS = 256
+MAX_HITS = 10_000
+# what is older (or further in the future) triggers nothing
+FRESH_NS = 5_000_000_000
 _STOP_EVENTS = (e.OrderReceived, e.OrderReplaced, e.StopTriggered, e.OrderCanceled, e.OrderExpired)
+
+
+class _Hit(msgspec.Struct, frozen=True):
+    """A price that was at or through `stop_px`, seen at `seen_ns`; the core was last told at `asked_ns`."""
+
+    stop_px: Decimal
+    px: Decimal
+    seen_ns: int
+    asked_ns: int
 
 
 class Edge:
@@ -37,7 +55,10 @@ class Edge:
         # (venue, symbol) -> [(order_id, side, stop_px)]
         self._stops: dict[tuple[str, str], list[tuple[str, str, Decimal]]] = {}
         self._stops_stale = True
-        self._asked: dict[str, int] = {}
+        # (venue, symbol) -> receive time of the newest trade seen
+        self._last_ns: dict[tuple[str, str], int] = {}
+        # order_id -> the newest hit of it, until the order is no longer held
+        self._hits: dict[str, _Hit] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="timers", daemon=True)
 
@@ -59,12 +80,23 @@ class Edge:
         """A host's book update: merged, since a trade says nothing of the book and the other way round."""
         symbol, venue, new = update.symbol, update.venue, update.quote
         by_venue = self._quotes.get(symbol, {})
-        self._quotes[symbol] = {**by_venue, venue: new}
+        # the extremes are for stops only: commands and the journal do without
+        self._quotes[symbol] = {**by_venue, venue: msgspec.structs.replace(new, last_low=None, last_high=None)}
+        now_ns = self._engine.now_ns()
+        # noted before there is a stop, too: a trade that a stop's order came after must not trigger it
+        traded = self._is_new_trade((venue, symbol), new, now_ns)
         if self._stops_stale:
             self._index_stops()
         watched = self._stops.get((venue, symbol))
         if watched:
-            self._check_stops(watched, venue, symbol, new)
+            self._check_stops(watched, symbol, new, traded, now_ns)
+
+    def _is_new_trade(self, key: tuple[str, str], quote: Quote, now_ns: int) -> bool:
+        """True when the update tells of a fresh trade that was not seen yet."""
+        if abs(now_ns - quote.last_ns) > FRESH_NS or quote.last_ns <= self._last_ns.get(key, 0):
+            return False
+        self._last_ns[key] = quote.last_ns
+        return True
 
     def effect(self, record: Record) -> None:
         """Engine listener: the index of stops is made anew when one came, changed or went."""
@@ -81,23 +113,31 @@ class Edge:
                     stops.setdefault((order.venue, order.symbol), []).append((order_id, order.side, order.stop_px))
         self._stops = stops
 
-    def _check_stops(self, watched: list[tuple[str, str, Decimal]], venue: str, symbol: str, quote: Quote) -> None:
+    def _check_stops(
+        self, watched: list[tuple[str, str, Decimal]], symbol: str, quote: Quote, traded: bool, now_ns: int
+    ) -> None:
         settings = self._engine.state.settings.instruments.get(symbol)
         trigger = settings.trigger if settings is not None else "last"
-        px = {"last": quote.last, "bid": quote.bid, "ask": quote.ask}[trigger]
-        if px is None:
-            return
-        now_ns = self._engine.now_ns()
+        fresh = traded if trigger == "last" else abs(now_ns - quote.recv_ns) <= FRESH_NS
         for order_id, side, stop_px in watched:
-            hit = px >= stop_px if side == "1" else px <= stop_px
-            if not hit or now_ns - self._asked.get(order_id, 0) < RETRIGGER_NS:
+            px = _trigger_px(quote, trigger, side) if fresh else None
+            before = self._hits.get(order_id)
+            if before is not None and before.stop_px != stop_px:
+                before = None  # it was replaced since
+            if px is not None and (px >= stop_px if side == "1" else px <= stop_px):
+                hit = _Hit(stop_px, px, now_ns, before.asked_ns if before is not None else 0)
+            elif before is not None and trigger == "last" and now_ns - before.seen_ns <= FRESH_NS:
+                hit = before  # still held: the core could not act then (its venue was not ready), perhaps it can now
+            else:
                 continue
-            if len(self._asked) > 10_000:
-                self._asked.clear()
-            self._asked[order_id] = now_ns
-            self._engine.submit(
-                c.TriggerStop(ts_ns=now_ns, order_id=order_id, trigger_px=px, quotes=dict(self._quotes[symbol]))
-            )
+            if now_ns - hit.asked_ns >= RETRIGGER_NS:
+                hit = msgspec.structs.replace(hit, asked_ns=now_ns)
+                quotes = dict(self._quotes[symbol])
+                self._engine.submit(c.TriggerStop(ts_ns=now_ns, order_id=order_id, trigger_px=hit.px, quotes=quotes))
+            self._hits.pop(order_id, None)
+            self._hits[order_id] = hit
+            if len(self._hits) > MAX_HITS:
+                del self._hits[next(iter(self._hits))]
 
     def _run(self) -> None:
         while not self._stop.wait(TICK_S):
@@ -109,6 +149,16 @@ class Edge:
                     self._engine.submit(c.Timer(ts_ns=now_ns, key=key))
             except Exception:
                 log.exception("timers")
+
+
+def _trigger_px(quote: Quote, trigger: str, side: str) -> Decimal | None:
+    """The price that decides for a stop of this side; None when there is none that can be trusted."""
+    if trigger != "last":
+        px = quote.bid if trigger == "bid" else quote.ask
+    else:
+        extreme = quote.last_high if side == "1" else quote.last_low
+        px = extreme if extreme is not None else quote.last
+    return px if px is not None and px.is_finite() and px > 0 else None
 
 
 def due_timers(state: State, now_ns: int, inflight_ns: int = INFLIGHT_NS) -> list[str]:

@@ -116,7 +116,7 @@ def _journal(axis: Any, soak: Soak) -> None:
 
 def _store(axis: Any, soak: Soak) -> None:
     minutes = _minutes(soak.samples)
-    axis.plot(minutes, [s.index_mb for s in soak.samples], label="index in memory (225 B a message)", color="#D55E00")
+    axis.plot(minutes, [s.index_mb for s in soak.samples], label="index in memory (64 B a message)", color="#D55E00")
     axis.plot(minutes, [s.store_mb for s in soak.samples], label="files", color="#999999")
     axis.set_ylim(bottom=0)
     axis.margins(y=0.25)

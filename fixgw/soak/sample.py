@@ -12,8 +12,9 @@ from ..chaos.world import World, is_ours
 from ..journal.reader import JournalReader
 from ..journal.segment import RECORD_BYTES
 
-# measured: what QuickFIX's FileStore keeps in memory per message sent, until a reset
-INDEX_BYTES_PER_MESSAGE = 225
+# measured with 1.16.0: one node of the map number -> place in the file, per message sent, until a reset; the first million
+# or so may not show, because they fit into what the start left free on the heap
+INDEX_BYTES_PER_MESSAGE = 64
 _MB = 1e6
 
 

@@ -39,7 +39,11 @@ class Events(Protocol):
 
     def on_quote(self, symbol: str, quote: Quote) -> None: ...
 
-    def on_last(self, symbol: str, last: Decimal) -> None: ...
+    def on_last(self, symbol: str, last: Decimal) -> None:
+        """A trade, just now."""
+
+    def on_polled_last(self, symbol: str, last: Decimal) -> None:
+        """The price of the last trade, whenever that was."""
 
     def on_lost(self, reason: str) -> None: ...
 
@@ -192,7 +196,7 @@ class Dialect:
             for symbol in symbols:
                 last = dec_or((await exchange.fetch_ticker(symbol)).get("last"))
                 if last is not None:
-                    self.events.on_last(symbol, last)
+                    self.events.on_polled_last(symbol, last)
             while exchange.has.get("watchTradesForSymbols"):
                 for trade in await exchange.watch_trades_for_symbols(list(symbols)):
                     self.events.on_last(trade["symbol"], plain(dec(trade["price"], "price")))

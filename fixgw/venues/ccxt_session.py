@@ -18,6 +18,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 import ccxt
+from msgspec.structs import replace
 
 from ..core.commands import Quote
 from .base import Balances, Sink, VenueError
@@ -180,7 +181,7 @@ class Session:
 
 
 class Books:
-    """The newest quote per symbol."""
+    """The newest quote per symbol. Book and trade keep times of their own: neither makes the other look fresh."""
 
     def __init__(self, sink: Sink, dialect: Dialect, symbols: tuple[str, ...]) -> None:
         self._sink = sink
@@ -193,21 +194,35 @@ class Books:
         await self._dialect.run_books(self._symbols)
 
     async def run_freshness(self) -> None:
-        """A quote that did not change is as fresh as the last sign of life of its stream."""
+        """A book that did not change is as fresh as the last sign of life of its stream."""
         while True:
             await asyncio.sleep(0.5)
             alive_ns = self._dialect.books_alive_ns()
-            for symbol, q in list(self._quotes.items()):
-                if alive_ns > q.recv_ns + 400_000_000:
-                    self.on_quote(symbol, Quote(q.bid, q.bid_qty, q.ask, q.ask_qty, q.last, alive_ns))
+            for symbol, quote in list(self._quotes.items()):
+                if alive_ns > quote.recv_ns + 400_000_000 and (quote.bid is not None or quote.ask is not None):
+                    self._show(symbol, replace(quote, recv_ns=alive_ns))
 
     def on_quote(self, symbol: str, quote: Quote) -> None:
-        old = self._quotes.get(symbol)
-        if quote.last is None and old is not None and old.last is not None:
-            quote = Quote(quote.bid, quote.bid_qty, quote.ask, quote.ask_qty, old.last, quote.recv_ns)
-        self._quotes[symbol] = quote
-        self._sink.book(symbol, quote)
+        """A book. A last price in it has no time of its own: a trade is told only when it is another price than before."""
+        old = self._quotes.get(symbol, Quote())
+        found = quote.last
+        self._show(symbol, replace(quote, last=old.last, last_ns=old.last_ns))
+        if found is not None:
+            self.on_polled_last(symbol, found)
+
+    def on_polled_last(self, symbol: str, last: Decimal) -> None:
+        """The last price as asked for: the trade may be long ago, so that only a change tells of a new one."""
+        if self._quotes.get(symbol, Quote()).last != last:
+            self.on_last(symbol, last)
 
     def on_last(self, symbol: str, last: Decimal) -> None:
-        old = self._quotes.get(symbol, Quote())
-        self.on_quote(symbol, Quote(old.bid, old.bid_qty, old.ask, old.ask_qty, last, time.time_ns()))
+        """A trade."""
+        old, now_ns = self._quotes.get(symbol, Quote()), time.time_ns()
+        recv_ns = now_ns if old.bid is None and old.ask is None else old.recv_ns
+        self._show(
+            symbol, replace(old, last=last, recv_ns=recv_ns, last_ns=now_ns, last_low=last, last_high=last)
+        )
+
+    def _show(self, symbol: str, quote: Quote) -> None:
+        self._quotes[symbol] = replace(quote, last_low=None, last_high=None)
+        self._sink.book(symbol, quote)

@@ -101,6 +101,9 @@ class CcxtVenue:
     def on_last(self, symbol: str, last: Decimal) -> None:
         self.session.books.on_last(symbol, last)
 
+    def on_polled_last(self, symbol: str, last: Decimal) -> None:
+        self.session.books.on_polled_last(symbol, last)
+
     def on_lost(self, reason: str) -> None:
         self.session.on_lost(reason)
 

@@ -263,7 +263,7 @@ class Dialect(GeneralDialect):
         """The last price before the first trade of the stream."""
         for symbol in symbols:
             found = await self.exchange.public_get_ticker_price({"symbol": self.exchange.market_id(symbol)})
-            self.events.on_last(symbol, plain(dec(found["price"], "price")))
+            self.events.on_polled_last(symbol, plain(dec(found["price"], "price")))
 
     def tap(self, client: Any, message: Any) -> bool:
         if not isinstance(message, dict):

@@ -23,6 +23,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import uvloop
+from msgspec.structs import replace
 
 from ..core import commands as c
 from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, Venue, VenueError, connect_venue
@@ -135,7 +136,8 @@ class VenueHost:
         )  # fmt: skip
 
     def book(self, symbol: str, quote: c.Quote) -> None:
-        self._books[symbol] = quote
+        # kept for the next link with its true times, and without trades that are history by then
+        self._books[symbol] = replace(quote, last_low=None, last_high=None)
         if self._link is not None:
             self._link.book(BookUpdate(venue=self.name, symbol=symbol, quote=quote))
 

@@ -2,7 +2,8 @@
 
 Writing never blocks and never drops an order answer: what the socket does not take is buffered, and when that buffer
 exceeds MAX_BUFFER the connection is closed, after which the gateway reconciles. Book updates and balances are conflated:
-the newest per symbol (per account) waits BOOK_INTERVAL_S, and longer while the socket is congested.
+the newest per symbol (per account) waits BOOK_INTERVAL_S, and longer while the socket is congested. Of the trades in
+between the lowest and the highest price are told, since a stop must see them.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from decimal import Decimal
 
 import msgspec
+from msgspec.structs import replace
 
 from ..core.commands import BalancesReport
 from .wire import MAX_FRAME, BookUpdate, FromHost, Heartbeat, ToHost, frame, to_host_decoder
@@ -22,6 +25,14 @@ MAX_BUFFER = 32 * 1024 * 1024
 BOOK_INTERVAL_S = 0.02
 HEARTBEAT_S = 1.0
 SILENCE_S = 5.0
+
+
+def _of(
+    choose: Callable[[Decimal, Decimal], Decimal], first: Decimal | None, second: Decimal | None
+) -> Decimal | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return choose(first, second)
 
 
 class HostLink(asyncio.Protocol):
@@ -95,11 +106,20 @@ class HostLink(asyncio.Protocol):
             self.abort(f"the gateway does not read: more than {MAX_BUFFER} bytes wait")
 
     def book(self, update: BookUpdate) -> None:
+        """The newest book waits, with the extremes of all trades since the update that was sent last."""
+        waiting = self._books.get(update.symbol)
+        if waiting is not None:
+            old, new = waiting.quote, update.quote
+            low = _of(min, old.last_low, new.last_low)
+            high = _of(max, old.last_high, new.last_high)
+            update = replace(update, quote=replace(new, last_low=low, last_high=high))
         self._books[update.symbol] = update
         self._arm()
 
     def balances(self, report: BalancesReport) -> None:
-        self._balances[report.account] = report
+        waiting = self._balances.get(report.account)
+        if waiting is None or waiting.asof_ns <= report.asof_ns:
+            self._balances[report.account] = report
         self._arm()
 
     def _arm(self) -> None:

@@ -50,7 +50,11 @@ class NullVenue:
         tick, price = self._settings.tick, self._settings.price
         while True:
             for symbol in self._settings.symbols:
-                quote = Quote(price - tick, Decimal(100), price + tick, Decimal(100), price, time.time_ns())
+                now_ns = time.time_ns()
+                quote = Quote(
+                    bid=price - tick, bid_qty=Decimal(100), ask=price + tick, ask_qty=Decimal(100), last=price,
+                    recv_ns=now_ns, last_ns=now_ns, last_low=price, last_high=price,
+                )  # fmt: skip
                 self._sink.book(symbol, quote)
             await asyncio.sleep(0.5)
 

@@ -1,8 +1,8 @@
 """A counterparty without manners, its victim, and the stack between them.
 
-    Stack     the whole installation, started once for a module, with the vital signs of its processes
-    Victim    a well-behaved session that trades all the time and measures how long each answer takes
-    Attacker  a raw socket that sends exactly the bytes it is given; it knows just enough FIX to be let in
+Stack     the whole installation, started once for a module, with the vital signs of its processes
+Victim    a well-behaved session that trades all the time and measures how long each answer takes
+Attacker  a raw socket that sends exactly the bytes it is given; it knows just enough FIX to be let in
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -166,7 +168,17 @@ class Attacker:
 
     def order(self, **changes: Any) -> list[tuple[int, Any]]:
         """The body of a limit order that rests; `changes` as t38="NaN", None leaves the field out."""
-        fields: dict[int, Any] = {11: self.cl_ord_id(), 21: 1, 55: "BTC/USDT", 54: 1, 60: utc(), 38: "0.01", 40: 2, 44: 59000, 59: 1}
+        fields: dict[int, Any] = {
+            11: self.cl_ord_id(),
+            21: 1,
+            55: "BTC/USDT",
+            54: 1,
+            60: utc(),
+            38: "0.01",
+            40: 2,
+            44: 59000,
+            59: 1,
+        }
         fields |= {int(name[1:]): value for name, value in changes.items()}
         return [(tag, value) for tag, value in fields.items() if value is not None]
 
@@ -209,7 +221,8 @@ class Attacker:
             while not (found := condition()):
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise AssertionError(f"{self.comp_id}: no {what} within {timeout_s} s; last: {[_brief(m) for m in self.received[-8:]]}")
+                    last = [_brief(m) for m in self.received[-8:]]
+                    raise AssertionError(f"{self.comp_id}: no {what} within {timeout_s} s; last: {last}")
                 self._news.wait(min(left, 0.5))
             return found
 
@@ -323,9 +336,6 @@ class Stack:
 
     def _prepare(self) -> None:
         """Demo configuration, with limits that do not answer in the stead of what lies behind them."""
-        import subprocess
-        import sys
-
         directory = self.world.directory
         subprocess.run([sys.executable, "-m", "fixgw.cli", "init", str(directory), "--demo"], check=True, capture_output=True)
         for file in (directory / "sessions").glob("OMS*.toml"):

@@ -10,7 +10,6 @@ import contextlib
 import random
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,7 +100,7 @@ PRELOGON = {
     "141=Y with a number above 1": lambda a: _logon(a, t34=77),
     "a SendingTime that is none": lambda a: _logon(a, t52="yesterday"),
     "FIX.4.4 without MsgType": lambda a: frame(a.begin, [(49, "OMS44"), (56, "FIXGW"), (34, 1), (52, utc())]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", PRELOGON)
@@ -237,8 +236,10 @@ FRAMES = {
     "a huge number": lambda a: frame(a.begin, [*a.header("D", "9" * 400), *a.order()]),
     "2^64 as number": lambda a: frame(a.begin, [*a.header("D", 2**64 + a.next_out), *a.order()]),
     "no number": lambda a: frame(a.begin, [*a.header("D", "x1"), *a.order()]),
-    "a Logon of another session": lambda a: frame(a.begin, [(35, "A"), (49, "OMS42"), *a.header("A", a.next_out)[2:], *a.logon_fields(True)]),
-}  # fmt: skip
+    "a Logon of another session": lambda a: frame(
+        a.begin, [(35, "A"), (49, "OMS42"), *a.header("A", a.next_out)[2:], *a.logon_fields(True)]
+    ),
+}
 
 
 @pytest.mark.parametrize("name", FRAMES)
@@ -261,12 +262,33 @@ def test_bad_frames_end_in_an_answer_or_a_clean_drop(live: Attacker, name: str) 
 # --- fields ---
 
 NUMBERS: dict[str, Any] = {
-    "0": "0", "negative": "-1", "NaN": "NaN", "Infinity": "Infinity", "-inf": "-inf", "1e999": "1e999", "1e3": "1e3", "hex": "0x10",
-    "sNaN": "sNaN", "400 digits": "9" * 400, "400 decimals": "0." + "0" * 400 + "1", "30 digits": "9" * 30, "two points": "1.2.3",
-    "comma": "1,5", "spaces": " 1 ", "plus": "+1", "minus": "-", "point": ".", "underscore": "1_000", "words": "one",
-    "Arabic digits": "\u0661\u0662".encode(), "full width": "\uff11".encode(), "latin-1": b"\xb2", "NUL": b"1\x00", "empty": "",
+    "0": "0",
+    "negative": "-1",
+    "NaN": "NaN",
+    "Infinity": "Infinity",
+    "-inf": "-inf",
+    "1e999": "1e999",
+    "1e3": "1e3",
+    "hex": "0x10",
+    "sNaN": "sNaN",
+    "400 digits": "9" * 400,
+    "400 decimals": "0." + "0" * 400 + "1",
+    "30 digits": "9" * 30,
+    "two points": "1.2.3",
+    "comma": "1,5",
+    "spaces": " 1 ",
+    "plus": "+1",
+    "minus": "-",
+    "point": ".",
+    "underscore": "1_000",
+    "words": "one",
+    "Arabic digits": "\u0661\u0662".encode(),
+    "full width": "\uff11".encode(),
+    "latin-1": b"\xb2",
+    "NUL": b"1\x00",
+    "empty": "",
     "60 kB": "1" * 60_000,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("tag", [38, 44, 99, 152])
@@ -279,7 +301,23 @@ def test_numbers(live: Attacker, tag: int) -> None:
         assert answer[35] in "3j" or answer[39] == "8" or name in ("plus", "30 digits"), (name, answer)
 
 
-ENUMS = ["", "0", "9", "Z", "z", "11", "1 ", " 1", "\u00e9".encode(), b"\xff", b"\x00", b"\x7f", "A" * 1000, "1=2", "\u0661".encode()]
+ENUMS = [
+    "",
+    "0",
+    "9",
+    "Z",
+    "z",
+    "11",
+    "1 ",
+    " 1",
+    "\u00e9".encode(),
+    b"\xff",
+    b"\x00",
+    b"\x7f",
+    "A" * 1000,
+    "1=2",
+    "\u0661".encode(),
+]
 
 
 @pytest.mark.parametrize("tag", [54, 40, 59, 18, 21])
@@ -290,16 +328,41 @@ def test_unknown_values(live: Attacker, tag: int) -> None:
         assert answer[35] in "389j", answer
 
 
-TEXTS = ["\u00e9".encode(), b"\xe9", b"\xff\xfe", b"\xed\xa0\x80", b"\xf0\x9f\x98\x80", b"a\x00b", b"a\tb\r\n", b"\x1b[31m", b"\x7f", "=", "a=b=c",
-         "A" * 64, "A" * 65, "A" * 1000, "A" * 60_000, "%s%n{0}", "'; drop table orders; --", "../../etc/passwd", "NONE", "*", " "]  # fmt: skip
+TEXTS = [
+    "\u00e9".encode(),
+    b"\xe9",
+    b"\xff\xfe",
+    b"\xed\xa0\x80",
+    b"\xf0\x9f\x98\x80",
+    b"a\x00b",
+    b"a\tb\r\n",
+    b"\x1b[31m",
+    b"\x7f",
+    "=",
+    "a=b=c",
+    "A" * 64,
+    "A" * 65,
+    "A" * 1000,
+    "A" * 60_000,
+    "%s%n{0}",
+    "'; drop table orders; --",
+    "../../etc/passwd",
+    "NONE",
+    "*",
+    " ",
+]
 
 
 @pytest.mark.parametrize("tag", [11, 55, 58, 1, 100, 41, 37])
 @pytest.mark.parametrize("msg_type", ["D", "F", "G", "H"])
 def test_texts(live: Attacker, msg_type: str, tag: int) -> None:
     """Whatever stands in identifiers and texts: an answer, and never a byte that is no ASCII in what we send."""
-    allowed = {"D": {11, 21, 55, 54, 60, 38, 40, 44, 59, 58, 1, 100}, "F": {11, 41, 37, 55, 54, 60, 38, 58, 1},
-               "G": {11, 41, 37, 21, 55, 54, 60, 38, 40, 44, 59, 58, 1, 100}, "H": {11, 37, 55, 54, 1}}[msg_type]  # fmt: skip
+    allowed = {
+        "D": {11, 21, 55, 54, 60, 38, 40, 44, 59, 58, 1, 100},
+        "F": {11, 41, 37, 55, 54, 60, 38, 58, 1},
+        "G": {11, 41, 37, 21, 55, 54, 60, 38, 40, 44, 59, 58, 1, 100},
+        "H": {11, 37, 55, 54, 1},
+    }[msg_type]
     if tag not in allowed:
         pytest.skip("no field of this message")
     for value in TEXTS:
@@ -318,7 +381,10 @@ SHAPES = {
     "an unknown message": lambda a: ("ZZ", [(58, "x")]),
     "a message type with an accent": lambda a: (b"\xe9", [(58, "x")]),
     "a long message type": lambda a: ("D" * 5000, [(58, "x")]),
-    "a message that nobody sends to us": lambda a: ("8", [(37, "x"), (17, "x"), (150, "0"), (39, "0"), (55, "x"), (54, 1), (151, 0), (14, 0), (6, 0)]),
+    "a message that nobody sends to us": lambda a: (
+        "8",
+        [(37, "x"), (17, "x"), (150, "0"), (39, "0"), (55, "x"), (54, 1), (151, 0), (14, 0), (6, 0)],
+    ),
     "an order without anything": lambda a: ("D", []),
     "an unknown tag": lambda a: ("D", [*a.order(), (4999, "x")]),
     "an unknown user tag": lambda a: ("D", [*a.order(), (9999, "x")]),
@@ -326,7 +392,10 @@ SHAPES = {
     "a tag twice": lambda a: ("D", [*a.order(), (38, 5)]),
     "ClOrdID twice": lambda a: ("D", [*a.order(), (11, "other")]),
     "a group that counts too many": lambda a: ("D", [*a.order(), (453, 3), (448, "x"), (447, "D"), (452, 1)]),
-    "a group that counts too few": lambda a: ("D", [*a.order(), (453, 1), (448, "x"), (447, "D"), (452, 1), (448, "y"), (447, "D"), (452, 1)]),
+    "a group that counts too few": lambda a: (
+        "D",
+        [*a.order(), (453, 1), (448, "x"), (447, "D"), (452, 1), (448, "y"), (447, "D"), (452, 1)],
+    ),
     "a group that counts 0": lambda a: ("D", [*a.order(), (453, 0)]),
     "a group that counts -1": lambda a: ("D", [*a.order(), (453, -1)]),
     "a group that counts 2,000,000,000": lambda a: ("D", [*a.order(), (453, 2_000_000_000), (448, "x")]),
@@ -342,7 +411,7 @@ SHAPES = {
     "a time that does not exist": lambda a: ("D", a.order(t60="20261341-25:61:61")),
     "a time before all times": lambda a: ("D", a.order(t60="00000000-00:00:00")),
     "a possible resend of long ago": lambda a: ("D", [(97, "Y"), *a.order(t60="19700101-00:00:00")]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SHAPES)

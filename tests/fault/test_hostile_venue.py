@@ -29,15 +29,51 @@ from fixgw.venues.ccxt_parse import balances_from, open_order_from, outcome, spe
 from fixgw.venues.gateway_link import VenueLinks
 
 BAD_NUMBERS = ["NaN", "sNaN", "Infinity", "-Infinity", "-1", "1e400", "1e999999", "9" * 400]
-NONSENSE: list[Any] = [None, "", "NaN", "Infinity", "-1", "abc", "1e400", "0x10", -1, math.nan, math.inf, [], {}, [1], {"a": 1}, True, b"1", object()]
+NONSENSE: list[Any] = [
+    None,
+    "",
+    "NaN",
+    "Infinity",
+    "-1",
+    "abc",
+    "1e400",
+    "0x10",
+    -1,
+    math.nan,
+    math.inf,
+    [],
+    {},
+    [1],
+    {"a": 1},
+    True,
+    b"1",
+    object(),
+]
 
 
 # --- ccxt's structures ---
 
-TRADE: dict[str, Any] = {"id": "t1", "symbol": SYMBOL, "side": "buy", "amount": "1", "price": "100", "order": "7", "timestamp": 1700000000000,
-                         "fee": {"cost": "0.1", "currency": "USDT"}, "takerOrMaker": "maker"}  # fmt: skip
-ORDER: dict[str, Any] = {"id": "7", "clientOrderId": "x", "symbol": SYMBOL, "side": "buy", "amount": "1", "filled": "0.5", "price": "100",
-                         "status": "open"}  # fmt: skip
+TRADE: dict[str, Any] = {
+    "id": "t1",
+    "symbol": SYMBOL,
+    "side": "buy",
+    "amount": "1",
+    "price": "100",
+    "order": "7",
+    "timestamp": 1700000000000,
+    "fee": {"cost": "0.1", "currency": "USDT"},
+    "takerOrMaker": "maker",
+}
+ORDER: dict[str, Any] = {
+    "id": "7",
+    "clientOrderId": "x",
+    "symbol": SYMBOL,
+    "side": "buy",
+    "amount": "1",
+    "filled": "0.5",
+    "price": "100",
+    "status": "open",
+}
 
 
 def _sane(value: object) -> bool:
@@ -82,8 +118,12 @@ def test_other_shapes_are_value_errors() -> None:
     """A list where an object belongs, HTML, nothing: always the one exception that callers understand."""
     exchange = type("Exchange", (), {"precisionMode": 4})()
     readers: list[Callable[[Any], Any]] = [
-        lambda x: trade_from(x, "main", "x"), open_order_from, outcome, balances_from, lambda x: spec_from(exchange, x),
-    ]  # fmt: skip
+        lambda x: trade_from(x, "main", "x"),
+        open_order_from,
+        outcome,
+        balances_from,
+        lambda x: spec_from(exchange, x),
+    ]
     for read in readers:
         for shape in (None, [], "<html>502</html>", 5, [{}], {"info": None}, {"limits": 5}, {"free": [], "total": {}}):
             with pytest.raises(ValueError):
@@ -112,8 +152,16 @@ def _working() -> tuple[Script, World, str]:
 
 
 def _trade(child: str, **changes: Any) -> c.VenueTrade:
-    values: dict[str, Any] = {"account": VENUE_ACCOUNT, "symbol": SYMBOL, "venue_cl_ord_id": child, "venue_order_id": "", "venue_trade_id": "t1",
-                              "side": "1", "qty": Decimal("0.5"), "px": Decimal(100)}  # fmt: skip
+    values: dict[str, Any] = {
+        "account": VENUE_ACCOUNT,
+        "symbol": SYMBOL,
+        "venue_cl_ord_id": child,
+        "venue_order_id": "",
+        "venue_trade_id": "t1",
+        "side": "1",
+        "qty": Decimal("0.5"),
+        "px": Decimal(100),
+    }
     return c.VenueTrade(**(values | changes))
 
 
@@ -128,10 +176,17 @@ def _run(world: World, command: c.Command) -> list[e.AnyEvent]:
 
 
 BAD_TRADES: list[dict[str, Any]] = [
-    *({"qty": Decimal(n)} for n in [*BAD_NUMBERS, "0"]), *({"px": Decimal(n)} for n in [*BAD_NUMBERS, "0"]),
-    *({"fee": Decimal(n)} for n in BAD_NUMBERS if n != "-1"), {"side": ""}, {"side": "3"}, {"side": "2"}, {"symbol": "ETH/USDT"}, {"symbol": ""},
-    {"symbol": "NO/SUCH"}, {"venue_trade_id": ""},
-]  # fmt: skip
+    *({"qty": Decimal(n)} for n in [*BAD_NUMBERS, "0"]),
+    *({"px": Decimal(n)} for n in [*BAD_NUMBERS, "0"]),
+    *({"fee": Decimal(n)} for n in BAD_NUMBERS if n != "-1"),
+    {"side": ""},
+    {"side": "3"},
+    {"side": "2"},
+    {"symbol": "ETH/USDT"},
+    {"symbol": ""},
+    {"symbol": "NO/SUCH"},
+    {"venue_trade_id": ""},
+]
 
 
 @pytest.mark.parametrize("ours", [True, False])
@@ -145,7 +200,9 @@ def test_impossible_trades_are_not_booked(ours: bool) -> None:
         item = _trade(child if ours else "other", **change)
         for command in (
             c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=item),
-            c.ChildQueryResult(ts_ns=world.tick(), venue=VENUE, venue_cl_ord_id=child, outcome="open", asked_ns=0, trades=(item,)),
+            c.ChildQueryResult(
+                ts_ns=world.tick(), venue=VENUE, venue_cl_ord_id=child, outcome="open", asked_ns=0, trades=(item,)
+            ),
         ):
             events = _run(world, command)
             assert "BAD_TRADE" in _alerts(events), (number, change)
@@ -163,7 +220,9 @@ def test_a_trade_twice_and_a_trade_too_many() -> None:
     for _ in range(3):
         _run(world, c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=trade))
     assert world.state.children[child].cum_qty == Decimal("0.7")
-    events = _run(world, c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=_trade(child, venue_trade_id="t2", qty=Decimal("0.7"))))
+    events = _run(
+        world, c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=_trade(child, venue_trade_id="t2", qty=Decimal("0.7")))
+    )
     assert "OVERFILL" in _alerts(events)
     reports = [event.message for event in events if isinstance(event, e.Reported)]
     assert all(report.leaves_qty >= 0 for report in reports)  # type: ignore[union-attr]
@@ -175,7 +234,9 @@ def test_ends_with_impossible_figures(status: str) -> None:
     for number in BAD_NUMBERS:
         _, world, child = _working()
         _run(world, c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=_trade(child)))
-        done = c.ChildDone(ts_ns=world.tick(), venue=VENUE, venue_cl_ord_id=child, venue_order_id="", status=status, cum_qty=Decimal(number))
+        done = c.ChildDone(
+            ts_ns=world.tick(), venue=VENUE, venue_cl_ord_id=child, venue_order_id="", status=status, cum_qty=Decimal(number)
+        )
         events = _run(world, done)
         assert "BAD_VENUE_DATA" in _alerts(events)
         assert world.state.children[child].cum_qty == Decimal("0.5")
@@ -199,9 +260,15 @@ def test_an_end_with_less_than_was_executed() -> None:
 
 def test_queries_with_nonsense_are_asked_again() -> None:
     _, world, child = _working()
-    for outcome_, cum in (("banana", None), ("", None), *(("filled", Decimal(n)) for n in BAD_NUMBERS), *(("canceled", Decimal(n)) for n in BAD_NUMBERS)):
+    for outcome_, cum in (
+        ("banana", None),
+        ("", None),
+        *(("filled", Decimal(n)) for n in BAD_NUMBERS),
+        *(("canceled", Decimal(n)) for n in BAD_NUMBERS),
+    ):
         events = _run(
-            world, c.ChildQueryResult(ts_ns=world.tick(), venue=VENUE, venue_cl_ord_id=child, outcome=outcome_, asked_ns=0, cum_qty=cum)
+            world,
+            c.ChildQueryResult(ts_ns=world.tick(), venue=VENUE, venue_cl_ord_id=child, outcome=outcome_, asked_ns=0, cum_qty=cum),
         )
         assert _alerts(events) == ["BAD_VENUE_DATA"]
         assert world.state.children[child].is_live
@@ -215,7 +282,10 @@ def test_balances_instruments_and_lists_with_nonsense() -> None:
         if number != "-1":  # a margin account may owe
             balances = {"BTC": bad, "USDT": Decimal(5)}
             events = _run(
-                world, c.BalancesReport(ts_ns=world.tick(), venue=VENUE, account=VENUE_ACCOUNT, asof_ns=world.now_ns, free=balances, total=balances)
+                world,
+                c.BalancesReport(
+                    ts_ns=world.tick(), venue=VENUE, account=VENUE_ACCOUNT, asof_ns=world.now_ns, free=balances, total=balances
+                ),
             )
             assert "BAD_VENUE_DATA" in _alerts(events)
             assert world.state.accounts["main"].free == {"USDT": Decimal(5)}
@@ -224,7 +294,10 @@ def test_balances_instruments_and_lists_with_nonsense() -> None:
         assert "BAD_VENUE_DATA" in _alerts(events)
         listed = c.OpenOrder(venue_cl_ord_id=child, venue_order_id="7", symbol=SYMBOL, side="1", qty=Decimal(1), cum_qty=bad)
         events = _run(
-            world, c.VenueReconciled(ts_ns=world.tick(), venue=VENUE, account=VENUE_ACCOUNT, asked_ns=world.now_ns, open_orders=(listed,))
+            world,
+            c.VenueReconciled(
+                ts_ns=world.tick(), venue=VENUE, account=VENUE_ACCOUNT, asked_ns=world.now_ns, open_orders=(listed,)
+            ),
         )
         assert "BAD_VENUE_DATA" in _alerts(events)
         assert any(isinstance(event, e.ChildQueried) for event in events)
@@ -243,7 +316,10 @@ def test_times_beyond_now() -> None:
     assert world.state.children[child].is_live, "not found counted before its time"
     for asof_ns in (2**62, world.now_ns):
         free = {"USDT": Decimal(asof_ns % 1000 + 1)}
-        _run(world, c.BalancesReport(ts_ns=world.tick(), venue=VENUE, account=VENUE_ACCOUNT, asof_ns=asof_ns, free=free, total=free))
+        _run(
+            world,
+            c.BalancesReport(ts_ns=world.tick(), venue=VENUE, account=VENUE_ACCOUNT, asof_ns=asof_ns, free=free, total=free),
+        )
     assert world.state.accounts["main"].asof_ns <= world.now_ns
 
 
@@ -253,12 +329,13 @@ def test_words_about_unknown_orders() -> None:
     for unknown in ("", "x", "x" * 100_000, "ABCDE0010000099C01"):
         ids = {"venue": VENUE, "venue_cl_ord_id": unknown}
         for command in (
-            c.ChildAck(ts_ns=world.tick(), venue_order_id="1", **ids), c.ChildReject(ts_ns=world.tick(), code="x", text="y", **ids),
+            c.ChildAck(ts_ns=world.tick(), venue_order_id="1", **ids),
+            c.ChildReject(ts_ns=world.tick(), code="x", text="y", **ids),
             c.ChildAmbiguous(ts_ns=world.tick(), op="place", code="x", text="y", **ids),
             c.ChildDone(ts_ns=world.tick(), venue_order_id="", status="filled", cum_qty=Decimal(5), **ids),
             c.ChildCancelReject(ts_ns=world.tick(), code="x", text="y", unknown_order=True, **ids),
             c.ChildQueryResult(ts_ns=world.tick(), outcome="filled", asked_ns=0, cum_qty=Decimal(5), **ids),
-        ):  # fmt: skip
+        ):
             assert not any(isinstance(event, e.Reported | e.OrderFilled) for event in _run(world, command))
 
 
@@ -365,7 +442,9 @@ def test_quotes_that_are_none(links: Any) -> None:
     host.say(HELLO)
     for number in [*BAD_NUMBERS, "0"]:
         for side in ("bid", "ask", "last"):
-            host.say(wire.BookUpdate(venue=VENUE, symbol=SYMBOL, quote=c.Quote(**{side: Decimal(number)}, recv_ns=time.time_ns())))
+            host.say(
+                wire.BookUpdate(venue=VENUE, symbol=SYMBOL, quote=c.Quote(**{side: Decimal(number)}, recv_ns=time.time_ns()))
+            )
     host.say(wire.BookUpdate(venue=VENUE, symbol=SYMBOL, quote=c.Quote(bid=Decimal(1), recv_ns=time.time_ns() + 10**12)))
     good = wire.BookUpdate(venue=VENUE, symbol=SYMBOL, quote=c.Quote(bid=Decimal(100), recv_ns=time.time_ns()))
     host.say(good)
@@ -413,7 +492,12 @@ def test_a_venue_that_answers_nonsense_and_a_host_that_is_none(tmp_path: Path) -
                 for number in BAD_NUMBERS:
                     stranger.say(
                         c.ChildDone(
-                            ts_ns=time.time_ns(), venue="sim", venue_cl_ord_id=child, venue_order_id="", status="filled", cum_qty=Decimal(number)
+                            ts_ns=time.time_ns(),
+                            venue="sim",
+                            venue_cl_ord_id=child,
+                            venue_order_id="",
+                            status="filled",
+                            cum_qty=Decimal(number),
                         )
                     )
             stranger.push(GARBAGE["noise"])
@@ -437,9 +521,9 @@ def test_a_typo_in_the_configuration(tmp_path: Path) -> None:
     subprocess.run([*cli, "init", str(directory), "--demo"], check=True, capture_output=True)
     session = directory / "sessions" / "OMS44.toml"
     session.write_text(session.read_text().replace("max_open_orders", "max_open_order"))
-    for command, status in (("check", 1), ("run", 3)):
+    for command in ("check", "run"):
         done = subprocess.run([*cli, command, str(directory)], capture_output=True, text=True, timeout=60)
         said = done.stdout + done.stderr
-        assert done.returncode == status, (command, done.returncode, said)
+        assert done.returncode == 1, (command, done.returncode, said)
         assert "OMS44.toml" in said and "max_open_order" in said and "Traceback" not in said, said
     assert not (directory / "run" / "ready.json").exists()

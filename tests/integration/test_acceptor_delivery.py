@@ -3,12 +3,14 @@ PossResend where it may be a second time."""
 
 from __future__ import annotations
 
+import socket
+import time
 from decimal import Decimal
 
 import pytest
 from acceptor_kit import OMS42, OMS44, PB44, Client, FakeEngine, until
 
-from fixgw.core.commands import Delivered, SessionLogon
+from fixgw.core.commands import Delivered, SessionLogon, SessionLogout
 from fixgw.core.reports import CancelReject, Report
 from fixgw.fix.acceptor import REBOOT_GAP, Acceptor
 from fixgw.fix.outbound import encode
@@ -244,3 +246,36 @@ def test_quickfix_takes_no_report_for_a_session_that_is_not_logged_on(engine, ru
     before = acceptor.status()[0].next_out
     assert link.send(encode(report(1), OMS44.version)) is False
     assert acceptor.status()[0].next_out == before
+
+
+@pytest.mark.parametrize("how", ["status", "stop"])
+def test_a_client_that_does_not_read_holds_up_nobody_else(engine, running, how):
+    """The front drops it after a while; until then QuickFIX waits for it."""
+    acceptor = running(OMS44, PB44, OMS42)
+    with Client(acceptor.port, OMS44) as stuck, Client(acceptor.port, OMS42) as other:
+        stuck.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stuck.logon()
+        other.logon()
+        with engine.lock:
+            for number in range(20_000):
+                engine.append(SessionLogout(ts_ns=1, session="OMS44"), "OMS44", [report(number, text="x" * 500)])
+            engine.lock.notify_all()
+        sent = -1
+        while (now := next(s for s in acceptor.status() if s.name == "OMS44").sent) != sent or not sent:
+            sent = now
+            time.sleep(0.3)
+        assert 0 < sent < 20_000, "the sender waits for the client"
+        started = time.monotonic()
+        if how == "stop":
+            acceptor.stop(0.5)
+            assert time.monotonic() - started < 8
+            return
+        assert len(acceptor.status()) == 3
+        acceptor.logout("OMS44", "please read")
+        with Client(acceptor.port, PB44) as third:
+            third.logon()
+            third.expect("8")
+        for number in range(20):
+            other.order(f"a{number}")
+            other.expect("8", t11=f"a{number}", t150="0")
+        assert time.monotonic() - started < 3
