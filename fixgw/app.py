@@ -31,7 +31,7 @@ from .core.events import Alerted
 from .core.replay import replay_record
 from .core.state import State, load_state, new_state
 from .engine import Engine
-from .fix.port import SessionCursor
+from .fix.port import RecordCursor, SessionCursor
 from .fix.rawlog import RawLog
 from .journal.errors import CorruptJournal, JournalError, JournalLocked
 from .journal.housekeeping import Housekeeping
@@ -161,8 +161,8 @@ class Gateway:
         symbol = settings.symbols.get(client_symbol) if settings is not None else None
         return self.edge.quotes_of(symbol) if symbol is not None else {}
 
-    def records(self, after_seq: int, timeout_s: float) -> list[Record]:
-        return self.engine.records(after_seq, timeout_s)
+    def records(self, after_seq: int, timeout_s: float, cursor: RecordCursor | None = None) -> list[Record]:
+        return self.engine.records(after_seq, timeout_s, cursor)
 
     def now_ns(self) -> int:
         return self.engine.now_ns()

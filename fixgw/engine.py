@@ -4,7 +4,8 @@ One writer at a time owns the state, but no fixed thread does: whoever submits a
 The leader takes what the inbox holds (a group of at most GROUP), decides each command on the state as the one before left
 it, appends the record to the journal's buffer and evolves at once. Then one commit makes the whole group durable, and only
 after it the effects happen: senders see the records (`records`), venue hosts get their requests. A follower leaves its
-command in the inbox and goes back to its socket.
+command in the inbox and goes back to its socket. Who waits to read the state comes next, before the leader's next group;
+whoever was kept from leading by that can go: the reader leads in its place when it has read.
 
     submit ---> inbox ---> [decide, append, evolve] x group ---> commit ---> records() for senders
                                                                         \\--> on_durable(record): venue links, edge
@@ -19,7 +20,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -34,7 +35,7 @@ from .core.reasons import Reason
 from .core.reconcile import request_reconciliation
 from .core.reports import BusinessReject
 from .core.state import State
-from .fix.port import SessionCursor
+from .fix.port import RecordCursor, SessionCursor
 from .journal.base import JournalStore
 from .journal.errors import JournalBusy, RecordTooBig
 
@@ -45,6 +46,8 @@ GROUP = 256
 MAX_LEAD = 16
 RING = 8192
 BATCH = 512
+# of each session's messages that are passed over so many are logged, then one in so many
+PASSED_OVER_LOGGED = (10, 1000)
 
 
 class _Ticket:
@@ -82,6 +85,10 @@ class Engine:
         self._leader = 0
         self._inbox: deque[tuple[c.Command, _Ticket | None]] = deque()
         self._lock = threading.Lock()
+        # one entry for each thread that waits in reading()
+        self._readers: deque[None] = deque()
+        # client messages whose number was used before, by session
+        self.passed_over: Counter[str] = Counter()
         self._news = threading.Condition(threading.Lock())
         self._ring: deque[Record] = deque(maxlen=RING)
         self._visible_seq = state.seq
@@ -107,7 +114,7 @@ class Engine:
                 raise Overloaded(f"{len(self._inbox)} commands wait, the limit for new orders is {self._new_orders_max}")
         elif len(self._inbox) >= self._inbox_max and self._leader != threading.get_ident():
             # never refused, and never without bound: whoever brings it waits for a group to be done
-            with self._lock:
+            with self.reading():
                 pass
         self._inbox.append((command, None))
         self._pump()
@@ -155,14 +162,22 @@ class Engine:
     @contextmanager
     def reading(self) -> Iterator[State]:
         """The state, held still. Keep it short: orders wait. What is read may not be durable yet: see `call` for that."""
+        self._readers.append(None)
         try:
             with self._lock:
-                yield self.state
+                self._readers.pop()
+                try:
+                    yield self.state
+                finally:
+                    # readers that come one after the other must not keep orders waiting
+                    if self._readers and self._inbox and not self._dead:
+                        self._lead_as_me()
         finally:
             self._pump()
 
-    def records(self, after_seq: int, timeout_s: float) -> list[Record]:
-        """Durable records after `after_seq`, at most BATCH; waits up to `timeout_s` for the first (then: empty)."""
+    def records(self, after_seq: int, timeout_s: float, cursor: RecordCursor | None = None) -> list[Record]:
+        """Durable records after `after_seq`, at most BATCH; waits up to `timeout_s` for the first (then: empty). Who reads on
+        and on brings a `cursor` of his own, or each batch of old records is searched for anew."""
         with self._news:
             if self._visible_seq <= after_seq:
                 self._news.wait_for(lambda: self._visible_seq > after_seq or self._dead, timeout_s)
@@ -173,12 +188,19 @@ class Engine:
                 start = after_seq + 1 - ring[0].seq
                 return [ring[i] for i in range(start, min(start + BATCH, len(ring)))]
             upto = self._visible_seq
+        return self._old_records(after_seq, upto, cursor if cursor is not None else RecordCursor())
+
+    def _old_records(self, after_seq: int, upto: int, cursor: RecordCursor) -> list[Record]:
+        rows = cursor.take(after_seq) or iter(self.journal.read(after_seq + 1))
         found: list[Record] = []
-        for _seq, payload in self.journal.read(after_seq + 1):
+        for _seq, payload in rows:
             record = decode_record(payload)
-            if record.seq > upto or len(found) >= BATCH:
-                break
+            if record.seq > upto:
+                return found
             found.append(record)
+            if len(found) >= BATCH:
+                cursor.keep(record.seq, rows)
+                return found
         return found
 
     def stop(self) -> None:
@@ -195,8 +217,8 @@ class Engine:
         """Lead while there is something to do and nobody else leads."""
         groups = 0
         while self._inbox and not self._dead:
-            if not self._lock.acquire(blocking=False):
-                return  # whoever leads looks at the inbox again after letting go
+            if self._readers or not self._lock.acquire(blocking=False):
+                return  # whoever leads, or reads, looks at the inbox again after letting go
             try:
                 self._lead_as_me()
             finally:
@@ -268,6 +290,8 @@ class Engine:
                 ticket.error = RuntimeError(f"internal error: {type(bug).__name__}: {bug}")
             record, payload = self._record(_stand_in(command), events)
         if not events:
+            if isinstance(command, c.ClientCommand) and not isinstance(command, c.SeqSeen):
+                self._note_passed_over(command)
             return None
         try:
             self.journal.append(record.seq, payload)
@@ -285,6 +309,24 @@ class Engine:
             evolve(state, event)
         state.seq = record.seq
         return record
+
+    def _note_passed_over(self, command: c.ClientCommand) -> None:
+        """Its number was used before. Right for a message that came twice (its reports were sent); but if the numbers of
+        QuickFIX and the journal ever differed, orders would vanish here."""
+        session = self.state.session(command.session)
+        self.passed_over[command.session] += 1
+        count, (first, every) = self.passed_over[command.session], PASSED_OVER_LOGGED
+        if count <= first or count % every == 0:
+            log.warning(
+                "session %s: %s, message %d of reset epoch %d, is passed over: expected above %d of epoch %d (%d so far)",
+                command.session,
+                type(command).__name__,
+                command.msg_seq,
+                command.reset_epoch,
+                session.last_in_seq,
+                session.reset_epoch,
+                count,
+            )
 
     def _record(self, command: c.Command, events: list[e.AnyEvent]) -> tuple[Record, bytes]:
         """The next record and its bytes. Raises for what cannot be journaled (an integer beyond 64 bits, a text that is no

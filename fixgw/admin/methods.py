@@ -329,9 +329,7 @@ class AdminMethods:
                 note("session enable")
                 acceptor.enable(name)
             elif action == "reset":
-                acceptor.logout(name, "sequence numbers are reset by operations")
-                acceptor.reset(name)
-                note("session reset")
+                acceptor.reset(name, lambda: note("session reset"))
             elif action == "set_seq":
                 self._set_seq(name, params, note)
             else:
@@ -346,12 +344,14 @@ class AdminMethods:
         for key, value in (("next_sender", sender), ("next_target", target)):
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise AdminError("BAD_PARAMS", f"{key} {value!r}: expected an integer of 1 or more")
-        if sender is not None:
-            self._acceptor.set_seq(name, "out", sender)
-            note("session set-seq out", f"{name} {sender}")
-        if target is not None:
-            self._acceptor.set_seq(name, "in", target)
-            note("session set-seq in", f"{name} {target}")
+
+        def journal() -> None:
+            if sender is not None:
+                note("session set-seq out", f"{name} {sender}")
+            if target is not None:
+                note("session set-seq in", f"{name} {target}")
+
+        self._acceptor.set_seq(name, journal, next_in=target, next_out=sender)
 
     def _resolve(self, params: Params, user: str) -> object:
         order_id = _text(params, "order_id")

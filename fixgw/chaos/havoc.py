@@ -85,8 +85,8 @@ class Havoc:
         return target if self._world.kill(target) else f"{target} (was down)"
 
     def fault(self) -> str:
-        """Switch a random fault on, half of the times; what it was, or ""."""
-        if self._random.random() < 0.5:
+        """Switch a random fault on, three times of four; what it was, or ""."""
+        if self._random.random() < 0.25:
             return ""
         kind, params, seconds = self._random.choice(_FAULTS)
         options: dict[str, Any] = {}

@@ -63,7 +63,8 @@ def resend_unknown(gateway: app.Gateway) -> None:
 def _placed(child: Child) -> e.ChildPlaced:
     same = set(e.ChildPlaced.__struct_fields__) & set(Child.__struct_fields__)
     fields: dict[str, Any] = {name: getattr(child, name) for name in same}
-    return e.ChildPlaced(ts_ns=child.sent_ns, **fields | {"venue_cl_ord_id": f"{child.venue_cl_ord_id}R"})
+    fields |= {"venue_cl_ord_id": f"{child.venue_cl_ord_id}R", "expires_ns": 0}
+    return e.ChildPlaced(ts_ns=child.sent_ns, **fields)
 
 
 class _EagerDelivery(Delivery):

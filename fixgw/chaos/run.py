@@ -64,9 +64,13 @@ def run_chaos(
                 client.wait_logon(20)
             for load in loads.values():
                 load.start()
-            for number in range(1, kills + 1):
-                _strike(world, havoc, clients, number, kills, loads, say)
-            _wait_up(world, clients)
+            try:
+                for number in range(1, kills + 1):
+                    _strike(world, havoc, clients, number, kills, loads, say)
+            except KeyboardInterrupt:
+                say("interrupted: judging what there is (once more: give up)")
+            with contextlib.suppress(TimeoutError):  # then settling will not come to an end either, and says so
+                _wait_up(world, clients)
             time.sleep(1.0)
             for load in loads.values():
                 load.stop()

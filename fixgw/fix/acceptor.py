@@ -14,7 +14,7 @@ import collections
 import logging
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -188,27 +188,79 @@ class Acceptor:
     def enable(self, name: str) -> None:
         self._link(name).barred = ""
 
-    def set_seq(self, name: str, side: str, number: int) -> None:
-        """Next number "in" or "out" of a session that is logged out. "in" must be journaled too (SessionSeqSet)."""
-        link = self._logged_out_link(name)
-        if not 1 <= number <= MAX_NUMBER:
-            raise SessionError(f"session {name}: number is {number}, expected 1 to {MAX_NUMBER}")
-        if side == "in":
-            link.session.setNextTargetMsgSeqNum(number)
-        elif side == "out":
-            link.session.setNextSenderMsgSeqNum(number)
-            link.next_out = number
-        else:
-            raise SessionError(f"session {name}: side is {side!r}, expected 'in' or 'out'")
+    def set_seq(
+        self, name: str, journal: Callable[[], object], *, next_in: int | None = None, next_out: int | None = None
+    ) -> None:
+        """Next numbers of a session that is logged out; `journal` makes them durable (see _change). Raises SessionError."""
+        link = self._link(name)
+        for number in (next_in, next_out):
+            if number is not None and not 1 <= number <= MAX_NUMBER:
+                raise SessionError(f"session {name}: number is {number}, expected 1 to {MAX_NUMBER}")
+        if link.present or link.logged_on:
+            raise SessionError(f"session {name} is logged on, expected logged out")
 
-    def reset(self, name: str, timeout_s: float = 5.0) -> None:
-        """Both numbers to 1, the store empty; logs out first. The journal's reset_epoch must rise as well."""
-        self.logout(name, "sequence numbers are reset by operations")
-        self._await_logged_out([self._link(name)], timeout_s)
-        link = self._logged_out_link(name)
-        link.session.reset()
-        link.next_out = 1
-        link.delivery.wiped()
+        def change() -> None:
+            if next_in is not None:
+                link.session.setNextTargetMsgSeqNum(next_in)
+            if next_out is not None:
+                link.session.setNextSenderMsgSeqNum(next_out)
+                link.next_out = next_out
+
+        self._change(link, "sequence numbers are being set by operations", journal, change, 0.0)
+
+    def reset(self, name: str, journal: Callable[[], object], timeout_s: float = 5.0) -> None:
+        """Both numbers to 1, the store empty; logs out first. `journal` must raise the journal's reset_epoch (see _change).
+        Raises SessionError."""
+        link = self._link(name)
+
+        def change() -> None:
+            link.session.reset()
+            link.next_out = 1
+            link.delivery.wiped()
+
+        self._change(link, "sequence numbers are reset by operations", journal, change, timeout_s)
+
+    def _change(
+        self, link: SessionLink, why: str, journal: Callable[[], object], change: Callable[[], None], timeout_s: float
+    ) -> None:
+        """The journal first, then QuickFIX, and nobody logs on in between: were QuickFIX to accept numbers that the journal
+        has as used up, the core would pass over what they carry. When it fails half-way logons stay refused until it is
+        repeated (or the process started anew, which takes the numbers from the journal)."""
+        name = link.spec.name
+        if not link.changing.acquire(blocking=False):
+            raise SessionError(f"session {name}: another change of its numbers is under way")
+        try:
+            before = link.held
+            with link.gate:
+                link.held = why
+            if not self._await_away(link, why, timeout_s):
+                link.held = before
+                raise SessionError(f"session {name} is logged on and did not log out within {timeout_s} s")
+            link.held = f"{why}; not finished"
+            try:
+                journal()
+                with link.gate:
+                    change()
+            except Exception as error:
+                log.exception("session %s: %s", name, link.held)
+                text = f"session {name}: {link.held}, logons are refused until it is repeated: {type(error).__name__}: {error}"
+                raise SessionError(text) from error
+            link.held = ""
+        finally:
+            link.changing.release()
+
+    def _await_away(self, link: SessionLink, reason: str, timeout_s: float) -> bool:
+        """False: still there. A Logon that was let in a moment before is waited for, and logged out like any other."""
+        deadline = time.monotonic() + timeout_s
+        asked = False
+        while link.present or link.logged_on:
+            if time.monotonic() >= deadline:
+                return False
+            if link.logged_on and not asked:
+                asked = True
+                self.logout(link.spec.name, reason)
+            time.sleep(POLL_S)
+        return True
 
     def status(self) -> list[SessionStatus]:
         """All sessions, by name; none when stopped."""
@@ -241,12 +293,6 @@ class Acceptor:
         if found is None or self._acceptor is None:
             raise SessionError(f"session is {name!r}, expected one of {', '.join(sorted(self._links))}")
         return found
-
-    def _logged_out_link(self, name: str) -> SessionLink:
-        link = self._link(name)
-        if link.logged_on:
-            raise SessionError(f"session {name} is logged on, expected logged out")
-        return link
 
     @staticmethod
     def _await_logged_out(links: Iterable[SessionLink], timeout_s: float) -> bool:

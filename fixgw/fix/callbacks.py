@@ -7,14 +7,16 @@ Rules
   start: what is no command is submitted as SeqSeen. QuickFIX counts a number after the callback has returned.
 - Reports are sent by the session's sender only; from here only refusals of what the engine did not even take.
 - Lock order: QuickFIX holds its session lock in toApp, toAdmin and onLogout; nobody may call into a session while
-  holding a lock that these take.
+  holding a lock that these take. `gate` is taken by fromAdmin and by operations only, and may be held around such calls.
 """
 
 from __future__ import annotations
 
+import collections
 import ctypes
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -39,6 +41,8 @@ HEARTBEAT_S: Final = (1, 3600)
 CANCEL_ON_DISCONNECT: Final = ("20008", "8013", "9001")
 # QuickFIX counts to 2^64; whoever reads the journal (SQLite) to 2^63 - 1
 MAX_SEQ: Final = 2**62
+# ResendRequests in so many seconds; engines that ask once for every message behind a gap stay well below
+MAX_RESENDS: Final = (200, 10.0)
 _YES_NO: Final = {"Y": True, "1": True, "S": True, "N": False, "0": False}
 
 
@@ -52,17 +56,30 @@ class SessionLink:
         self.engine = engine
         self.epoch = engine.session_cursor(spec.name).reset_epoch
         self.logged_on = False
+        # from the Logon that was let in until onLogout has returned
+        self.present = False
         self.barred = ""
+        # like barred, while operations change the message numbers; `gate`: no Logon is judged, no number changed meanwhile
+        self.held = ""
+        self.gate = threading.Lock()
+        self.changing = threading.Lock()
         self.reopen = False
         self.connected_ns: int | None = None
         self.logout_reason = ""
         self.next_out = 1
         self.errors = 0
         self.refused = 0
+        self._resends: collections.deque[float] = collections.deque(maxlen=MAX_RESENDS[0])
 
     @property
     def session(self) -> fix.Session:
         return fix.Session.lookupSession(self.session_id)
+
+    def resends_too_often(self, now_s: float) -> bool:
+        """Counts one ResendRequest; True when it is one too many."""
+        full = len(self._resends) == MAX_RESENDS[0] and now_s - self._resends[0] < MAX_RESENDS[1]
+        self._resends.append(now_s)
+        return full
 
     def send(self, message: fix.Message) -> bool:
         """True when QuickFIX has the message in its store under a number."""
@@ -110,14 +127,17 @@ class Application(fix.Application):  # type: ignore[misc]
         link.logged_on = False
         link.connected_ns = None
         link.delivery.logged_out()
-        session = link.session
-        link.next_out = session.getExpectedSenderNum()
-        if link.reopen:
-            link.reopen = False
-            session.logon()
-        reason, link.logout_reason = link.logout_reason or "connection closed", ""
-        log.info("session %s: logged out (%s)", link.spec.name, reason)
-        self._engine.submit(SessionLogout(ts_ns=self._engine.now_ns(), session=link.spec.name, reason=reason))
+        try:
+            session = link.session
+            link.next_out = session.getExpectedSenderNum()
+            if link.reopen:
+                link.reopen = False
+                session.logon()
+            reason, link.logout_reason = link.logout_reason or "connection closed", ""
+            log.info("session %s: logged out (%s)", link.spec.name, reason)
+            self._engine.submit(SessionLogout(ts_ns=self._engine.now_ns(), session=link.spec.name, reason=reason))
+        finally:
+            link.present = False
 
     # --- out ---
 
@@ -213,6 +233,12 @@ class Application(fix.Application):  # type: ignore[misc]
             link = self._links[session_id.toString()]
             if fields.get("35") == "A":
                 refusal = self._logon(link, fields)
+            elif fields.get("35") == "2" and link.resends_too_often(time.monotonic()):
+                # QuickFIX would go on resending what nobody reads, long after the connection is gone. RejectLogon ends it
+                # with a Logout
+                refusal = f"more than {MAX_RESENDS[0]} ResendRequests within {MAX_RESENDS[1]:.0f} s"
+                link.logout_reason = refusal
+                log.warning("session %s: disconnected: %s", link.spec.name, refusal)
             else:
                 self._admin(link, fields)
         except Exception:
@@ -222,6 +248,8 @@ class Application(fix.Application):  # type: ignore[misc]
                 link_or_none.errors += 1
             if message.getHeader().getField(35) == "A":
                 refusal = "the gateway cannot take logons now"
+                if link_or_none is not None:
+                    link_or_none.present = False
         if refusal is not None:
             raise fix.RejectLogon(refusal)
 
@@ -271,14 +299,16 @@ class Application(fix.Application):  # type: ignore[misc]
         reset = fields.get("141") == "Y"
         if reset:
             link.delivery.wiped()
-        cursor = engine.session_cursor(name)
-        refusal = self._why_not(link, cursor.enabled, fields)
-        if refusal is not None:
-            log.warning("session %s: logon refused: %s", name, refusal)
-            if reset:
+        with link.gate:
+            cursor = engine.session_cursor(name)
+            refusal = self._why_not(link, cursor.enabled, fields)
+            link.present = refusal is None
+            if refusal is not None and reset:
                 # the refusal must not have reset the numbers
                 link.session.setNextSenderMsgSeqNum(link.next_out)
                 link.session.setNextTargetMsgSeqNum(max(1, cursor.last_in_seq + 1))
+        if refusal is not None:
+            log.warning("session %s: logon refused: %s", name, refusal)
             return refusal
         number, expected = int(fields["34"]), link.session.getExpectedTargetNum()
         engine.submit(
@@ -298,8 +328,8 @@ class Application(fix.Application):  # type: ignore[misc]
 
     @staticmethod
     def _why_not(link: SessionLink, enabled: bool, fields: Mapping[str, str]) -> str | None:
-        if link.barred or not enabled:
-            return link.barred or "the session is disabled by operations"
+        if link.held or link.barred or not enabled:
+            return link.held or link.barred or "the session is disabled by operations"
         heartbeat = fields.get("108", "")
         low, high = HEARTBEAT_S
         if not (heartbeat.isdigit() and low <= int(heartbeat) <= high):

@@ -29,12 +29,12 @@ from typing import Final
 import quickfix as fix
 
 from fixgw.core.codec import Record
-from fixgw.core.commands import Delivered
+from fixgw.core.commands import AdminNote, Delivered
 from fixgw.core.events import Reported
-from fixgw.core.reports import Report
+from fixgw.core.reports import Message, Notice, Report
 from fixgw.fix.acceptor_settings import AcceptorSession
 from fixgw.fix.outbound import encode
-from fixgw.fix.port import EnginePort
+from fixgw.fix.port import EnginePort, RecordCursor
 from fixgw.fix.session_store import TEST_REQUEST_PREFIX, Key, key_of
 
 log = logging.getLogger("fixgw.fix.delivery")
@@ -46,6 +46,11 @@ WAIT_S: Final = 0.5
 RETRY_S: Final = (0.05, 1.0)
 # records without a report of this session after which the cursor is moved all the same, to keep the next start short
 QUIET_RECORDS: Final = 50_000
+# farther behind than this the sender rests between batches, for a part of the time that the batch took
+BEHIND_RECORDS: Final = 1_000
+REST_PART: Final = 0.5
+REST_S: Final = (0.001, 0.02)
+_NAMES: Final = (("exec_id", "ExecID(17)"), ("order_id", "OrderID(37)"), ("cl_ord_id", "ClOrdID(11)"), ("ref_seq", "RefSeqNum(45)"))
 
 Position = tuple[int, int]
 
@@ -76,6 +81,7 @@ class Delivery:
         self._handing: Position = self._done
         self._wipes = 0
         self._report_seq = 0
+        self._cursor = RecordCursor()
         self._asked = 0
         self._asked_at = 0.0
         # (MsgSeqNum, journal sequence) of our last TestRequests, for 789
@@ -165,6 +171,7 @@ class Delivery:
         while True:
             with self._lock:
                 while not (self._logged_on or self._stopping):
+                    self._cursor.close()
                     self._lock.wait()
                 if self._stopping:
                     return
@@ -187,11 +194,21 @@ class Delivery:
         """Hands over what there is, asks for a confirmation when one is due; False: a message could not be handed."""
         with self._lock:
             wipes = self._wipes
-        for record in self._engine.records(self.handed_seq, self._wait_s()):
+        records = self._engine.records(self.handed_seq, self._wait_s(), self._cursor)
+        started = time.monotonic()
+        for record in records:
             if not self._record(record, wipes):
                 return False
         self._ask()
+        if records and self._engine.durable_seq - records[-1].seq > BEHIND_RECORDS:
+            self._rest(time.monotonic() - started)
         return True
+
+    def _rest(self, busy_s: float) -> None:
+        """Catching up, however long it takes, must leave the processor to the orders of others."""
+        with self._lock:
+            if self._logged_on and not self._stopping:
+                self._lock.wait(min(max(busy_s * REST_PART, REST_S[0]), REST_S[1]))
 
     def _record(self, record: Record, wipes: int) -> bool:
         for index, event in enumerate(record.events):
@@ -232,6 +249,8 @@ class Delivery:
                 # our own bug; retrying cannot help and would hold back everything behind it
                 self.undeliverable += 1
                 log.critical("session %s: cannot encode %r", self.session.name, event.message, exc_info=True)
+                if not self._confess(event.message, again):
+                    return False
             else:
                 if not self._send(message):
                     return False
@@ -239,6 +258,29 @@ class Delivery:
         with self._lock:
             self._report_seq = max(self._report_seq, position[0])
         return self._settle(position, wipes)
+
+    def _confess(self, message: Message, again: bool) -> bool:
+        """In place of a report that cannot be encoded: the client hears which one is missing, operations as well. False: not
+        taken by QuickFIX."""
+        now_ns = self._engine.now_ns()
+        named = ", ".join(f"{tag} {getattr(message, name)}" for name, tag in _NAMES if getattr(message, name, ""))
+        text = f"a {type(message).__name__} could not be sent: {named or 'without ids'}"
+        try:
+            notice = Notice(
+                headline="a report could not be sent",
+                text=f"{text}; ask for the order status, operations have been told",
+                transact_ns=now_ns,
+            )
+            encoded = encode(notice, self.session.version, poss_resend=again)
+        except Exception:
+            log.critical("session %s: cannot tell that %s", self.session.name, text, exc_info=True)
+            return True
+        if not self._send(encoded):
+            return False
+        self._engine.submit(
+            AdminNote(ts_ns=now_ns, action="undeliverable report", target=self.session.name, user="gateway", reason=text)
+        )
+        return True
 
     def _settle(self, position: Position, wipes: int) -> bool:
         """False when the numbers were reset meanwhile: what was handed over may be gone with the store."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, Protocol
 
 import msgspec
@@ -18,6 +19,28 @@ class SessionCursor(msgspec.Struct, frozen=True, kw_only=True):
     last_in_seq: int = 0
     delivered_seq: int = 0
     enabled: bool = True
+
+
+class RecordCursor:
+    """Where one reader of old records stands: the journal is kept open there, so that the next batch needs no search (for
+    each, an archived segment would be unpacked again). For one thread. It holds up to a segment in memory: `close` it when
+    no more is asked for."""
+
+    def __init__(self) -> None:
+        self._at = 0
+        self._rows: Iterator[tuple[int, bytes]] | None = None
+
+    def take(self, after_seq: int) -> Iterator[tuple[int, bytes]] | None:
+        """What follows `after_seq`, if that is the place; the cursor has no place until `keep`."""
+        rows, self._rows = self._rows, None
+        return rows if self._at == after_seq else None
+
+    def keep(self, at_seq: int, rows: Iterator[tuple[int, bytes]]) -> None:
+        """`at_seq` was the last one taken of `rows`."""
+        self._at, self._rows = at_seq, rows
+
+    def close(self) -> None:
+        self._rows = None
 
 
 class EnginePort(Protocol):
@@ -40,8 +63,9 @@ class EnginePort(Protocol):
         """Venue -> quote, of the venues where this symbol may go."""
         ...
 
-    def records(self, after_seq: int, timeout_s: float) -> list[Record]:
-        """The next durable records (at most 512) after `after_seq`, in order; waits for them, [] after `timeout_s`."""
+    def records(self, after_seq: int, timeout_s: float, cursor: RecordCursor | None = None) -> list[Record]:
+        """The next durable records (at most 512) after `after_seq`, in order; waits for them, [] after `timeout_s`. Who
+        reads on and on brings a `cursor` of his own."""
         ...
 
     def now_ns(self) -> int: ...

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from fixgw.core.reports import CancelReject, Message, Notice, Report
-from fixgw.fix.outbound.wire import utc
+from fixgw.fix.outbound.wire import utc, word
 
 # One message takes about 20 bytes of index: this reads about the last 100,000 messages.
 INDEX_TAIL: Final = 2 * 1024 * 1024
@@ -26,12 +26,12 @@ Key = tuple[str, ...]
 def key_of(message: Message) -> Key:
     """What identifies a message on the wire."""
     if isinstance(message, Report):
-        return ("8", message.exec_id)
+        return ("8", word(message.exec_id))
     if isinstance(message, CancelReject):
-        return ("9", message.cl_ord_id or "NONE", message.orig_cl_ord_id or "NONE")
+        return ("9", word(message.cl_ord_id) or "NONE", word(message.orig_cl_ord_id) or "NONE")
     if isinstance(message, Notice):
-        return ("B", utc(message.transact_ns), message.headline)
-    return ("j", str(message.ref_seq), message.ref_msg_type)
+        return ("B", utc(message.transact_ns), word(message.headline))
+    return ("j", str(message.ref_seq), word(message.ref_msg_type))
 
 
 def _key_of_text(fields: dict[str, str]) -> Key | None:

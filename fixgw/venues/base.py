@@ -86,7 +86,7 @@ class Queried:
 
 @dataclass(frozen=True, slots=True)
 class Balances:
-    """Free and total per asset as of `asof_ns` (our clock)."""
+    """Free and total per asset. `asof_ns` (our clock): what the venue did until then is in it, as in BalancesReport."""
 
     asof_ns: int
     free: dict[str, Decimal]
@@ -106,6 +106,9 @@ class Sink(Protocol):
     def book(self, symbol: str, quote: Quote) -> None: ...
 
     def balances(self, balances: Balances) -> None: ...
+
+    def balances_changed(self) -> None:
+        """Orders ended without a word of the stream: the balances are to be asked for."""
 
     def link(self, up: bool, reason: str = "") -> None:
         """The connection to the venue is usable again, or is not."""

@@ -23,6 +23,11 @@ from .doctrine import Codes
 from .settings import VenueFileSettings
 from .wire import CancelChild, PlaceChild
 
+# how far one window of trades is read
+MAX_PAGES = 100
+PAGING_S = 40.0
+_PAGE = 100
+_ORDER_PAGE = 50
 _TIFS = {"1": "GTC", "3": "IOC", "4": "FOK"}
 
 
@@ -131,21 +136,38 @@ class Dialect:
 
     async def order_trades(self, venue_order_id: str, symbol: str, since_ns: int) -> list[dict[str, Any]]:
         """All trades of one order."""
-        found = await self.trades_since(symbol, since_ns)
-        return [trade for trade in found if str(trade.get("order")) == venue_order_id]
+        found: list[dict[str, Any]] = []
+        if self.exchange.has.get("fetchOrderTrades") is True:
+            found = await self.exchange.fetch_order_trades(venue_order_id, symbol)
+        if not 0 < len(found) < _ORDER_PAGE:  # nothing may be a list that is behind, a long one may be the first page
+            found = found + (await self.trades_since(symbol, since_ns))[0]
+        unique = {str(trade["id"]): trade for trade in found if str(trade.get("order")) == venue_order_id}
+        return list(unique.values())
 
-    async def trades_since(self, symbol: str, since_ns: int) -> list[dict[str, Any]]:
-        """All trades of ours in one symbol since then, oldest first; pages are bounded (RuntimeError beyond)."""
+    async def trades_since(self, symbol: str, since_ns: int) -> tuple[list[dict[str, Any]], bool]:
+        """Trades of ours in one symbol since then, oldest first, and whether these are all: after MAX_PAGES pages or
+        PAGING_S seconds the rest is left."""
         out: dict[str, dict[str, Any]] = {}
-        since = max(1, since_ns // 1_000_000)
-        for _ in range(1000):
-            page = await self.exchange.fetch_my_trades(symbol, since, 100)
+        since, until = max(1, since_ns // 1_000_000), time.monotonic() + PAGING_S
+        for _ in range(MAX_PAGES):
+            page = await self.exchange.fetch_my_trades(symbol, since, _PAGE)
             new = [trade for trade in page if str(trade["id"]) not in out]
             out.update((str(trade["id"]), trade) for trade in new)
-            if len(page) < 100 or not new:
-                return list(out.values())
+            if not new:  # an exchange's pages may be shorter than asked for: only an empty one is the end
+                return list(out.values()), len(page) < _PAGE
             since = max(int(trade["timestamp"]) for trade in page)
-        raise RuntimeError(f"trades of {symbol} since {since_ns}: more than 1000 pages")
+            if time.monotonic() > until:
+                break
+        return list(out.values()), False
+
+    async def newest_trades(self, symbol: str) -> list[dict[str, Any]]:
+        """The newest page of our trades."""
+        found: list[dict[str, Any]] = await self.exchange.fetch_my_trades(symbol, None, _PAGE)
+        return found
+
+    def know_balances(self, free: dict[str, Decimal], total: dict[str, Decimal], asked_ns: int) -> Balances:
+        """What is known after the venue's answer to a request that left at `asked_ns`."""
+        return Balances(asked_ns, free, total)
 
     def instant_trades(self, order: dict[str, Any], our_id: str) -> tuple[VenueTrade, ...]:
         """Trades that the answer to a place holds already."""

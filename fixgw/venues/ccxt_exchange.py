@@ -42,6 +42,8 @@ class Call(Evidence):
 
     priority: Priority = Priority.REST
     deadline_ns: int = 0
+    # when it left for the first and for the last time (ccxt may need several requests for one answer)
+    first_ns: int = 0
     sent_ns: int = 0
     answer: Any = None
 
@@ -55,6 +57,7 @@ class Call(Evidence):
         """The request leaves now."""
         self.sent = True
         self.sent_ns = time.time_ns()
+        self.first_ns = self.first_ns or self.sent_ns
 
 
 CALL: ContextVar[Call | None] = ContextVar("fixgw_venue_call", default=None)

@@ -17,11 +17,12 @@ import ccxt
 
 from ..core.commands import InstrumentSpec, OpenOrder, Quote, VenueTrade
 from ..core.numbers import plain
-from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, Queried, Sink, VenueError
+from .base import Ambiguous, Balances, Done, NeverSent, Placed, Queried, Sink, VenueError
 from .ccxt_dialect import Dialect, dialect_for
 from .ccxt_exchange import CALL, Call, Hooks, make_exchange
 from .ccxt_parse import balances_from, dec_or, open_order_from, outcome, trade_from
 from .ccxt_session import Session
+from .ccxt_trades import TradeReader, may_hide_fills
 from .checks import check_place
 from .doctrine import is_not_found, judge, scrub
 from .limiter import Priority, RateLimiter
@@ -35,7 +36,8 @@ T = TypeVar("T")
 _GAP_MARGIN_NS = 15_000_000_000
 _RELOAD_NS = 600_000_000_000
 _FORGET_NS = 300_000_000_000
-_LOOKUPS_MAX = 500
+# how far back an order may have been sent that this host never placed, when the gateway does not say
+_UNKNOWN_SINCE_NS = 3_600_000_000_000
 _COMPLETING_MAX = 1000
 
 
@@ -72,6 +74,7 @@ class CcxtVenue:
         self._specs: dict[str, InstrumentSpec] = {}
         self._specs_ns = 0
         self.tracker = Tracker()
+        self._trades = TradeReader(settings, self._dialect, self.tracker, self._secrets, self._ask)
         self._completing: set[asyncio.Task[None]] = set()
         # (symbol, venue_order_id) -> the question that is under way
         self._lookups: dict[tuple[str, str], asyncio.Task[str]] = {}
@@ -176,7 +179,7 @@ class CcxtVenue:
         if self.tracker.get(our_id) is not None:
             raise Ambiguous("DUPLICATE_ID", f"{our_id} was placed before by this host: never sent twice")
         tracked = self.tracker.begin(our_id, order.symbol)
-        tracked.placing = True
+        tracked.placing, tracked.side, tracked.qty = True, order.side, order.qty
         call = self._call(Priority.PLACE, order.expires_ns)
         try:
             call.check_deadline()
@@ -270,7 +273,7 @@ class CcxtVenue:
             answer = await self._run(self._dialect.fetch(our_id, order_id, symbol), call)
         except VenueError as failure:
             if is_not_found(failure, self._dialect.codes):
-                return await self._not_found(our_id, symbol, call.sent_ns, tracked)
+                return await self._not_found(request, call.sent_ns, tracked)
             raise
         if not answer.get("id") or (answer.get("clientOrderId") or our_id) != our_id:
             raise Ambiguous("BAD_ANSWER", "the answer to the query is not about the order")
@@ -292,23 +295,35 @@ class CcxtVenue:
             raw = await self._ask(self._dialect.order_trades(order_id, symbol, since_ns), Priority.QUERY)
             trades = tuple(trade_from(trade, self._settings.account, our_id) for trade in raw)
             # a list that is behind the order's own figure is not a check
-            checked = filled is None or sum((t.qty for t in trades), start=plain(filled) * 0) >= filled
+            # (and without that figure there is nothing to compare it with)
+            checked = filled is not None and sum((t.qty for t in trades), start=plain(filled) * 0) >= filled
         except (VenueError, ValueError, KeyError) as error:
             text = f"trades not fetched: {scrub(str(error), self._secrets)}"
         cum_qty = None if filled is None else plain(filled)
         return Queried(found, asked_ns, order_id, cum_qty, trades, checked, text)
 
-    async def _not_found(self, our_id: str, symbol: str, asked_ns: int, tracked: Tracked | None) -> Queried:
+    async def _not_found(self, request: QueryChild, asked_ns: int, tracked: Tracked | None) -> Queried:
         """The venue knows no such order; were there trades of it all the same?"""
-        since_ns = (tracked.began_ns if tracked else asked_ns - 3600 * 1_000_000_000) - _GAP_MARGIN_NS
+        our_id, symbol = request.venue_cl_ord_id, request.symbol
+        order_id = request.venue_order_id or (tracked.venue_order_id if tracked else "")
+        sent_ns = request.sent_ns or (tracked.began_ns if tracked else asked_ns - _UNKNOWN_SINCE_NS)
         try:
-            trades = await self.trades(since_ns, (symbol,))
+            trades, complete = await self._trades.since(sent_ns - _GAP_MARGIN_NS, (symbol,))
         except VenueError as failure:
             return Queried("not_found", asked_ns, text=f"trades not fetched: {failure}")
-        mine = tuple(trade for trade in trades if trade.venue_cl_ord_id == our_id)
+        mine = [t for t in trades if t.venue_cl_ord_id == our_id or (order_id and t.venue_order_id == order_id)]
         if mine:
             raise Ambiguous("CONTRADICTION", f"the venue knows no order {our_id} but lists {len(mine)} trades of it")
-        return Queried("not_found", asked_ns, trades_checked=all(trade.venue_cl_ord_id for trade in trades))
+        hidden = may_hide_fills(
+            trades,
+            symbol=symbol,
+            since_ns=sent_ns - self._settings.recv_window_ms * 1_000_000,  # clocks differ by less, or nothing is accepted
+            side=request.side or (tracked.side if tracked else ""),
+            qty=request.qty if request.qty is not None else (tracked.qty if tracked else None),
+            venue_order_id=order_id,
+        )
+        text = "a trade without a client's id could be of it" if hidden else "" if complete else "too many trades to check"
+        return Queried("not_found", asked_ns, trades_checked=complete and not hidden, text=text)
 
     async def instruments(self) -> tuple[InstrumentSpec, ...]:
         await self._load_specs()
@@ -325,15 +340,14 @@ class CcxtVenue:
         self._specs_ns = time.time_ns()
 
     async def balances(self) -> Balances:
-        raw = await self._ask(self._exchange.fetch_balance(), Priority.REST)
+        call, asked_ns = self._call(Priority.REST), time.time_ns()
+        raw = await self._run(self._exchange.fetch_balance(), call)
         try:
             free, total = balances_from(raw)
         except ValueError as error:
             raise Ambiguous("BAD_ANSWER", str(error)) from None
-        know = getattr(self._dialect, "know_balances", None)
-        if know is not None:
-            know(free, total)
-        return Balances(time.time_ns(), free, total)
+        # as of the moment the request left: what happened after it may be missing in the answer
+        return self._dialect.know_balances(free, total, call.first_ns or asked_ns)
 
     async def open_orders(self, symbols: tuple[str, ...]) -> tuple[OpenOrder, ...]:
         """Of the whole account where the venue can tell that, else of `symbols`."""
@@ -350,54 +364,8 @@ class CcxtVenue:
         return tuple(out)
 
     async def trades(self, since_ns: int, symbols: tuple[str, ...]) -> tuple[VenueTrade, ...]:
-        """All trades of ours since then, each with our id where it can be found (else "")."""
-        raw: list[dict[str, Any]] = []
-        for symbol in symbols:
-            limit_s = 60.0 + self._settings.request_timeout_ms / 1000
-            raw += await self._ask(self._dialect.trades_since(symbol, since_ns), Priority.QUERY, limit_s)
-        ids = await self._our_ids({(trade["symbol"], str(trade.get("order") or "")) for trade in raw})
-        try:
-            return tuple(
-                trade_from(trade, self._settings.account, ids.get((trade["symbol"], str(trade.get("order") or "")), ""))
-                for trade in raw
-            )
-        except (ValueError, KeyError) as error:
-            raise Ambiguous("BAD_ANSWER", f"trades: {scrub(str(error), self._secrets)}") from None
-
-    async def _our_ids(self, keys: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Our ids of the venue's orders: from the cache, else by asking for the order (at most _LOOKUPS_MAX)."""
-        out: dict[tuple[str, str], str] = {}
-        lookups = 0
-        for symbol, order_id in sorted(keys):
-            known = self.tracker.our_id(symbol, order_id)
-            if known is None and order_id and lookups < _LOOKUPS_MAX:
-                lookups += 1
-                known = await self._lookup(symbol, order_id)
-            out[symbol, order_id] = known or ""
-        return out
-
-    async def _lookup(self, symbol: str, order_id: str) -> str:
-        """Everybody who asks for the same order waits for the same answer: after a restart many scans of trades run side by
-        side, and each on its own would eat up the rate limit for minutes."""
-        key = (symbol, order_id)
-        task = self._lookups.get(key)
-        if task is None:
-            task = self._lookups[key] = asyncio.ensure_future(self._look_up(symbol, order_id))
-            task.add_done_callback(lambda done: (self._lookups.pop(key, None), done.cancelled() or done.exception()))
-        return await asyncio.shield(task)
-
-    async def _look_up(self, symbol: str, order_id: str) -> str:
-        try:
-            # not QUERY: there may be hundreds, and balances or instruments must not starve behind them
-            answer = await self._ask(self._dialect.fetch("", order_id, symbol), Priority.REST)
-        except DefiniteReject:
-            return ""
-        our_id = str(answer.get("clientOrderId") or "")
-        if our_id:
-            self.tracker.name(tracked := self.tracker.begin(our_id, symbol), order_id)
-            if answer.get("status") not in ("open", None):
-                tracked.open = False
-        return our_id
+        """Trades of ours since then, each with our id where it can be found (else ""); see ccxt_trades.py."""
+        return (await self._trades.since(since_ns, symbols))[0]
 
     # --- healing ---
 
@@ -445,10 +413,14 @@ class CcxtVenue:
             return
         symbols = tuple({t.symbol for t in known} | set(self._settings.symbols))
         listed = {order.venue_cl_ord_id: order for order in await self.open_orders(symbols)}
+        ended = False
         for tracked in known:
             order = listed.get(tracked.venue_cl_ord_id)
             if tracked.open and (order is None or order.cum_qty > tracked.cum_qty or tracked.unsure):
                 await self._settle(tracked)
+                ended = ended or tracked.done is not None
+        if ended:
+            self._sink.balances_changed()
 
     async def _settle(self, tracked: Tracked) -> None:
         """Ask for one order and tell what was missed."""

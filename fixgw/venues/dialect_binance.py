@@ -15,7 +15,9 @@ import ccxt
 
 from ..core.commands import InstrumentSpec, Quote, VenueTrade
 from ..core.numbers import plain
+from .balances import BalanceBook
 from .base import Balances, Done
+from .ccxt_dialect import MAX_PAGES, PAGING_S
 from .ccxt_dialect import Dialect as GeneralDialect
 from .ccxt_exchange import CALL, Hooks
 from .ccxt_parse import dec, rule
@@ -29,6 +31,7 @@ _ENDS = {"FILLED": "filled", "CANCELED": "canceled", "EXPIRED": "expired", "EXPI
 # parameters (1100-1199 besides), filters, signature and key, time, limits, order refused, cancel refused, no such order
 _REFUSALS = (1002, 1003, 1013, 1014, 1015, 1020, 1021, 1022, 1034, 2010, 2011, 2013, 2014, 2015, 2026)
 _PRUNE_ABOVE = 256
+_PAGE = 1000
 _LIMITER_STATUS = (418, 429)
 
 
@@ -83,8 +86,7 @@ class Dialect(GeneralDialect):
         self._ws_api = exchange.urls["api"]["ws"]["ws-api"]["spot"]
         self._request = exchange.create_order_request
         exchange.create_order_request = self._exact_request
-        self._free: dict[str, Decimal] = {}
-        self._total: dict[str, Decimal] = {}
+        self._balances = BalanceBook()
         self._book_lost = asyncio.Event()
         self._subscribed = False
 
@@ -180,28 +182,37 @@ class Dialect(GeneralDialect):
         return result
 
     async def order_trades(self, venue_order_id: str, symbol: str, since_ns: int) -> list[dict[str, Any]]:
-        return await self._pages(symbol, {"orderId": venue_order_id})
+        return (await self._pages(symbol, {"orderId": venue_order_id}))[0]
 
-    async def trades_since(self, symbol: str, since_ns: int) -> list[dict[str, Any]]:
+    async def trades_since(self, symbol: str, since_ns: int) -> tuple[list[dict[str, Any]], bool]:
         return await self._pages(symbol, {"startTime": max(1, since_ns // 1_000_000)})
 
-    async def _pages(self, symbol: str, first: dict[str, Any]) -> list[dict[str, Any]]:
-        """myTrades, oldest first, continued by fromId (which Binance does not combine with a time)."""
+    async def newest_trades(self, symbol: str) -> list[dict[str, Any]]:
+        return await self._page(symbol, {})
+
+    async def _page(self, symbol: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+        page: list[dict[str, Any]] = await self.exchange.fetch_my_trades(symbol, None, _PAGE, params)
+        call = CALL.get()
+        if call is not None and not isinstance(call.answer, list):
+            raise ccxt.BadResponse("myTrades: the answer is not a list")
+        page.sort(key=lambda trade: int(trade["id"]))
+        return page
+
+    async def _pages(self, symbol: str, first: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+        """myTrades, oldest first, continued by fromId (which Binance does not combine with a time); and whether all."""
         out: list[dict[str, Any]] = []
-        params, order_id = dict(first), first.get("orderId")
-        for _ in range(1000):
-            page = await self.exchange.fetch_my_trades(symbol, None, 1000, params)
-            call = CALL.get()
-            if call is not None and not isinstance(call.answer, list):
-                raise ccxt.BadResponse("myTrades: the answer is not a list")
-            page.sort(key=lambda trade: int(trade["id"]))
+        params, order_id, until = dict(first), first.get("orderId"), time.monotonic() + PAGING_S
+        for _ in range(MAX_PAGES):
+            page = await self._page(symbol, params)
             out.extend(page)
-            if len(page) < 1000:
-                return out
+            if len(page) < _PAGE:
+                return out, True
+            if time.monotonic() > until:
+                break
             params = {"fromId": int(page[-1]["id"]) + 1}
             if order_id is not None:
                 params["orderId"] = order_id
-        raise RuntimeError(f"trades of {symbol} by {first}: more than 1000 pages")
+        return out, False
 
     def instant_trades(self, order: dict[str, Any], our_id: str) -> tuple[VenueTrade, ...]:
         """The fills of a FULL answer: the same trades that the user stream tells, in case that loses them."""
@@ -343,15 +354,16 @@ class Dialect(GeneralDialect):
 
     def _position(self, event: dict[str, Any]) -> None:
         """outboundAccountPosition tells the changed assets only."""
+        now_ns = time.time_ns()
         for row in event.get("B", ()):
             free = dec(row["f"], "f")
-            self._free[row["a"]] = plain(free)
-            self._total[row["a"]] = plain(free + dec(row["l"], "l"))
-        self.events.on_balances(Balances(time.time_ns(), dict(self._free), dict(self._total)))
+            self._balances.update(row["a"], plain(free), plain(free + dec(row["l"], "l")), now_ns)
+        self.events.on_balances(self._balances.as_of(now_ns))
 
-    def know_balances(self, free: dict[str, Decimal], total: dict[str, Decimal]) -> None:
-        """The whole picture by REST, to which the stream's changes are applied."""
-        self._free, self._total = dict(free), dict(total)
+    def know_balances(self, free: dict[str, Decimal], total: dict[str, Decimal], asked_ns: int) -> Balances:
+        """The whole picture by REST, to which the stream's changes are applied, those during the request included."""
+        self._balances.snapshot(free, total, asked_ns)
+        return self._balances.as_of(asked_ns)
 
     def _book(self, message: dict[str, Any]) -> None:
         bid, ask = dec(message["b"], "b"), dec(message["a"], "a")

@@ -26,14 +26,27 @@ import uvloop
 from msgspec.structs import replace
 
 from ..core import commands as c
+from .balances import BalanceDesk
 from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, Venue, VenueError, connect_venue
 from .host_link import HostLink
 from .settings import VenueConfigError, VenueFileSettings, load_venue_file
-from .wire import AmendChild, BookUpdate, CancelChild, FromHost, Hello, PlaceChild, QueryChild, Reconcile, ToHost
+from .wire import (
+    AmendChild,
+    BookUpdate,
+    CancelChild,
+    FrameTooLarge,
+    FromHost,
+    Hello,
+    PlaceChild,
+    QueryChild,
+    Reconcile,
+    ToHost,
+)  # fmt: skip
 
 log = logging.getLogger("fixgw.venues.host")
 MAX_PLACES = 10_000
 MAX_REQUESTS = 50_000
+TRADES_AT_ONCE = 500
 _PR_SET_PDEATHSIG = 1
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -51,9 +64,18 @@ class VenueHost:
         self._venue_up = False
         self._venue_reason = "connecting"
         self._books: dict[str, c.Quote] = {}
+        self._desk = BalanceDesk(
+            settings.symbols,
+            ask=lambda: self._venue.balances(),
+            tell=self._tell_balances,
+            ready=lambda: self._venue_up and self._link is not None,
+            name=self.name,
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         # the unsettled work per order, in order of arrival: the last task
         self._chains: dict[str, asyncio.Task[None]] = {}
+        # the newest query per order
+        self._asking: dict[str, asyncio.Task[None]] = {}
         self._places = 0
         self._reconcile: asyncio.Task[None] | None = None
         self.ready = asyncio.Event()
@@ -63,6 +85,7 @@ class VenueHost:
     async def run(self) -> None:
         """Serve until cancelled."""
         await self._venue.start()
+        self._spawn(self._desk.run())
         try:
             attempt = 0
             while True:
@@ -89,6 +112,7 @@ class VenueHost:
             log.debug("%s: gateway not reachable: %s", self.name, error)
             return
         self._link = link
+        self._desk.forget()
         link.send(
             Hello(
                 venue=self.name, account=self._settings.account, pid=os.getpid(), capabilities=self._venue.capabilities
@@ -142,6 +166,12 @@ class VenueHost:
             self._link.book(BookUpdate(venue=self.name, symbol=symbol, quote=quote))
 
     def balances(self, balances: Balances) -> None:
+        self._desk.take(balances)
+
+    def balances_changed(self) -> None:
+        self._desk.refresh()
+
+    def _tell_balances(self, balances: Balances) -> None:
         if self._link is not None:
             self._link.balances(self._balances_report(balances))
 
@@ -170,11 +200,22 @@ class VenueHost:
         elif isinstance(message, AmendChild):
             self._enqueue(message.venue_cl_ord_id, self._amend, message)
         elif isinstance(message, QueryChild):
-            self._enqueue(message.venue_cl_ord_id, self._query, message)
+            self._ask_once(message)
         elif isinstance(message, Reconcile):
             if self._reconcile is not None:
                 self._reconcile.cancel()
             self._reconcile = self._spawn(self._run_reconcile(message))
+
+    def _ask_once(self, message: QueryChild) -> None:
+        """A query that waits already, with nothing behind it, answers this one too. The gateway asks each second while much
+        is unknown; without this, questions pile up behind the rate limit and everything waits for minutes."""
+        key = message.venue_cl_ord_id
+        waiting = self._asking.get(key)
+        if waiting is not None and waiting is self._chains.get(key):
+            return
+        self._enqueue(key, self._query, message)
+        if key in self._chains:
+            self._asking[key] = self._chains[key]
 
     def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
         async def guarded() -> None:
@@ -209,6 +250,8 @@ class VenueHost:
     def _unchain(self, key: str, ended: asyncio.Task[None]) -> None:
         if self._chains.get(key) is ended:
             del self._chains[key]
+        if self._asking.get(key) is ended:
+            del self._asking[key]
 
     def _reject(self, our_id: str, code: str, text: str) -> None:
         self._send(c.ChildReject(ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=our_id, code=code, text=text))
@@ -299,35 +342,67 @@ class VenueHost:
             if not isinstance(error, VenueError):
                 raise
             return
-        self._send(
+        await self._send_in_parts(
             c.ChildQueryResult(
                 ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=message.venue_cl_ord_id,
                 outcome=found.outcome, asked_ns=found.asked_ns or asked_ns, venue_order_id=found.venue_order_id,
                 cum_qty=found.cum_qty, trades=found.trades, trades_checked=found.trades_checked, text=found.text,
             )
         )  # fmt: skip
+        if found.outcome not in ("open", "not_found"):
+            self._desk.refresh()
+
+    async def _send_in_parts(self, message: c.ChildQueryResult | c.VenueReconciled) -> None:
+        """Send; what does not fit into one frame goes ahead: each trade as ChildTrade. FrameTooLarge if that is not enough."""
+        try:
+            self._send(message)
+            return
+        except FrameTooLarge as error:
+            log.warning("%s: %s of %s: its trades are sent ahead one by one", self.name, error, type(message).__name__)
+        for start in range(0, len(message.trades), TRADES_AT_ONCE):
+            for trade in message.trades[start : start + TRADES_AT_ONCE]:
+                self.trade(trade)
+            if self._link is not None:
+                await self._link.drained()
+        rest = replace(message, trades=())
+        if isinstance(rest, c.VenueReconciled):
+            try:
+                self._send(rest)
+                return
+            except FrameTooLarge:
+                # orders without a client's id are none of ours: the core has no use for them
+                rest = replace(rest, open_orders=tuple(o for o in rest.open_orders if o.venue_cl_ord_id))
+        self._send(rest)
 
     async def _run_reconcile(self, request: Reconcile) -> None:
-        """Ask for everything until the venue answers all of it; then tell it in one piece."""
+        """Ask for everything until the venue answers all of it and the gateway is told."""
         attempt = 0
-        symbols = request.symbols or self._settings.symbols
         while True:
-            asked_ns = time.time_ns()
             try:
-                instruments = await self._venue.instruments()
-                balances = await self._venue.balances()
-                # open orders first: what leaves the list after it was read shows up in the trades
-                open_orders = await self._venue.open_orders(symbols)
-                trades = await self._venue.trades(request.since_ns, symbols)
-                break
-            except (VenueError, RuntimeError, ValueError, KeyError) as error:
-                text = str(error) if isinstance(error, VenueError) else type(error).__name__
-                log.warning("%s: reconciliation will be tried again: %s", self.name, text)
+                await self._reconcile_once(request)
+                self._desk.refresh()  # as of a moment after all that closed
+                return
+            except VenueError as error:
+                log.warning("%s: reconciliation will be tried again: %s", self.name, error)
+            except Exception as error:  # whatever it is: without a full picture the venue takes no new orders
+                log.warning(
+                    "%s: reconciliation will be tried again after an unexpected %s", self.name, type(error).__name__,
+                    exc_info=log.isEnabledFor(logging.DEBUG) or attempt == 0,
+                )  # fmt: skip
             await asyncio.sleep(min(0.2 * 2 ** min(attempt, 5), 5.0))
             attempt += 1
+
+    async def _reconcile_once(self, request: Reconcile) -> None:
+        symbols = request.symbols or self._settings.symbols
+        asked_ns = time.time_ns()
+        instruments = await self._venue.instruments()
+        balances = await self._venue.balances()
+        # open orders first: what leaves the list after it was read shows up in the trades
+        open_orders = await self._venue.open_orders(symbols)
+        trades = await self._venue.trades(request.since_ns, symbols)
         self._send(c.InstrumentsReport(ts_ns=time.time_ns(), venue=self.name, instruments=instruments))
-        self._send(self._balances_report(balances))
-        self._send(
+        self._send(self._balances_report(self._desk.relevant(balances)))
+        await self._send_in_parts(
             c.VenueReconciled(
                 ts_ns=time.time_ns(), venue=self.name, account=self._settings.account, asked_ns=asked_ns,
                 open_orders=open_orders, trades=trades,

@@ -48,6 +48,8 @@ class HostLink(asyncio.Protocol):
         self._flush: asyncio.TimerHandle | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._congested = False
+        self._writable = asyncio.Event()
+        self._writable.set()
         self._heard = time.monotonic()
         self._reason = ""
 
@@ -83,9 +85,11 @@ class HostLink(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._congested = True
+        self._writable.clear()
 
     def resume_writing(self) -> None:
         self._congested = False
+        self._writable.set()
         self._flush_books()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -93,6 +97,7 @@ class HostLink(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._transport = None
+        self._writable.set()
         self._lost(self._reason or (f"{type(exc).__name__}: {exc}" if exc else "closed by the gateway"))
 
     # --- sending ---
@@ -104,6 +109,10 @@ class HostLink(asyncio.Protocol):
         self._transport.write(frame(message))
         if self._transport.get_write_buffer_size() > MAX_BUFFER:
             self.abort(f"the gateway does not read: more than {MAX_BUFFER} bytes wait")
+
+    async def drained(self) -> None:
+        """Return once the socket takes more, or the connection is gone; for senders of many messages."""
+        await self._writable.wait()
 
     def book(self, update: BookUpdate) -> None:
         """The newest book waits, with the extremes of all trades since the update that was sent last."""

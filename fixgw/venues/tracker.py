@@ -31,6 +31,9 @@ class Tracked:
     # the place has not been answered yet
     placing: bool = False
     acked: bool = False
+    # of the order as we placed it; "" and None when we did not
+    side: str = ""
+    qty: Decimal | None = None
     cum_qty: Decimal = Decimal(0)
     done: Done | None = None
 
@@ -93,13 +96,17 @@ class Tracker:
         before = tracked.done
         if before is not None and (before.status, before.cum_qty) == (done.status, done.cum_qty):
             return False
-        tracked.open = tracked.unsure = False
         tracked.done = done
-        self._finished[done.venue_cl_ord_id] = None
+        self.ended(tracked)
+        return True
+
+    def ended(self, tracked: Tracked) -> None:
+        """It works no longer; the oldest of these are forgotten."""
+        tracked.open = tracked.unsure = False
+        self._finished[tracked.venue_cl_ord_id] = None
         while len(self._finished) > MAX_FINISHED:
             oldest, _ = self._finished.popitem(last=False)
             self.drop(oldest)
-        return True
 
     @property
     def full(self) -> bool:

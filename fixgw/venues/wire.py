@@ -82,16 +82,23 @@ class AmendChild(msgspec.Struct, frozen=True, array_like=True, tag="amend", kw_o
 
 
 class QueryChild(msgspec.Struct, frozen=True, array_like=True, tag="query", kw_only=True):
-    """Ask for one order by our id, with its trades. Answer: exactly one ChildQueryResult."""
+    """Ask for one order by our id, with its trades. Answer: exactly one ChildQueryResult.
+
+    `side`, `qty`, `sent_ns` (when the order left the gateway), where known, tell a host that never placed the order itself
+    which trades of unknown origin could be of it."""
 
     venue_cl_ord_id: str
     symbol: str
     venue_order_id: str = ""
+    side: str = ""
+    qty: Decimal | None = None
+    sent_ns: int = 0
 
 
 class Reconcile(msgspec.Struct, frozen=True, array_like=True, tag="reconcile", kw_only=True):
     """Ask for everything: open orders of all `symbols`, trades since `since_ns`, balances, instruments. Answer:
-    InstrumentsReport, BalancesReport and one VenueReconciled (retried by the host until the venue answers)."""
+    InstrumentsReport, BalancesReport and one VenueReconciled (retried by the host until the venue answers). Trades beyond
+    one frame go ahead of it as ChildTrade, and so they do ahead of a ChildQueryResult."""
 
     since_ns: int
     symbols: tuple[str, ...]
@@ -120,9 +127,13 @@ to_host_decoder = msgspec.msgpack.Decoder(ToHost)
 from_host_decoder = msgspec.msgpack.Decoder(FromHost)
 
 
+class FrameTooLarge(ValueError):
+    """A message does not fit into a frame. Recoverable: send it in parts."""
+
+
 def frame(message: ToHost | FromHost) -> bytes:
-    """One wire frame; ValueError when it exceeds MAX_FRAME."""
+    """One wire frame; FrameTooLarge when it exceeds MAX_FRAME."""
     body = _encoder.encode(message)
     if len(body) > MAX_FRAME:
-        raise ValueError(f"frame of {len(body)} bytes exceeds {MAX_FRAME}")
+        raise FrameTooLarge(f"frame of {len(body)} bytes exceeds {MAX_FRAME}")
     return len(body).to_bytes(4, "big") + body

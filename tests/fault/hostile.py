@@ -19,7 +19,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from core_world import SYMBOL, VENUE_ACCOUNT
+
 from fixgw.chaos.world import World
+from fixgw.core import commands as c
 from fixgw.fix.client import ClientError, FixClient
 
 SOH = b"\x01"
@@ -395,3 +398,35 @@ class Stack:
         assert not (bugs := self.bugs()), bugs[:5]
         growth = self.growth_kb()
         assert all(grown < MAX_GROWTH_KB for grown in growth.values()), f"memory grew: {growth} kB"
+
+
+# --- what a venue may say and nobody may believe ---
+
+BAD_NUMBERS = ["NaN", "sNaN", "Infinity", "-Infinity", "-1", "1e400", "1e999999", "9" * 400]
+BAD_TRADES: list[dict[str, Any]] = [
+    *({"qty": Decimal(n)} for n in [*BAD_NUMBERS, "0"]),
+    *({"px": Decimal(n)} for n in [*BAD_NUMBERS, "0"]),
+    *({"fee": Decimal(n)} for n in BAD_NUMBERS if n != "-1"),
+    {"side": ""},
+    {"side": "3"},
+    {"side": "2"},
+    {"symbol": "ETH/USDT"},
+    {"symbol": ""},
+    {"symbol": "NO/SUCH"},
+    {"venue_trade_id": ""},
+]
+
+
+def venue_trade(child: str, **changes: Any) -> c.VenueTrade:
+    """Half of an order for 1, at 100."""
+    values: dict[str, Any] = {
+        "account": VENUE_ACCOUNT,
+        "symbol": SYMBOL,
+        "venue_cl_ord_id": child,
+        "venue_order_id": "",
+        "venue_trade_id": "t1",
+        "side": "1",
+        "qty": Decimal("0.5"),
+        "px": Decimal(100),
+    }
+    return c.VenueTrade(**(values | changes))

@@ -1,4 +1,4 @@
-"""A venue that answers nonsense: what the parser refuses, what the core does not book, what the gateway's link survives.
+"""A venue that answers nonsense: what the parser refuses, what the core does not book.
 
 Every table names what comes in; what may come of it is an alert, a question to the venue, or a refusal: never a figure.
 """
@@ -6,29 +6,21 @@ Every table names what comes in; what may come of it is an alert, a question to 
 from __future__ import annotations
 
 import math
-import random
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from core_script import Script
 from core_world import SYMBOL, VENUE, VENUE_ACCOUNT, World
-from hostile import Stack
+from hostile import BAD_NUMBERS, BAD_TRADES, venue_trade
 
 from fixgw.core import commands as c
 from fixgw.core import events as e
 from fixgw.venues import wire
 from fixgw.venues.ccxt_parse import balances_from, open_order_from, outcome, spec_from, trade_from
-from fixgw.venues.gateway_link import VenueLinks
 
-BAD_NUMBERS = ["NaN", "sNaN", "Infinity", "-Infinity", "-1", "1e400", "1e999999", "9" * 400]
 NONSENSE: list[Any] = [
     None,
     "",
@@ -151,20 +143,6 @@ def _working() -> tuple[Script, World, str]:
     return script, script.world, script.children[0]
 
 
-def _trade(child: str, **changes: Any) -> c.VenueTrade:
-    values: dict[str, Any] = {
-        "account": VENUE_ACCOUNT,
-        "symbol": SYMBOL,
-        "venue_cl_ord_id": child,
-        "venue_order_id": "",
-        "venue_trade_id": "t1",
-        "side": "1",
-        "qty": Decimal("0.5"),
-        "px": Decimal(100),
-    }
-    return c.VenueTrade(**(values | changes))
-
-
 def _alerts(events: list[e.AnyEvent]) -> list[str]:
     return [event.kind for event in events if isinstance(event, e.Alerted)]
 
@@ -175,20 +153,6 @@ def _run(world: World, command: c.Command) -> list[e.AnyEvent]:
     return events
 
 
-BAD_TRADES: list[dict[str, Any]] = [
-    *({"qty": Decimal(n)} for n in [*BAD_NUMBERS, "0"]),
-    *({"px": Decimal(n)} for n in [*BAD_NUMBERS, "0"]),
-    *({"fee": Decimal(n)} for n in BAD_NUMBERS if n != "-1"),
-    {"side": ""},
-    {"side": "3"},
-    {"side": "2"},
-    {"symbol": "ETH/USDT"},
-    {"symbol": ""},
-    {"symbol": "NO/SUCH"},
-    {"venue_trade_id": ""},
-]
-
-
 @pytest.mark.parametrize("ours", [True, False])
 def test_impossible_trades_are_not_booked(ours: bool) -> None:
     """Refused with an alert: no fill, no position, no report."""
@@ -197,7 +161,7 @@ def test_impossible_trades_are_not_booked(ours: bool) -> None:
     for number, change in enumerate(BAD_TRADES):
         if not ours and set(change) & {"symbol", "side"} and change.get("side") not in ("", "3"):
             continue  # somebody else's trade may be in anything
-        item = _trade(child if ours else "other", **change)
+        item = venue_trade(child if ours else "other", **change)
         for command in (
             c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=item),
             c.ChildQueryResult(
@@ -209,19 +173,19 @@ def test_impossible_trades_are_not_booked(ours: bool) -> None:
             assert not any(isinstance(event, e.OrderFilled | e.ExternalFill) for event in events), change
     after = {scope: msgspec.json.encode(exposure) for scope, exposure in world.state.exposures.items()}
     assert after == before
-    _run(world, c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=_trade(child)))
+    _run(world, c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=venue_trade(child)))
     assert world.state.children[child].cum_qty == Decimal("0.5")
 
 
 def test_a_trade_twice_and_a_trade_too_many() -> None:
     """The same number counts once. More than was ordered is the venue's word: booked, with an alert."""
     _, world, child = _working()
-    trade = _trade(child, qty=Decimal("0.7"))
+    trade = venue_trade(child, qty=Decimal("0.7"))
     for _ in range(3):
         _run(world, c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=trade))
     assert world.state.children[child].cum_qty == Decimal("0.7")
     events = _run(
-        world, c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=_trade(child, venue_trade_id="t2", qty=Decimal("0.7")))
+        world, c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=venue_trade(child, venue_trade_id="t2", qty=Decimal("0.7")))
     )
     assert "OVERFILL" in _alerts(events)
     reports = [event.message for event in events if isinstance(event, e.Reported)]
@@ -233,7 +197,7 @@ def test_ends_with_impossible_figures(status: str) -> None:
     """What was executed is asked for; nothing is taken from a figure that cannot be."""
     for number in BAD_NUMBERS:
         _, world, child = _working()
-        _run(world, c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=_trade(child)))
+        _run(world, c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=venue_trade(child)))
         done = c.ChildDone(
             ts_ns=world.tick(), venue=VENUE, venue_cl_ord_id=child, venue_order_id="", status=status, cum_qty=Decimal(number)
         )
@@ -247,7 +211,7 @@ def test_ends_with_impossible_figures(status: str) -> None:
 def test_an_end_with_less_than_was_executed() -> None:
     """The trades count: cum_qty never goes back."""
     _, world, child = _working()
-    _run(world, c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=_trade(child)))
+    _run(world, c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=venue_trade(child)))
     events = _run(
         world,
         c.ChildDone(
@@ -337,193 +301,3 @@ def test_words_about_unknown_orders() -> None:
             c.ChildQueryResult(ts_ns=world.tick(), outcome="filled", asked_ns=0, cum_qty=Decimal(5), **ids),
         ):
             assert not any(isinstance(event, e.Reported | e.OrderFilled) for event in _run(world, command))
-
-
-# --- the link ---
-
-
-class FakeHost:
-    """The host's end, byte by byte."""
-
-    def __init__(self, path: Path) -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(10)
-        self.socket.connect(str(path))
-
-    def push(self, data: bytes) -> None:
-        try:
-            self.socket.sendall(data)
-        except OSError:
-            pass
-
-    def say(self, *messages: wire.FromHost) -> None:
-        for message in messages:
-            self.push(wire.frame(message))
-
-    def ended(self) -> bool:
-        """True when the gateway hangs up (heartbeats are passed over)."""
-        try:
-            while self.socket.recv(4096):
-                pass
-        except TimeoutError:
-            return False
-        except OSError:
-            pass
-        return True
-
-
-HELLO = wire.Hello(venue=VENUE, account=VENUE_ACCOUNT, pid=1)
-NEAR_NS = time.time_ns()
-
-
-@pytest.fixture
-def links(tmp_path: Path) -> Iterator[tuple[VenueLinks, Path, list[c.Command], list[wire.BookUpdate]]]:
-    heard: list[c.Command] = []
-    books: list[wire.BookUpdate] = []
-    made = VenueLinks(tmp_path / "v.sock", submit=heard.append, on_book=books.append, now_ns=time.time_ns)
-    made.lookup = lambda child: None
-    made.start()
-    yield made, tmp_path / "v.sock", heard, books
-    made.stop()
-
-
-def _until(condition: Callable[[], Any], what: str, timeout_s: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
-
-
-GARBAGE = {
-    "nothing": b"",
-    "noise": random.Random(3).randbytes(50_000),
-    "an oversize frame": (2**32 - 1).to_bytes(4, "big") + b"x" * 1000,
-    "an empty frame": bytes(4),
-    "no msgpack": b"\x00\x00\x00\x05\xc1\xc1\xc1\xc1\xc1",
-    "a deep list": (50_000).to_bytes(4, "big") + b"\x91" * 50_000,
-    "an unknown tag": (lambda b: len(b).to_bytes(4, "big") + b)(msgspec.msgpack.encode(["banana", 1, 2])),
-    "wrong types": (lambda b: len(b).to_bytes(4, "big") + b)(msgspec.msgpack.encode(["ack", "x", 5, None, []])),
-    "half a frame": b"\x00\x00\x10\x00abc",
-    "another venue's word": wire.frame(c.VenueLink(ts_ns=1, venue="other", up=True)),
-    "another venue's book": wire.frame(wire.BookUpdate(venue="other", symbol=SYMBOL, quote=c.Quote(bid=Decimal(1)))),
-}
-
-
-@pytest.mark.parametrize("name", GARBAGE)
-@pytest.mark.parametrize("greeted", [True, False])
-def test_garbage_on_the_link(links: Any, name: str, greeted: bool) -> None:
-    """That link ends and its venue is down; another venue's host goes on, and the next host is taken."""
-    made, path, heard, books = links
-    other = FakeHost(path)
-    other.say(wire.Hello(venue="fine", account="a", pid=2))
-    host = FakeHost(path)
-    if greeted:
-        host.say(HELLO)
-        _until(lambda: VENUE in made.hosts(), "the host is taken")
-    host.push(GARBAGE[name])
-    if not GARBAGE[name] or name == "half a frame":
-        host.socket.shutdown(socket.SHUT_WR)
-    assert host.ended()
-    _until(lambda: VENUE not in made.hosts(), "the venue is down")
-    if greeted:
-        _until(lambda: any(isinstance(m, c.VenueLink) and m.venue == VENUE and not m.up for m in heard), "told")
-    assert not books and not any(isinstance(m, c.VenueCommand) and m.venue == "other" for m in heard)
-    other.say(c.VenueLink(ts_ns=time.time_ns(), venue="fine", up=True))
-    _until(lambda: any(isinstance(m, c.VenueLink) and m.venue == "fine" and m.up for m in heard), "the other goes on")
-    again = FakeHost(path)
-    again.say(HELLO)
-    _until(lambda: VENUE in made.hosts(), "the next host is taken")
-
-
-def test_quotes_that_are_none(links: Any) -> None:
-    """Not used, so that the last good one grows stale; the link stays."""
-    made, path, heard, books = links
-    host = FakeHost(path)
-    host.say(HELLO)
-    for number in [*BAD_NUMBERS, "0"]:
-        for side in ("bid", "ask", "last"):
-            host.say(
-                wire.BookUpdate(venue=VENUE, symbol=SYMBOL, quote=c.Quote(**{side: Decimal(number)}, recv_ns=time.time_ns()))
-            )
-    host.say(wire.BookUpdate(venue=VENUE, symbol=SYMBOL, quote=c.Quote(bid=Decimal(1), recv_ns=time.time_ns() + 10**12)))
-    good = wire.BookUpdate(venue=VENUE, symbol=SYMBOL, quote=c.Quote(bid=Decimal(100), recv_ns=time.time_ns()))
-    host.say(good)
-    _until(lambda: books, "the good quote")
-    assert books == [good] and VENUE in made.hosts()
-
-
-def test_a_host_with_another_clock(links: Any) -> None:
-    """Its times would make orders be forgotten: the gateway's own count."""
-    _, path, heard, _ = links
-    host = FakeHost(path)
-    host.say(HELLO, *(c.VenueLink(ts_ns=ts_ns, venue=VENUE, up=True) for ts_ns in (0, 2**62, -(2**62))))
-    _until(lambda: len(heard) == 3, "three commands")
-    assert all(abs(command.ts_ns - time.time_ns()) < 10**10 for command in heard)
-
-
-# --- the whole installation ---
-
-
-@pytest.mark.timeout(120)
-def test_a_venue_that_answers_nonsense_and_a_host_that_is_none(tmp_path: Path) -> None:
-    """The exchange answers with HTML, halves and nothing; then a stranger takes the host's place on the link and invents
-    fills. No process ends, nothing is booked that cannot be, and what was unclear is settled in the end."""
-    stack = Stack(tmp_path)
-    try:
-        stack.start()
-        assert stack.victim is not None
-        stack.victim.stop()
-        before = stack.pids()
-        sim, client = stack.world.sim(), stack.world.client("OMS44", tmp_path / "c", qualifier="nonsense")
-        with client:
-            client.wait_logon(20)
-            for kind in ("html_200", "truncated", "empty_200", "http_5xx", "code_1007"):
-                sim.fault(kind, count=1)
-                order = client.new_order("1", "0.01", "BTC/USDT", price="59000")
-                client.wait_for(lambda m: m.get(11) == order and m.get(39) in "048", 30, what=f"answer under {kind}")  # noqa: B023
-            sim.clear_faults()
-            stack.world.wait_venue()
-            stranger = FakeHost(stack.world.directory / "run" / "venues.sock")
-            stranger.say(wire.Hello(venue="sim", account="main", pid=1))
-            for row in stack.world.ask("orders", open=True)["orders"]:
-                child = row["order_id"] + "C01"
-                for change in BAD_TRADES:
-                    stranger.say(c.ChildTrade(ts_ns=time.time_ns(), venue="sim", trade=_trade(child, account="main", **change)))
-                for number in BAD_NUMBERS:
-                    stranger.say(
-                        c.ChildDone(
-                            ts_ns=time.time_ns(),
-                            venue="sim",
-                            venue_cl_ord_id=child,
-                            venue_order_id="",
-                            status="filled",
-                            cum_qty=Decimal(number),
-                        )
-                    )
-            stranger.push(GARBAGE["noise"])
-            stranger.ended()
-            stack.world.wait_venue()
-            rows = stack.world.ask("orders", open=True)["orders"]
-            assert rows and all(row["cum_qty"] == "0" for row in rows)
-            assert not any(m.get(150) == "F" for m in client.messages)
-        assert stack.pids() == before
-    finally:
-        stack.stop()
-
-
-# --- a typo in the configuration ---
-
-
-def test_a_typo_in_the_configuration(tmp_path: Path) -> None:
-    """Refused by check and by run with its place and what was expected; nothing is started."""
-    directory = tmp_path / "firm"
-    cli = [sys.executable, "-m", "fixgw.cli"]
-    subprocess.run([*cli, "init", str(directory), "--demo"], check=True, capture_output=True)
-    session = directory / "sessions" / "OMS44.toml"
-    session.write_text(session.read_text().replace("max_open_orders", "max_open_order"))
-    for command in ("check", "run"):
-        done = subprocess.run([*cli, command, str(directory)], capture_output=True, text=True, timeout=60)
-        said = done.stdout + done.stderr
-        assert done.returncode == 1, (command, done.returncode, said)
-        assert "OMS44.toml" in said and "max_open_order" in said and "Traceback" not in said, said
-    assert not (directory / "run" / "ready.json").exists()

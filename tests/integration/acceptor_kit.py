@@ -21,7 +21,7 @@ from fixgw.core.commands import (
 from fixgw.core.events import Reported
 from fixgw.core.reports import BusinessReject, Message, Report
 from fixgw.fix.acceptor_settings import AcceptorSession
-from fixgw.fix.port import SessionCursor
+from fixgw.fix.port import RecordCursor, SessionCursor
 
 S = "\x01"
 OMS44 = AcceptorSession(name="OMS44", begin_string="FIX.4.4", client_comp_id="C44", gateway_comp_id="FIXGW")
@@ -62,7 +62,7 @@ class FakeEngine:
     def session_cursor(self, session: str) -> SessionCursor:
         return self.cursors.get(session, SessionCursor())
 
-    def records(self, after_seq: int, timeout_s: float) -> list[Record]:
+    def records(self, after_seq: int, timeout_s: float, cursor: RecordCursor | None = None) -> list[Record]:
         with self.lock:
             if len(self.log) <= after_seq:
                 self.lock.wait(timeout_s)

@@ -233,24 +233,78 @@ def test_operations(acceptor, engine):
         client.logon()
         until(lambda: status(acceptor, "OMS44").logged_on)
         with pytest.raises(SessionError, match="logged on"):
-            acceptor.set_seq("OMS44", "in", 5)
+            acceptor.set_seq("OMS44", lambda: None, next_in=5)
         acceptor.logout("OMS44", "please reconnect")
         assert client.expect("5")["58"] == "please reconnect"
     until(lambda: not status(acceptor, "OMS44").logged_on)
+    until(lambda: engine.commands(SessionLogout))
     assert engine.commands(SessionLogout)[0].reason == "please reconnect"
-    acceptor.set_seq("OMS44", "in", 50)
-    acceptor.set_seq("OMS44", "out", 70)
+    acceptor.set_seq("OMS44", lambda: None, next_in=50, next_out=70)
     with Client(acceptor.port, OMS44, next_out=50) as client:
         assert client.logon()["34"] == "70"
         until(lambda: status(acceptor, "OMS44").logged_on)
-        acceptor.reset("OMS44")
+        acceptor.reset("OMS44", lambda: None)
         client.expect("5")
     assert (status(acceptor, "OMS44").next_in, status(acceptor, "OMS44").next_out) == (1, 1)
-    for call in (lambda: acceptor.set_seq("OMS44", "up", 1), lambda: acceptor.set_seq("OMS44", "in", 0)):
-        with pytest.raises(SessionError, match="expected"):
-            call()
+    with pytest.raises(SessionError, match="expected"):
+        acceptor.set_seq("OMS44", lambda: None, next_in=0)
     with pytest.raises(SessionError, match="expected one of"):
         acceptor.logout("nobody", "x")
+
+
+def refused_text(acceptor, spec, **options) -> str:
+    with Client(acceptor.port, spec, mute=True, **options) as client:
+        with pytest.raises(AssertionError):
+            client.logon(timeout_s=0.6)
+        return client.received[-1]["58"]
+
+
+@pytest.mark.parametrize("what", ["reset", "set_seq"])
+def test_numbers_change_in_the_journal_first_and_nobody_logs_on_meanwhile(acceptor, engine, what):
+    with Client(acceptor.port, OMS44) as client:
+        client.logon()
+        client.order("a1")
+        client.expect("8", t150="0")
+        until(lambda: status(acceptor, "OMS44").logged_on)
+        seen = []
+
+        def journal():
+            now = status(acceptor, "OMS44")
+            seen.append((now.logged_on, now.next_in))
+            assert "by operations" in refused_text(acceptor, OMS44, next_out=now.next_in)
+            with pytest.raises(SessionError, match="under way"):
+                acceptor.reset("OMS44", journal)
+            with engine.lock:
+                last = 0 if what == "reset" else 49
+                engine.cursors["OMS44"] = replace(engine.cursors["OMS44"], last_in_seq=last)
+
+        if what == "set_seq":
+            client.logout()
+            until(lambda: not acceptor._links["OMS44"].present)
+            acceptor.set_seq("OMS44", journal, next_in=50)
+        else:
+            acceptor.reset("OMS44", journal)
+    assert len(seen) == 1 and seen[0][0] is False and seen[0][1] >= 3, "QuickFIX is changed after the journal"
+    expected = 1 if what == "reset" else 50
+    assert status(acceptor, "OMS44").next_in == expected
+    with Client(acceptor.port, OMS44, next_out=expected) as client:
+        client.logon()
+        client.order("a2")
+        client.expect("8", t11="a2", t150="0")
+
+
+def test_a_change_of_numbers_that_fails_half_way_lets_nobody_in_until_it_is_repeated(acceptor, engine):
+    def broken():
+        raise TimeoutError("planted")
+
+    with pytest.raises(SessionError, match="until it is repeated: TimeoutError: planted"):
+        acceptor.set_seq("OMS44", broken, next_in=5)
+    assert "not finished" in refused_text(acceptor, OMS44, next_out=5)
+    acceptor.enable("OMS44")
+    assert "not finished" in refused_text(acceptor, OMS44, next_out=5)
+    acceptor.set_seq("OMS44", lambda: None, next_in=5)
+    with Client(acceptor.port, OMS44, next_out=5) as client:
+        client.logon()
 
 
 @pytest.mark.parametrize("acceptor", [(OMS44, OMS42)], indirect=True)

@@ -13,7 +13,6 @@ from fixgw.bench.oms import Turn
 from fixgw.bench.order_path import PARTIES, QUICK, Size, figures, targets_met, turns_of
 from fixgw.cli import main
 
-
 # each gateway takes seconds to start on a busy machine: one of each kind
 PARTY_OPTIONS = ("--party", "os", "--party", "r1", "--party", "many")
 

@@ -17,6 +17,8 @@ import pytest
 import fixgw.venues.host_link as host_link
 from fixgw.core import commands as c
 from fixgw.sim.launch import launch
+from fixgw.venues.base import Ambiguous, Queried
+from fixgw.venues.ccxt_venue import CcxtVenue
 from fixgw.venues.conformance import Bench
 from fixgw.venues.fake_gateway import FakeGateway
 from fixgw.venues.host import VenueHost
@@ -157,6 +159,67 @@ def test_a_thousand_orders_at_once_are_each_answered_once(tmp_path: Path) -> Non
         assert not host._chains and not host._places
 
     in_process(tmp_path, body)
+
+
+def test_queries_for_one_order_do_not_pile_up(tmp_path: Path) -> None:
+    """Behind an exhausted rate limit an answer takes long, and the gateway asks each second: one question waits, not all."""
+
+    async def body(gate: FakeGateway, host: VenueHost) -> None:
+        asked: list[str] = []
+        go = asyncio.Event()
+
+        async def slow(request: QueryChild) -> Queried:
+            asked.append(request.venue_cl_ord_id)
+            await go.wait()
+            return Queried("open", time.time_ns(), "1")
+
+        host._venue.query = slow  # type: ignore[method-assign]
+
+        def answers() -> int:
+            return sum(isinstance(message, c.ChildQueryResult) for message in gate.received)
+
+        for _ in range(50):
+            gate.send(QueryChild(venue_cl_ord_id="a", symbol="BTC/USDT"))
+        gate.send(QueryChild(venue_cl_ord_id="b", symbol="BTC/USDT"))
+        await gate.until(lambda: len(asked) == 2, "one question per order")
+        # a cancel behind the question makes the next question a new one
+        gate.send(CancelChild(venue_cl_ord_id="a", symbol="BTC/USDT"))
+        gate.send(QueryChild(venue_cl_ord_id="a", symbol="BTC/USDT"))
+        gate.send(QueryChild(venue_cl_ord_id="a", symbol="BTC/USDT"))
+        await gate.until(lambda: len(host._tasks) == 4, "the last messages are read")
+        go.set()
+        await gate.until(lambda: answers() == 3, "three answers")
+        assert sorted(asked) == ["a", "a", "b"] and not host._asking
+        gate.send(QueryChild(venue_cl_ord_id="a", symbol="BTC/USDT"))
+        await gate.until(lambda: answers() == 4, "a later question is asked again")
+
+    in_process(tmp_path, body)
+
+
+def test_many_look_ups_of_one_order_are_one_request() -> None:
+    """After a restart several scans of trades run side by side and need our ids of the same orders."""
+    venue = object.__new__(CcxtVenue)
+    venue._lookups = {}
+    asked: list[str] = []
+
+    async def look_up(symbol: str, order_id: str) -> str:
+        asked.append(order_id)
+        await asyncio.sleep(0)
+        if order_id == "bad":
+            raise Ambiguous("X", "no answer")
+        return f"our-{order_id}"
+
+    venue._look_up = look_up  # type: ignore[method-assign]
+
+    async def run() -> list[str | BaseException]:
+        wanted = [venue._lookup("BTC/USDT", order_id) for order_id in ("1", "2", "1", "bad", "bad")]
+        found = await asyncio.gather(*wanted, return_exceptions=True)
+        assert await venue._lookup("BTC/USDT", "1") == "our-1"
+        return found
+
+    found = asyncio.run(run())
+    assert found[:3] == ["our-1", "our-2", "our-1"] and all(isinstance(error, Ambiguous) for error in found[3:])
+    assert asked == ["1", "2", "bad", "1"] and not venue._lookups
 
 
 def test_bad_configuration_ends_with_status_2_and_says_why(tmp_path: Path) -> None:

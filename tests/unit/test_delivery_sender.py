@@ -16,7 +16,7 @@ from fixgw.core.events import Reported
 from fixgw.core.reports import BusinessReject, CancelReject, Report
 from fixgw.fix.acceptor_settings import AcceptorSession
 from fixgw.fix.delivery import Delivery
-from fixgw.fix.port import SessionCursor
+from fixgw.fix.port import RecordCursor, SessionCursor
 from fixgw.fix.session_store import StoreFiles, key_of
 
 SPEC = AcceptorSession(name="OMS", begin_string="FIX.4.4", client_comp_id="C", gateway_comp_id="FIXGW")
@@ -50,7 +50,7 @@ class Engine:
     def submit(self, command: object) -> None:
         self.submitted.append(command)
 
-    def records(self, after_seq: int, timeout_s: float) -> list[Record]:
+    def records(self, after_seq: int, timeout_s: float, cursor: RecordCursor | None = None) -> list[Record]:
         if self.fail_reads:
             self.fail_reads -= 1
             raise OSError("planted")

@@ -45,6 +45,9 @@ class Sink:
     def balances(self, balances: Balances) -> None:
         self.told.append(balances)
 
+    def balances_changed(self) -> None:
+        self.told.append("balances_changed")
+
     def link(self, up: bool, reason: str = "") -> None:
         self.told.append((up, reason))
 

@@ -1,0 +1,149 @@
+"""Our trades at a ccxt exchange since some time, each with our id; and what a trade without an id could be.
+
+A window with more trades than can be read (Dialect.trades_since gives up after MAX_PAGES) must not keep a venue from ever
+being reconciled. Then what can be read is told: the oldest part, the newest, and all of our live orders by their ids.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Coroutine, Iterable
+from decimal import Decimal
+from typing import Any, Protocol, TypeVar
+
+from ..core.commands import VenueTrade
+from .base import Ambiguous, DefiniteReject
+from .ccxt_dialect import PAGING_S, Dialect
+from .ccxt_parse import trade_from
+from .doctrine import scrub
+from .limiter import Priority
+from .settings import VenueFileSettings
+from .tracker import Tracker
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+_HOUR_NS = 3600 * 1_000_000_000
+# tried one after the other, until the trades since then can be read
+_NEWEST_NS = (24 * _HOUR_NS, _HOUR_NS, _HOUR_NS // 6)
+_LOOKUPS_MAX = 500
+_LIVE_MAX = 500
+
+
+class Asker(Protocol):
+    """CcxtVenue._ask: one request under our time limit; VenueError by the doctrine."""
+
+    def __call__(self, work: Coroutine[Any, Any, T], priority: Priority, timeout_s: float = 0.0) -> Coroutine[Any, Any, T]: ...
+
+
+class TradeReader:
+    """See the module's docstring."""
+
+    def __init__(
+        self, settings: VenueFileSettings, dialect: Dialect, tracker: Tracker, secrets: tuple[str, ...], ask: Asker
+    ) -> None:
+        self._settings = settings
+        self._dialect = dialect
+        self._tracker = tracker
+        self._secrets = secrets
+        self._ask = ask
+
+    async def since(self, since_ns: int, symbols: Iterable[str]) -> tuple[tuple[VenueTrade, ...], bool]:
+        """Trades with our id where it can be found (else ""), and whether these are all. VenueError: no answer."""
+        raw: list[dict[str, Any]] = []
+        complete = True
+        for symbol in symbols:
+            found, all_of_it = await self._page(symbol, since_ns)
+            raw += found
+            if not all_of_it:
+                complete = False
+                raw += await self._what_is_possible(symbol, since_ns, len(found))
+        raw = list({(trade["symbol"], str(trade["id"])): trade for trade in raw}.values())
+        ids = await self._our_ids(raw)
+        try:
+            return tuple(trade_from(trade, self._settings.account, ids[_key(trade)]) for trade in raw), complete
+        except (ValueError, KeyError) as error:
+            raise Ambiguous("BAD_ANSWER", f"trades: {scrub(str(error), self._secrets)}") from None
+
+    async def _page(self, symbol: str, since_ns: int) -> tuple[list[dict[str, Any]], bool]:
+        limit_s = PAGING_S + 20.0 + self._settings.request_timeout_ms / 1000
+        return await self._ask(self._dialect.trades_since(symbol, since_ns), Priority.QUERY, limit_s)
+
+    async def _what_is_possible(self, symbol: str, since_ns: int, oldest: int) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for span_ns in _NEWEST_NS:
+            from_ns = time.time_ns() - span_ns
+            if from_ns <= since_ns:
+                continue
+            newer, all_of_it = await self._page(symbol, from_ns)
+            found += newer
+            if all_of_it:
+                break
+        else:
+            found += await self._ask(self._dialect.newest_trades(symbol), Priority.QUERY)
+        live = [t for t in self._tracker.open_orders() if t.symbol == symbol and t.venue_order_id]
+        for tracked in live[-_LIVE_MAX:]:
+            work = self._dialect.order_trades(tracked.venue_order_id, symbol, tracked.began_ns)
+            found += await self._ask(work, Priority.QUERY)
+        log.error(
+            "%s: %s has more trades since %d than can be read: told are the oldest %d, the newest %d and those of live "
+            "orders; compare positions with the venue", self._settings.name, symbol, since_ns, oldest, len(found),
+        )  # fmt: skip
+        return found
+
+    async def _our_ids(self, trades: list[dict[str, Any]]) -> dict[tuple[str, str], str]:
+        """Our ids of the venue's orders: from the cache, else by asking for the order, the newest first."""
+        out: dict[tuple[str, str], str] = {}
+        lookups = 0
+        for trade in sorted(trades, key=lambda trade: -int(trade.get("timestamp") or 0)):
+            key = symbol, order_id = _key(trade)
+            if key in out:
+                continue
+            known = self._tracker.our_id(symbol, order_id)
+            if known is None and order_id and lookups < _LOOKUPS_MAX:
+                lookups += 1
+                known = await self._lookup(symbol, order_id)
+            out[key] = known or ""
+        return out
+
+    async def _lookup(self, symbol: str, order_id: str) -> str:
+        try:
+            answer = await self._ask(self._dialect.fetch("", order_id, symbol), Priority.QUERY)
+        except DefiniteReject:
+            return ""
+        our_id = str(answer.get("clientOrderId") or "")
+        if our_id:
+            tracked = self._tracker.begin(our_id, symbol)
+            self._tracker.name(tracked, order_id)
+            if answer.get("status") not in ("open", None):
+                self._tracker.ended(tracked)
+        return our_id
+
+
+def _key(trade: dict[str, Any]) -> tuple[str, str]:
+    return trade["symbol"], str(trade.get("order") or "")
+
+
+def may_hide_fills(
+    trades: Iterable[VenueTrade],
+    *,
+    symbol: str,
+    since_ns: int,
+    side: str = "",
+    qty: Decimal | None = None,
+    venue_order_id: str = "",
+) -> bool:
+    """Could a trade without our id be of the order that is looked for? Not when it is of another symbol or side, from
+    before the order was sent, of another venue order than the one known, or of an order that executed more than `qty`.
+    What is not known ("" or None) excludes nothing."""
+    sums: dict[str, Decimal] = {}
+    for number, trade in enumerate(trades):
+        if trade.venue_cl_ord_id or trade.symbol != symbol or (side and trade.side != side):
+            continue
+        if trade.venue_ns and trade.venue_ns < since_ns:
+            continue
+        if venue_order_id and trade.venue_order_id not in ("", venue_order_id):
+            continue
+        group = trade.venue_order_id or f"#{number}"
+        sums[group] = sums.get(group, Decimal(0)) + trade.qty
+    return any(qty is None or executed <= qty for executed in sums.values())
