@@ -46,6 +46,11 @@ GROUP = 256
 MAX_LEAD = 16
 RING = 8192
 BATCH = 512
+# words of a venue after whose loss the whole picture is asked for. Not the picture itself and not the answers to queries,
+# which follow from it: that would go round for ever (a query is asked again by its timer)
+_ASKED_AGAIN = (
+    c.ChildAck, c.ChildReject, c.ChildAmbiguous, c.ChildTrade, c.ChildDone, c.ChildCancelReject, c.VenueLink,
+)  # fmt: skip
 # of each session's messages that are passed over so many are logged, then one in so many
 PASSED_OVER_LOGGED = (10, 1000)
 
@@ -294,26 +299,33 @@ class Engine:
                 self._note_passed_over(command)
             return None
         try:
-            self.journal.append(record.seq, payload)
-        except JournalBusy:
-            self.journal.commit()
-            self.journal.append(record.seq, payload)
+            self._append(record.seq, payload)
         except RecordTooBig as error:
             log.critical("%s: %s", type(command).__name__, error)
             events = self._after_bug(command, error)
             if ticket is not None:
                 ticket.error = RuntimeError(f"internal error: {error}")
             record, payload = self._record(_dropped(command), events)
-            self.journal.append(record.seq, payload)
+            self._append(record.seq, payload)
         for event in events:
             evolve(state, event)
         state.seq = record.seq
         return record
 
+    def _append(self, seq: int, payload: bytes) -> None:
+        """Into the journal's buffer; a full one is committed first."""
+        try:
+            self.journal.append(seq, payload)
+        except JournalBusy:
+            self.journal.commit()
+            self.journal.append(seq, payload)
+
     def _note_passed_over(self, command: c.ClientCommand) -> None:
         """Its number was used before. Right for a message that came twice (its reports were sent); but if the numbers of
         QuickFIX and the journal ever differed, orders would vanish here."""
-        session = self.state.session(command.session)
+        session = self.state.sessions.get(command.session)
+        if session is None:
+            return
         self.passed_over[command.session] += 1
         count, (first, every) = self.passed_over[command.session], PASSED_OVER_LOGGED
         if count <= first or count % every == 0:
@@ -362,8 +374,8 @@ class Engine:
                 ref_id=getattr(command, "cl_ord_id", "").encode("ascii", "replace").decode(),
             )
             events.append(e.Reported(session=command.session, account="", message=message))
-        elif isinstance(command, c.VenueCommand) and not isinstance(command, c.VenueReconciled):
-            # the venue's word is lost to us: ask for the whole picture (which itself is not asked for again)
+        elif isinstance(command, _ASKED_AGAIN):
+            # the venue's word is lost to us: ask for the whole picture
             draft = Draft(self.state, command.ts_ns)
             if command.venue in self.state.settings.venues and command.venue in self.state.venues:
                 request_reconciliation(draft, command.venue)

@@ -138,7 +138,9 @@ class ReplaceRequested(OrderEvent, frozen=True, tag="replacerequested", kw_only=
 
 
 class OrderReplaced(OrderEvent, frozen=True, tag="replaced", kw_only=True):
-    """The pending replace is in force: 150=5."""
+    """The pending replace is in force: 150=5. `order_qty`: where it came to less than was asked (see cash_bound)."""
+
+    order_qty: Decimal | None = None
 
 
 class ReplaceRefused(OrderEvent, frozen=True, tag="replacerefused", kw_only=True):

@@ -239,6 +239,7 @@ def apply_order(order: Order, ev: e.OrderEvent, fill: tuple[Decimal, Decimal] | 
             order.pending = None
         case e.OrderReplaced():
             _replace(order)
+            order.order_qty = order.order_qty if ev.order_qty is None else ev.order_qty
         case e.OrderCanceled():
             order.cl_ord_id = ev.cl_ord_id
             order.reason = ev.reason

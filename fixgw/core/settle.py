@@ -24,9 +24,9 @@ from .commands import VenueTrade
 from .draft import Draft, reason_fields
 from .evolve import external_key
 from .ids import is_ours
-from .numbers import ZERO
+from .numbers import BPS, CTX, ZERO, floor_to
 from .order import PENDING_CANCEL, PENDING_REPLACE, Order
-from .placing import market_of, place_child, venue_ready
+from .placing import Market, market_of, place_child, venue_ready
 from .reasons import Reason
 from .sanity import trade_problem
 
@@ -78,7 +78,11 @@ def replaced(draft: Draft, order: Order, *, venue_order_id: str = "", venue_cl_o
     """150=5; with the venue's ids where a new child replaces the old one."""
     assert order.pending is not None
     old, new = order.cl_ord_id, order.pending.cl_ord_id
-    draft.emit(e.OrderReplaced(order_id=order.order_id, ts_ns=draft.ts_ns))
+    order_qty = None
+    if order.pending.cash_qty is not None and not order.held and order.pending.order_qty > order.cum_qty:
+        # the new child may be smaller than was asked (cash_bound); nothing of it has traded yet
+        order_qty = min(order.pending.order_qty, order.cum_qty + draft.child(order.children[-1]).qty)
+    draft.emit(e.OrderReplaced(order_id=order.order_id, ts_ns=draft.ts_ns, order_qty=order_qty))
     ids = {"venue_order_id": venue_order_id, "venue_cl_ord_id": venue_cl_ord_id}
     draft.report(draft.order(order.order_id), "5", cl_ord_id=new, orig_cl_ord_id=old, **ids)
 
@@ -307,7 +311,22 @@ def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> No
         return
     # the child carries the pending terms; they are in force once the venue has it
     as_replaced = _with_pending_terms(order)
-    place_child(draft, as_replaced, market, pending.order_qty - order.cum_qty)
+    qty = cash_bound(draft, as_replaced, market, pending.order_qty - order.cum_qty)
+    if qty <= 0:
+        _replace_failed(draft, order, "what traded meanwhile left no cash for it")
+        return
+    place_child(draft, as_replaced, market, qty)
+
+
+def cash_bound(draft: Draft, order: Order, market: Market, qty: Decimal) -> Decimal:
+    """`qty`, or less: what traded while the old child was being canceled may have cost more than the new price, by which
+    the quantity was computed. A buy never spends more than its cash."""
+    if order.cash_qty is None or order.side != "1" or order.price is None:
+        return qty
+    fee = 1 + CTX.divide(market.venue.taker_fee_bps, BPS)
+    left = max(order.cash_qty - CTX.multiply(order.notional, fee), ZERO)
+    lot = draft.state.instruments[f"{order.venue}|{order.symbol}"].lot
+    return min(qty, floor_to(CTX.divide(left, CTX.multiply(order.price, fee)), lot))
 
 
 def _with_pending_terms(order: Order) -> Order:

@@ -5,7 +5,7 @@
 
 The journal is the truth about message numbers coming in: at the start NextTargetMsgSeqNum is set to the last one
 journaled + 1, so that the counterparty is asked again for what was received and not journaled. Numbers going out are
-QuickFIX's (its FileStore); after the machine went down they are raised, because the store is not synced.
+QuickFIX's (its FileStore, which a Logon with 141=Y empties before we hear of it: see _finish_reset); after the machine went down they are raised, because the store is not synced.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Final
 import msgspec
 import quickfix as fix
 
+from fixgw.core.commands import AdminNote
 from fixgw.fix.acceptor_settings import LOOPBACK, AcceptorSession, settings_text
 from fixgw.fix.callbacks import Application, SessionLink
 from fixgw.fix.delivery import Delivery
@@ -135,6 +136,7 @@ class Acceptor:
     def _set_numbers(self) -> None:
         for link in self._links.values():
             session = link.session
+            self._finish_reset(link)
             wanted = max(1, self._engine.session_cursor(link.spec.name).last_in_seq + 1)
             if session.getExpectedTargetNum() != wanted:
                 log.warning(
@@ -148,6 +150,21 @@ class Acceptor:
                 session.setNextSenderMsgSeqNum(session.getExpectedSenderNum() + REBOOT_GAP)
             link.next_out = session.getExpectedSenderNum()
         self._rebooted = False
+
+    def _finish_reset(self, link: SessionLink) -> None:
+        """A Logon with 141=Y had QuickFIX wipe its store, and the process died before that was journaled: the counterparty
+        counts from 1 as QuickFIX does, so the journal must as well; raising QuickFIX's number to the journal's old one would
+        shut it out for good. No other way leads to a store at 1:1 under a journal beyond the first Logon, but a store that was
+        lost, and with its outgoing numbers gone that session has to begin anew too."""
+        name, session = link.spec.name, link.session
+        last = self._engine.session_cursor(name).last_in_seq
+        if last <= 1 or session.getExpectedTargetNum() != 1 or session.getExpectedSenderNum() != 1:
+            return
+        log.warning("session %s: QuickFIX's numbers were reset, the journal's last one in is %d: reset as well", name, last)
+        reason = f"a reset (141=Y) was cut short by the end of the process; the last message in was {last}"
+        self._engine.submit(
+            AdminNote(ts_ns=self._engine.now_ns(), action="session reset", target=name, user="gateway", reason=reason)
+        )
 
     def stop(self, timeout_s: float = 5.0, reason: str = "the gateway is going down") -> None:
         """Says goodbye to all, at most `timeout_s`, then ends all threads."""

@@ -41,8 +41,10 @@ HEARTBEAT_S: Final = (1, 3600)
 CANCEL_ON_DISCONNECT: Final = ("20008", "8013", "9001")
 # QuickFIX counts to 2^64; whoever reads the journal (SQLite) to 2^63 - 1
 MAX_SEQ: Final = 2**62
-# ResendRequests in so many seconds; engines that ask once for every message behind a gap stay well below
-MAX_RESENDS: Final = (200, 10.0)
+# A client may ask again and again, and may ask for very much, but not both within this time
+RESEND_WINDOW_S: Final = 60.0
+MAX_RESENDS: Final = 20
+MAX_RESENT: Final = 50_000
 _YES_NO: Final = {"Y": True, "1": True, "S": True, "N": False, "0": False}
 
 
@@ -69,17 +71,19 @@ class SessionLink:
         self.next_out = 1
         self.errors = 0
         self.refused = 0
-        self._resends: collections.deque[float] = collections.deque(maxlen=MAX_RESENDS[0])
+        self.resends: collections.deque[tuple[float, int]] = collections.deque(maxlen=1000)
 
     @property
     def session(self) -> fix.Session:
         return fix.Session.lookupSession(self.session_id)
 
-    def resends_too_often(self, now_s: float) -> bool:
-        """Counts one ResendRequest; True when it is one too many."""
-        full = len(self._resends) == MAX_RESENDS[0] and now_s - self._resends[0] < MAX_RESENDS[1]
-        self._resends.append(now_s)
-        return full
+    def resends_too_often(self, begin: str, now_s: float) -> bool:
+        """Counts one ResendRequest from BeginSeqNo(7) on; True when it is one too many."""
+        span = self.session.getExpectedSenderNum() - int(begin) if begin.isascii() and begin.isdigit() else 0
+        while self.resends and now_s - self.resends[0][0] > RESEND_WINDOW_S:
+            self.resends.popleft()
+        self.resends.append((now_s, max(span, 1)))
+        return len(self.resends) > MAX_RESENDS and sum(count for _, count in self.resends) > MAX_RESENT
 
     def send(self, message: fix.Message) -> bool:
         """True when QuickFIX has the message in its store under a number."""
@@ -120,6 +124,7 @@ class Application(fix.Application):  # type: ignore[misc]
     def _on_logon(self, link: SessionLink) -> None:
         link.connected_ns = self._engine.now_ns()
         link.logged_on = True
+        link.resends.clear()
         link.delivery.logged_on()
         log.info("session %s: logged on", link.spec.name)
 
@@ -233,10 +238,10 @@ class Application(fix.Application):  # type: ignore[misc]
             link = self._links[session_id.toString()]
             if fields.get("35") == "A":
                 refusal = self._logon(link, fields)
-            elif fields.get("35") == "2" and link.resends_too_often(time.monotonic()):
+            elif fields.get("35") == "2" and link.resends_too_often(fields.get("7", ""), time.monotonic()):
                 # QuickFIX would go on resending what nobody reads, long after the connection is gone. RejectLogon ends it
                 # with a Logout
-                refusal = f"more than {MAX_RESENDS[0]} ResendRequests within {MAX_RESENDS[1]:.0f} s"
+                refusal = f"more than {MAX_RESENDS} ResendRequests for more than {MAX_RESENT} messages in {RESEND_WINDOW_S:.0f} s"
                 link.logout_reason = refusal
                 log.warning("session %s: disconnected: %s", link.spec.name, refusal)
             else:

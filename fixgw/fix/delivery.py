@@ -194,8 +194,8 @@ class Delivery:
         """Hands over what there is, asks for a confirmation when one is due; False: a message could not be handed."""
         with self._lock:
             wipes = self._wipes
-        records = self._engine.records(self.handed_seq, self._wait_s(), self._cursor)
         started = time.monotonic()
+        records = self._engine.records(self.handed_seq, self._wait_s(), self._cursor)
         for record in records:
             if not self._record(record, wipes):
                 return False

@@ -48,6 +48,8 @@ CUSTOM_FIELDS: Final = (
     CustomField(20005, "VenueOrderID", "STRING", _REPORT, _APPLICATION, "the venue's id of the order"),
     CustomField(20006, "VenueTradeID", "STRING", _REPORT, _APPLICATION, "the venue's id of the fill"),
     CustomField(20007, "VenueClOrdID", "STRING", _REPORT, _APPLICATION, "the id that we gave the venue"),
+    CustomField(20009, "Venue", "STRING", _REPORT, _APPLICATION, "our name of the venue that works the order"),
+    CustomField(20010, "FeeCurrency", "STRING", _REPORT, ("FIX42",), "the asset of Commission(12)"),
     CustomField(20008, "CancelOnDisconnect", "CHAR", ("Logon",), _LOGON, "cancel open orders", _ON_DISCONNECT),
     CustomField(8013, "CancelOrdersOnDisconnect", "CHAR", ("Logon",), _LOGON, "as 20008", _ON_DISCONNECT),
     CustomField(9001, "CancelOnDisconnectFlag", "CHAR", ("Logon",), _LOGON, "as 20008", _ON_DISCONNECT),

@@ -130,8 +130,14 @@ def main(directory: Path, database: Path, poll: float) -> None:
     """Keep DATABASE (SQLite) behind the journal in DIRECTORY until SIGTERM."""
     follower = ProjectionFollower(directory, database, poll_s=poll)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: follower._stop.set())
+        signal.signal(number, _end)
     follower.run()
+
+
+def _end(number: int, frame: object) -> None:
+    """Not by the event that run() waits for: the handler may run while this very thread holds the event's lock, and would
+    then wait for itself. What is being projected is rolled back and comes again at the next start."""
+    raise SystemExit(0)
 
 
 if __name__ == "__main__":

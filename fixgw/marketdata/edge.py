@@ -32,6 +32,8 @@ INFLIGHT_NS = 10_000_000_000
 RETRIGGER_NS = 250_000_000
 MAX_TIMERS = 256
 MAX_HITS = 10_000
+# every venue is asked for the full picture this often, for a word of it that was lost on the way
+RECONCILE_NS = 300_000_000_000
 # what is older (or further in the future) triggers nothing
 FRESH_NS = 5_000_000_000
 _STOP_EVENTS = (e.OrderReceived, e.OrderReplaced, e.StopTriggered, e.OrderCanceled, e.OrderExpired)
@@ -59,6 +61,7 @@ class Edge:
         self._last_ns: dict[tuple[str, str], int] = {}
         # order_id -> the newest hit of it, until the order is no longer held
         self._hits: dict[str, _Hit] = {}
+        self._reconcile_ns = engine.now_ns() + RECONCILE_NS
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="timers", daemon=True)
 
@@ -145,6 +148,9 @@ class Edge:
                 now_ns = self._engine.now_ns()
                 with self._engine.reading() as state:
                     keys = due_timers(state, now_ns)
+                    if now_ns >= self._reconcile_ns:
+                        self._reconcile_ns = now_ns + RECONCILE_NS
+                        keys += ["reconcile:" + venue for venue in state.settings.venues]
                 for key in keys:
                     self._engine.submit(c.Timer(ts_ns=now_ns, key=key))
             except Exception:

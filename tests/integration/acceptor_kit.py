@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from fixgw.core.codec import Record
 from fixgw.core.commands import (
+    AdminNote,
     AnyCommand,
     ClientCommand,
     Delivered,
@@ -89,6 +90,10 @@ class FakeEngine:
             cursor = replace(cursor, reset_epoch=epoch, last_in_seq=last)
         elif isinstance(command, Delivered):
             cursor = replace(cursor, delivered_seq=max(cursor.delivered_seq, command.seq))
+        elif isinstance(command, AdminNote) and command.action == "session reset":
+            self.cursors[command.target] = replace(
+                self.session_cursor(command.target), reset_epoch=self.session_cursor(command.target).reset_epoch + 1, last_in_seq=0
+            )
         if isinstance(command, NewOrder):
             messages = [self.report(command, kind, i) for i, kind in enumerate("A0")]
         elif isinstance(command, Unsupported):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from decimal import Decimal
 
@@ -9,6 +10,7 @@ import pytest
 from acceptor_kit import OMS42, OMS44, OMS50, PB44, Client, FakeEngine, replace, until
 
 from fixgw.core.commands import (
+    AdminNote,
     CancelOrder,
     NewOrder,
     ReplaceOrder,
@@ -19,6 +21,7 @@ from fixgw.core.commands import (
 )
 from fixgw.core.errors import JournalFull, Overloaded
 from fixgw.fix.acceptor import Acceptor, SessionError
+from fixgw.fix.callbacks import Application
 
 
 class RawLines:
@@ -199,6 +202,69 @@ def test_reset_logon_starts_a_new_epoch(acceptor, engine):
         assert logon.reset and logon.cancel_on_disconnect is True
         assert engine.commands(NewOrder)[1].reset_epoch == 1 and engine.commands(NewOrder)[1].msg_seq == 2
         assert engine.commands(SessionLogon)[0].cancel_on_disconnect is None
+
+
+@pytest.mark.parametrize("again_with_reset", [False, True])
+def test_a_crash_between_the_wipe_and_its_record(engine, tmp_path, monkeypatch, again_with_reset):
+    """141=Y empties QuickFIX's store before any callback; the process dies there."""
+    as_the_crash_left_it, cursor = tmp_path / "crashed", None
+    real = Application._logon
+
+    def logon(self, link, fields):
+        nonlocal cursor
+        if fields.get("141") == "Y":
+            shutil.copytree(tmp_path / "fix", as_the_crash_left_it)
+            cursor = engine.session_cursor("OMS44")
+        return real(self, link, fields)
+
+    monkeypatch.setattr(Application, "_logon", logon)
+    first = Acceptor(engine, (OMS44,), tmp_path / "fix")
+    first.start()
+    try:
+        with Client(first.port, OMS44, mute=True) as client:
+            client.logon()
+            for number in range(5):
+                client.order(f"a{number}")
+                client.expect("8", t11=f"a{number}", t150="0")
+            client.logout()
+        until(lambda: not status(first, "OMS44").logged_on)
+        with Client(first.port, OMS44) as client:
+            client.logon("141=Y")
+    finally:
+        first.stop(1.0)
+    assert cursor.last_in_seq == 7 and cursor.reset_epoch == 0
+    with engine.lock:
+        engine.cursors["OMS44"] = cursor
+    monkeypatch.undo()
+    second = Acceptor(engine, (OMS44,), as_the_crash_left_it)
+    second.start()
+    try:
+        assert engine.session_cursor("OMS44").reset_epoch == 1
+        notes = engine.commands(AdminNote)
+        assert [(note.action, note.target, note.user) for note in notes] == [("session reset", "OMS44", "gateway")]
+        with Client(second.port, OMS44, next_out=1 if again_with_reset else 2, mute=True) as client:
+            client.logon("141=Y" if again_with_reset else "")
+            if not again_with_reset:
+                # its Logon with the reset was 1
+                assert client.expect("2")["7"] == "1"
+                client.send("4", "123=Y|36=3", seq=1, header="43=Y|122=20240101-00:00:00")
+            client.order("after")
+            client.expect("8", t11="after", t150="0", timeout_s=3.0)
+            order = engine.commands(NewOrder)[-1]
+            assert (order.reset_epoch, order.msg_seq) == ((2, 2) if again_with_reset else (1, 3))
+    finally:
+        second.stop(1.0)
+
+
+def test_a_crash_before_the_first_answer_is_no_reset(engine, tmp_path):
+    """The very first Logon is journaled, and QuickFIX has not counted it yet."""
+    engine.cursors["OMS44"] = replace(engine.session_cursor("OMS44"), last_in_seq=1)
+    acceptor = Acceptor(engine, (OMS44,), tmp_path / "fix")
+    acceptor.start()
+    try:
+        assert engine.commands(AdminNote) == [] and status(acceptor, "OMS44").next_in == 2
+    finally:
+        acceptor.stop(1.0)
 
 
 def test_a_disabled_session_is_told_why_and_keeps_its_numbers(acceptor, engine):

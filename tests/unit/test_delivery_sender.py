@@ -11,11 +11,13 @@ import pytest
 import quickfix as fix
 
 from fixgw.core.codec import Record
-from fixgw.core.commands import SessionLogout
+from fixgw.core.commands import AdminNote, SessionLogout
 from fixgw.core.events import Reported
-from fixgw.core.reports import BusinessReject, CancelReject, Report
+from fixgw.core.reports import BusinessReject, CancelReject, Notice, Report
 from fixgw.fix.acceptor_settings import AcceptorSession
+from fixgw.fix import delivery as delivery_module
 from fixgw.fix.delivery import Delivery
+from fixgw.fix.outbound import encode
 from fixgw.fix.port import RecordCursor, SessionCursor
 from fixgw.fix.session_store import StoreFiles, key_of
 
@@ -40,6 +42,7 @@ class Engine:
         self.durable_seq = 0
         self.submitted: list[object] = []
         self.fail_reads = 0
+        self.cursors: list[RecordCursor | None] = []
 
     def now_ns(self) -> int:
         return 1
@@ -51,6 +54,7 @@ class Engine:
         self.submitted.append(command)
 
     def records(self, after_seq: int, timeout_s: float, cursor: RecordCursor | None = None) -> list[Record]:
+        self.cursors.append(cursor)
         if self.fail_reads:
             self.fail_reads -= 1
             raise OSError("planted")
@@ -67,6 +71,7 @@ class Wire:
         self.answers = list(answers)
         self.taken: list[tuple[str, bool]] = []
         self.asked: list[str] = []
+        self.news: list[fix.Message] = []
         self.changed = threading.Event()
 
     def __call__(self, message: fix.Message) -> bool:
@@ -74,6 +79,10 @@ class Wire:
             self.asked.append(message.getField(112))
             return True
         answer = self.answers.pop(0) if self.answers else True
+        if message.getHeader().getField(35) == "B":
+            if answer:
+                self.news.append(message)
+            return answer
         if isinstance(answer, Exception):
             raise answer
         if answer:
@@ -120,21 +129,33 @@ def test_a_failing_engine_is_asked_again(run):
     until(lambda: wire.taken == [("a", False)])
 
 
-def test_what_cannot_be_encoded_is_counted_and_does_not_hold_back_the_rest(run, monkeypatch):
+@pytest.mark.parametrize("everything", [False, True])
+def test_what_cannot_be_encoded_is_told_and_does_not_hold_back_the_rest(run, monkeypatch, everything):
     import fixgw.fix.delivery as module
 
     real = module.encode
 
     def broken(message, version, **options):
-        if message.exec_id == "bad":
+        if getattr(message, "exec_id", "") == "bad" or (everything and isinstance(message, Notice)):
             raise ValueError("planted")
         return real(message, version, **options)
 
     monkeypatch.setattr(module, "encode", broken)
-    wire = Wire()
-    delivery = run(Engine(record(1, "bad", "good")), wire)
+    wire = Wire(*([] if everything else [False, True]))
+    engine = Engine(record(1, "bad", "good"))
+    delivery = run(engine, wire)
     until(lambda: wire.taken == [("good", False)])
-    assert delivery.undeliverable == 1
+    if everything:
+        assert delivery.undeliverable == 1 and not wire.news
+        return
+    assert len(wire.news) == 1, "the client is told, once it can be"
+    assert wire.news[0].getField(148) == "a report could not be sent"
+    group = fix.Group(33, 58)
+    wire.news[0].getGroup(1, group)
+    assert "ExecID(17) bad, OrderID(37) O, ClOrdID(11) c" in group.getField(58)
+    notes = [command for command in engine.submitted if isinstance(command, AdminNote)]
+    assert [(note.action, note.target) for note in notes] == [("undeliverable report", "OMS")]
+    assert "ExecID(17) bad" in notes[0].reason
 
 
 def test_nothing_is_sent_while_logged_out(run):
@@ -235,3 +256,31 @@ def test_keys_are_what_stands_on_the_wire():
     reject = CancelReject(order_id="", cl_ord_id="c", orig_cl_ord_id="", ord_status="8", response_to="1", reason="")
     assert key_of(reject) == ("9", "c", "NONE")
     assert key_of(BusinessReject(ref_msg_type="D", ref_seq=3, business_reason=0, reason="", text="")) == ("j", "3", "D")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        report("x\u00e9\x01"),
+        CancelReject(order_id="", cl_ord_id="c\u00e9", orig_cl_ord_id="\x01", ord_status="8", response_to="1", reason=""),
+        BusinessReject(ref_msg_type="\u00e9", ref_seq=3, business_reason=0, reason="", text=""),
+        Notice(headline="caf\u00e9: no new orders", text="t", transact_ns=1_700_000_000_123_456_789),
+    ],
+)
+def test_the_key_of_a_message_is_that_of_its_text_in_the_store(tmp_path, message):
+    raw = encode(message, SPEC.version).toString()
+    body = raw[raw.index("35=") : raw.rindex("10=") - 1].replace("\x01", "|")
+    assert stored(tmp_path, body).held(0) == {key_of(message): 1}
+
+
+def test_a_sender_far_behind_keeps_its_place_and_rests(run, monkeypatch):
+    monkeypatch.setattr(delivery_module, "BEHIND_RECORDS", 3)
+    rests = []
+    monkeypatch.setattr(Delivery, "_rest", lambda self, busy_s: rests.append(self.handed_seq))
+    engine, wire = Engine(*(record(seq, f"e{seq}") for seq in range(1, 11))), Wire()
+    engine.durable_seq = 10
+    delivery = run(engine, wire)
+    until(lambda: len(wire.taken) == 10)
+    assert rests == [2, 4, 6], "after each batch while more than 3 records behind"
+    assert len(set(engine.cursors)) == 1 and None not in engine.cursors
+    assert delivery.delivered_seq == 0

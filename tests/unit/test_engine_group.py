@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from fixgw.core.replay import apply_record
 from fixgw.core.reports import BusinessReject, Report
 from fixgw.core.state import State, dump_state, new_state
 from fixgw.engine import Engine
+from fixgw.fix.port import RecordCursor
 
 WAIT_S = 5.0
 
@@ -352,6 +354,16 @@ def test_records_from_the_ring_and_from_the_journal(monkeypatch: pytest.MonkeyPa
     while batch := rig.engine.records(seen[-1] if seen else 0, 0):
         seen += [record.seq for record in batch]
     assert seen == list(range(1, last + 1))
+    # who reads on and on keeps the journal open where it stands, and is right wherever it asks
+    cursor, seen, rig.journal.reads = RecordCursor(), [], 0
+    while batch := rig.engine.records(seen[-1] if seen else 0, 0, cursor):
+        seen += [record.seq for record in batch]
+        if len(seen) == 5:
+            rig.engine.submit(rig.order())
+    assert seen == list(range(1, last + 2))
+    assert rig.journal.reads == 1
+    for after in (0, 5, 3, 8, 13):
+        assert [record.seq for record in rig.engine.records(after, 0, cursor)] == list(range(after + 1, after + 6))
     rig.close()
 
 
@@ -418,6 +430,106 @@ def test_a_session_cursor_holds_what_this_thread_submitted(rig: Rig) -> None:
 def test_a_cursor_of_an_unknown_session_leaves_no_trace(rig: Rig) -> None:
     assert rig.engine.session_cursor("NOBODY").last_in_seq == 0
     assert "NOBODY" not in rig.engine.state.sessions
+
+
+def waiting_in(thread: threading.Thread) -> bool:
+    """Inside Engine.reading: on its way to the lock."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None and frame.f_code.co_name != "reading":
+        frame = frame.f_back
+    return frame is not None
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["borrowed", "engine thread"])
+def test_a_reader_comes_before_the_next_group(rig: Rig, monkeypatch: pytest.MonkeyPatch, own: bool) -> None:
+    """However much is in the inbox; and two readers do not keep the orders waiting: a group comes between them."""
+    monkeypatch.setattr(engine_module, "GROUP", 4)
+    monkeypatch.setattr(engine_module, "MAX_LEAD", 3)
+    thread = blocked(rig)
+    for _ in range(40):
+        rig.engine.submit(rig.order())
+    if own:
+        # the borrowed thread leads three groups, then the engine's own is in its commit
+        entered = rig.journal.entered
+        rig.journal.gate.set()
+        rig.journal.gate = _Gate(after=3, entered=entered)
+        thread.join(WAIT_S)
+        until(lambda: rig.journal.gate.reached, "the engine's own thread leads")
+    start = rig.journal.last_seq
+    seen: list[int] = []
+
+    def read() -> None:
+        with rig.engine.reading() as state:
+            seen.append(state.seq)
+
+    readers = [rig.in_thread(read), rig.in_thread(read)]
+    until(lambda: all(waiting_in(reader) for reader in readers), "both readers wait")
+    time.sleep(0.01)
+    rig.journal.gate.set()
+    for reader in readers:
+        reader.join(WAIT_S)
+    assert seen == [start, start + 4]
+    until(lambda: rig.engine.durable_seq == rig.base + 41, "every order")
+    assert dump_state(replayed(rig.journal)) == dump_state(rig.engine.state)
+
+
+class _Gate(threading.Event):
+    """Open for `after` more commits, then shut until set."""
+
+    def __init__(self, after: int, entered: threading.Event) -> None:
+        super().__init__()
+        self.left, self.reached = after, False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.left -= 1
+        if self.left >= 0:
+            return True
+        self.reached = True
+        return super().wait(timeout)
+
+
+def test_readers_are_served_while_orders_pour_in(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, stop, waits = rig.journal.commit, threading.Event(), []
+
+    def commit() -> int:
+        time.sleep(0.001)
+        return real()
+
+    monkeypatch.setattr(rig.journal, "commit", commit)
+
+    def pour(n: int) -> None:
+        number = 0
+        while not stop.is_set() and number < 5000:
+            number += 1
+            rig.engine.submit(c.SeqSeen(ts_ns=FIRST_NS, session=f"S{n}", reset_epoch=0, msg_seq=number))
+            if rig.engine.waiting > 500:
+                time.sleep(0.0005)
+
+    pouring = [rig.in_thread(lambda n=n: pour(n)) for n in range(4)]
+    try:
+        for _ in range(60):
+            started = time.monotonic()
+            with rig.engine.reading():
+                waits.append(time.monotonic() - started)
+    finally:
+        stop.set()
+        for thread in pouring:
+            thread.join(WAIT_S)
+    until(lambda: rig.engine.waiting == 0, "an empty inbox")
+    assert sorted(waits)[-3] < 0.15, f"readers waited {sorted(waits)[-5:]}"
+
+
+def test_a_message_that_is_passed_over_is_counted_and_told(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.engine.submit(rig.order(msg_seq=7))
+    with caplog.at_level("WARNING"):
+        assert rig.engine.call(rig.order(msg_seq=5), WAIT_S) is None
+    assert "session OMS44: NewOrder, message 5 of reset epoch 0, is passed over: expected above 7 of epoch 0" in caplog.text
+    caplog.clear()
+    assert rig.engine.call(c.SeqSeen(ts_ns=FIRST_NS, session="OMS44", reset_epoch=0, msg_seq=5), WAIT_S) is None
+    for _ in range(30):
+        rig.engine.submit(rig.order(msg_seq=5))
+    assert rig.engine.passed_over == {"OMS44": 31}
+    assert caplog.text.count("passed over") == 9, "a flood is not logged line by line"
 
 
 def test_an_error_while_reading_strands_nobody(rig: Rig) -> None:

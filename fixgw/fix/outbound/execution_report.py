@@ -20,7 +20,7 @@ _STRINGS: Final = (
     (41, "orig_cl_ord_id"),
     (1, "account"),
     (19, "exec_ref_id"),
-    (100, "venue"),
+    (20009, "venue"),
     (20005, "venue_order_id"),
     (20006, "venue_trade_id"),
     (20007, "venue_cl_ord_id"),
@@ -80,7 +80,7 @@ def encode(report: Report, version: Version, *, copy_of: str = "", poss_resend: 
     if report.exec_type in _TRADES and report.venue:
         parts.append(f"30={word(report.venue)}")
     parts += _why(report, version)
-    parts += _fee(report)
+    parts += _fee(report, version)
     if not version.is_42:
         parts += _since_44(report)
     if copy_of:
@@ -98,18 +98,21 @@ def _why(report: Report, version: Version) -> list[str]:
     parts = reason_parts(report.reason, report.reason_tag, report.reason_value, report.reason_limit)
     if report.exec_type == "8" or (report.exec_type == "I" and report.ord_status == "8"):
         reason = _REASONS.get(report.reason)
-        parts.append(f"103={known(reason.ord_rej if reason else 99, version.ord_rej)}")
+        parts.append(f"103={known(reason.ord_rej if reason else 99, version.ord_rej, version.ord_rej_other)}")
     if report.restatement is not None:
-        parts.append(f"378={known(report.restatement, version.restatement)}")
+        parts.append(f"378={known(report.restatement, version.restatement, version.restatement_other)}")
     if text := reason_text(report.reason, report.text):
         parts.append(f"58={text}")
     return parts
 
 
-def _fee(report: Report) -> list[str]:
-    """NoMiscFees with one entry. Its tags are consecutive, so that it needs no dictionary to stay in order."""
+def _fee(report: Report, version: Version) -> list[str]:
+    """NoMiscFees with one entry (its tags are consecutive, so that it needs no dictionary to stay in order); FIX 4.2 has
+    only Commission(12), absolute, and no field for its currency: that is ours."""
     if report.fee is None or (not report.fee and not report.fee_asset):
         return []
+    if version.is_42:
+        return [f"12={decimal(report.fee)}", "13=3", *([f"20010={word(report.fee_asset)}"] if report.fee_asset else [])]
     parts = ["136=1", f"137={decimal(report.fee)}"]
     if report.fee_asset:
         parts.append(f"138={word(report.fee_asset)}")

@@ -26,7 +26,7 @@ def encode(reject: CancelReject, version: Version, *, copy_of: str = "", poss_re
         f"41={word(reject.orig_cl_ord_id) or 'NONE'}",
         f"39={reject.ord_status}",
         f"434={reject.response_to}",
-        f"102={known(reason.cxl_rej if reason else 99, version.cxl_rej)}",
+        f"102={known(reason.cxl_rej if reason else 99, version.cxl_rej, version.cxl_rej_other)}",
         f"60={utc(reject.transact_ns)}",
     ]
     if reject.account:

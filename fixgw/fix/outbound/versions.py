@@ -30,6 +30,10 @@ class Version(NamedTuple):
     cxl_rej: frozenset[int]
     restatement: frozenset[int]
     business: frozenset[int]
+    # for what the version's own standard does not know: a client with the standard's dictionary must not refuse a report
+    ord_rej_other: int = 99
+    cxl_rej_other: int = 99
+    restatement_other: int = 99
 
 
 VERSIONS: Final = {
@@ -37,10 +41,13 @@ VERSIONS: Final = {
         name="FIX.4.2",
         begin_string="FIX.4.2",
         is_42=True,
-        ord_rej=frozenset((*range(9), 11, 13, 99)),
-        cxl_rej=frozenset((0, 1, 2, 3, 6, 99)),
-        restatement=frozenset((*range(9), 12, 13, 99)),
+        ord_rej=frozenset(range(9)),
+        cxl_rej=frozenset(range(4)),
+        restatement=frozenset(range(6)),
         business=frozenset(range(9)),
+        ord_rej_other=0,  # broker option
+        cxl_rej_other=2,  # broker option
+        restatement_other=4,  # broker option
     ),
     "FIX.4.4": Version(
         name="FIX.4.4",
@@ -99,7 +106,7 @@ def _is_complete(report: Report) -> bool:
     return report.order_qty is None or report.cum_qty >= report.order_qty
 
 
-def known(value: int, values: frozenset[int], other: int = 99) -> int:
+def known(value: int, values: frozenset[int], other: int) -> int:
     """`value` if the version has it, else `other`."""
     return value if value in values else other
 

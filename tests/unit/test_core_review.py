@@ -1,0 +1,512 @@
+"""Rules that a review of the core asked for: nothing counts twice, cash is a bound, memory is bounded, nothing is lost.
+How to read the tables: core_script.py."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from core_script import play
+from core_world import ACCOUNT, FIRST_NS, SECOND, SYMBOL, VENUE, VENUE_ACCOUNT, World, core_settings, session_settings
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fixgw.core import commands as c
+from fixgw.core import events as e
+from fixgw.core import settings as s
+from fixgw.core.codec import decode_record
+from fixgw.core.decide import decide
+from fixgw.core.evolve import EXTERNAL_KEPT_NS, MAX_REFUSED, evolve
+from fixgw.core.reconcile import OVERLAP_NS
+from fixgw.core.replay import apply_record
+from fixgw.core.reports import BusinessReject, Report
+from fixgw.core.state import State, dump_state, load_state
+from fixgw.engine import Engine
+from fixgw.journal.store import Journal
+
+DAY_S = 86_400
+FEE = 1 + Decimal(10) / 10_000
+TIGHT = core_settings(firm=s.Limits(collar_bps={"*": Decimal(100)}))
+
+STORIES = {
+    "a forgotten order's trades count no more": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        trade C1 t1 1                  | F 2 a 1/0
+        +691200s                       | -
+        new b buy 1 @100               | A A b 0/1; place C2 1@100 GTC
+        ack C2                         | 0 0 b 0/1
+        done C2 canceled 0             | 4 4 b 0/0 VENUE_CANCEL
+        reconciled trades=C1:t1:1      | !FORGOTTEN_ORDER
+        reconciled trades=C1:t1:1,C1:t1:1 | !FORGOTTEN_ORDER
+        trade C1 t1 1                  | !FORGOTTEN_ORDER
+    """,
+    "foreign trades come again": """
+        trade zz x1 0.5                | external x1; !EXTERNAL_FILL
+        reconciled trades=zz:x1:0.5,zz:x2:1,zz:x2:1 | external x2; !EXTERNAL_FILL
+        +600s                          | -
+        reconciled trades=zz:x1:0.5,zz:x2:1 | -
+        reconciled trades=zz:x1:0.5,zz:x2:1 | -
+    """,
+    "the missed fill of an old order": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        +259200s                       | -
+        reconciled open=C1             | -
+        reconciled open=C1:0.4         | query C1
+        answer C1 open cum=0.4 trades=t1:0.4 | F 1 a 0.4/0.6
+        reconciled                     | query C1
+        answer C1 filled cum=1 trades=t1:0.4,t2:0.6 | F 2 a 1.0/0
+    """,
+    "an end that was never told": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        reconciled                     | query C1
+        answer C1 canceled cum=0       | 4 4 a 0/0 VENUE_CANCEL
+    """,
+    "stops": """
+        new a buy 1 ord_type=3 stop_px=105 | A A a 0/1; 0 0 a 0/1
+        replace b a 2 ord_type=3 stop_px=106 | 5 0 b<a 0/2
+        trigger o1 106                 | place C1 2@market IOC
+        replace c b 3 ord_type=3       | 9.2 0 c<b UNSUPPORTED
+        ack C1                         | -
+        replace d b 3 ord_type=3       | 9.2 0 d<b UNSUPPORTED
+        new e buy 1                    | A A e 0/1; place C2 1@market IOC
+        ack C2                         | 0 0 e 0/1
+        replace f e 2                  | 9.2 0 f<e UNSUPPORTED
+    """,
+    "a canceled stop keeps its ClOrdID": """
+        new a buy 1 ord_type=3 stop_px=105 | A A a 0/1; 0 0 a 0/1
+        cancel b a                     | 4 4 b<a 0/0
+        +518400s                       | -
+        new a buy 1 @100               | 8 4 a 0/0 DUPLICATE_CL_ORD_ID
+        +172800s                       | -
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+    """,
+    "possible resends": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        replace b a 2 @100 poss_resend=1 age=31 | 9.2 0 b<a STALE_REQUEST
+        replace c a 2 @100 poss_dup=1 age=31 | 9.2 0 c<a STALE_REQUEST
+        replace d a 2 @100 age=31      | cancel C1; E E d<a 0/1
+        done C1 canceled 0             | place C2 2@100 GTC
+        ack C2                         | 5 0 d<a 0/2
+        replace f d 3 @100 poss_resend=1 age=29 | cancel C2; E E f<d 0/2
+        replace f d 3 @100 poss_resend=1 age=99 | ?I E d 0/2
+        done C2 canceled 0             | place C3 3@100 GTC
+        ack C3                         | 5 0 f<d 0/3
+        cancel g f poss_resend=1 age=999 | cancel C3; 6 6 g<f 0/3
+    """,
+    "restart of a session that cancels": """
+        logon OMS42                    | -
+        logon OMS44                    | -
+        new a buy 1 @100 as=OMS42      | A A a 0/1; place C1 1@100 GTC
+        new b buy 1 @100 as=OMS44      | A A b 0/1; place C2 1@100 GTC
+        new h buy 1 as=OMS42 ord_type=3 stop_px=105 | A A h 0/1; 0 0 h 0/1
+        ack C1                         | 0 0 a 0/1
+        ack C2                         | 0 0 b 0/1
+        restart                        | cancel C1; 4 4 h 0/0 DISCONNECT; DOWN; I 0 a 0/1 OUTCOME_UNKNOWN; query C1
+        restart                        | -
+        link up                        | DOWN; RECONCILING; reconcile
+        reconciled open=C1,C2          | cancel C1; READY
+        done C1 canceled 0             | 4 4 a 0/0 DISCONNECT
+    """,
+    "restart of a session that was not on": """
+        new a buy 1 @100 as=OMS42      | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        restart                        | DOWN
+    """,
+    # 152=250 at 0.1 % fee: 2.4 at 100; after 1.2 at 100 (120.12) the rest is 129.88
+    "cash: replace of a partly filled order": """
+        new a buy @100 cash_qty=250    | A A a 0/2.4; place C1 2.4@100 GTC
+        ack C1                         | 0 0 a 0/2.4
+        trade C1 t1 1.2@100            | F 1 a 1.2/1.2
+        replace b a @50                | cancel C1; E E b<a 1.2/1.2
+        done C1 canceled 1.2           | place C2 2.5@50 GTC
+        ack C2                         | 5 1 b<a 1.2/2.5
+        replace c b @200               | cancel C2; E E c<b 1.2/2.5
+        done C2 canceled 0             | place C3 0.6@200 GTC
+        ack C3                         | 5 1 c<b 1.2/0.6
+        trade C3 t2 0.6@200            | F 2 c 1.8/0
+    """,
+    "cash: fills while the replace is under way": """
+        new a buy @100 cash_qty=250    | A A a 0/2.4; place C1 2.4@100 GTC
+        ack C1                         | 0 0 a 0/2.4
+        replace b a @50                | cancel C1; E E b<a 0/2.4
+        trade C1 t1 1.2@100            | F E a 1.2/1.2
+        done C1 canceled 1.2           | place C2 2.5@50 GTC
+        ack C2                         | 5 1 b<a 1.2/2.5
+        trade C2 t2 2.5@50             | F 2 b 3.7/0
+    """,
+    "cash: a fill before the ack of the new child": """
+        new a buy @100 cash_qty=250    | A A a 0/2.4; place C1 2.4@100 GTC
+        ack C1                         | 0 0 a 0/2.4
+        replace b a @50                | cancel C1; E E b<a 0/2.4
+        trade C1 t1 1.2@100            | F E a 1.2/1.2
+        done C1 canceled 1.2           | place C2 2.5@50 GTC
+        trade C2 t2 1@50               | 5 1 b<a 1.2/2.5; F 1 b 2.2/1.5
+        trade C2 t3 1.5@50             | F 2 b 3.7/0
+    """,
+    "cash: nothing is left": """
+        new a buy @100 cash_qty=250    | A A a 0/2.4; place C1 2.4@100 GTC
+        ack C1                         | 0 0 a 0/2.4
+        replace b a @90                | cancel C1; E E b<a 0/2.4
+        trade C1 t1 2.4@100            | F E a 2.4/0
+        done C1 filled 2.4             | 9.2 4 b<a REPLACE_FAILED; 4 4 a 2.4/0 REPLACE_FAILED
+    """,
+    "cash: a stop that triggers above its stop price": """
+        new a buy ord_type=3 stop_px=105 cash_qty=250 | A A a 0/2.3; 0 0 a 0/2.3
+        trigger o1 140                 | place C1 2.3@108.58 IOC
+    """,
+}
+
+
+@pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
+def test_story(story: str) -> None:
+    play(story)
+
+
+def test_a_forgotten_order_moves_no_position() -> None:
+    script = play(STORIES["a forgotten order's trades count no more"])
+    state = script.world.state
+    assert list(state.orders) == script.orders[1:], "the first order should be forgotten by now"
+    assert state.exposure("firm", SYMBOL).position == state.exposure("a:" + ACCOUNT, SYMBOL).position == 1
+
+
+def test_foreign_trades_count_once() -> None:
+    state = play(STORIES["foreign trades come again"]).world.state
+    assert state.exposure("firm", SYMBOL).position == Decimal("1.5")
+
+
+def test_a_stop_restarted_off_says_why() -> None:
+    """The reports of a cancel on disconnect carry 378=12."""
+    world = World()
+    world.run(c.SessionLogon(ts_ns=world.tick(), session="OMS42", reset=False, msg_seq=world.number("OMS42")))
+    world.run(_order(world, "a", session="OMS42", ord_type="3", stop_px=Decimal(105), order_qty=Decimal(1)))
+    reports = _messages(world.start())
+    assert [(m.exec_type, m.reason, m.restatement) for m in reports if isinstance(m, Report)] == [("4", "DISCONNECT", 12)]
+    assert not world.state.sessions["OMS42"].logged_on
+    world.check()
+
+
+# --- reconciliation ---
+
+
+def _order(world: World, cl_ord_id: str, session: str = "OMS44", **fields: Any) -> c.ClientCommand:
+    values: dict[str, Any] = {
+        "cl_ord_id": cl_ord_id, "symbol": SYMBOL, "side": "1", "ord_type": "2", "tif": "1", "quotes": world.quotes,
+    }  # fmt: skip
+    return world.client(c.NewOrder, session, **(values | fields))
+
+
+def _messages(events: list[e.AnyEvent]) -> list[Any]:
+    return [event.message for event in events if isinstance(event, e.Reported)]
+
+
+def _requests(events: list[e.AnyEvent]) -> list[int]:
+    return [event.since_ns for event in events if isinstance(event, e.ReconcileRequested)]
+
+
+def _picture(ts_ns: int, trades: tuple[c.VenueTrade, ...] = (), asked_ns: int | None = None) -> c.VenueReconciled:
+    return c.VenueReconciled(
+        ts_ns=ts_ns, venue=VENUE, account=VENUE_ACCOUNT, asked_ns=ts_ns if asked_ns is None else asked_ns, trades=trades
+    )
+
+
+def _foreign(number: int) -> c.VenueTrade:
+    return c.VenueTrade(
+        account=VENUE_ACCOUNT, symbol=SYMBOL, venue_cl_ord_id="", venue_order_id="v", venue_trade_id=f"x{number}", side="1",
+        qty=Decimal(1), px=Decimal(100),
+    )  # fmt: skip
+
+
+def _apply(state: State, command: c.Command) -> list[e.AnyEvent]:
+    """As World.run, without its proofs of purity: for many commands."""
+    events = decide(state, command)
+    for event in events:
+        evolve(state, event)
+    state.seq += 1
+    return events
+
+
+def test_trades_are_asked_for_from_the_last_picture_on() -> None:
+    world = World(ready=False)
+    first_ns = world.tick()
+    assert _requests(world.run(c.VenueLink(ts_ns=first_ns, venue=VENUE, up=True))) == [first_ns]
+    # no picture came: nothing before the start of this one is ours to judge
+    again_ns = world.tick()
+    assert _requests(world.run(c.VenueLink(ts_ns=again_ns, venue=VENUE, up=True))) == [again_ns]
+    world.run(_picture(world.tick(), asked_ns=again_ns))
+    world.run(_order(world, "old", order_qty=Decimal(1), price=Decimal(100)))
+    asked_ns = world.tick(5 * DAY_S * SECOND)
+    world.run(_picture(world.tick(), asked_ns=asked_ns))
+    assert _requests(world.run(c.VenueLink(ts_ns=world.tick(), venue=VENUE, up=True))) == [asked_ns - OVERLAP_NS]
+    # an older picture that comes late takes nothing back, one from the future counts from now
+    world.run(_picture(world.tick(), asked_ns=again_ns))
+    now_ns = world.tick()
+    world.run(_picture(now_ns, asked_ns=now_ns + DAY_S * SECOND))
+    assert _requests(world.run(c.Timer(ts_ns=world.tick(), key="reconcile:sim"))) == [now_ns - OVERLAP_NS]
+    world.check()
+
+
+def test_many_foreign_trades_stay_known_and_go_in_the_end() -> None:
+    world = World()
+    state, count = world.state, 12_000
+    trades = tuple(_foreign(number) for number in range(count))
+    # a picture of everything, in parts as they come one by one from the stream first
+    _apply(state, _picture(world.tick(), trades))
+    assert len(state.venues[VENUE].external_trades) == count
+    position = state.exposure("firm", SYMBOL).position
+    assert position == count
+    world.tick(OVERLAP_NS)
+    again = _apply(state, _picture(world.tick(), trades))
+    assert [type(event) for event in again] == [e.ReconcileCompleted]
+    # known until a whole horizon before the picture before last; then no request can reach them
+    world.tick(EXTERNAL_KEPT_NS)
+    _apply(state, _picture(world.tick()))
+    assert len(state.venues[VENUE].external_trades) == count
+    (since_ns,) = _requests(_apply(state, c.Timer(ts_ns=world.tick(), key="reconcile:sim")))
+    _apply(state, _picture(world.tick()))
+    assert state.venues[VENUE].external_trades == {}
+    assert since_ns > FIRST_NS + OVERLAP_NS
+    assert state.exposure("firm", SYMBOL).position == position
+
+
+def test_the_reconcile_timer() -> None:
+    world = World()
+    key = f"reconcile:{VENUE}"
+    assert len(_requests(world.run(c.Timer(ts_ns=world.tick(), key=key)))) == 1
+    world.run(_picture(world.tick()))
+    assert world.state.venues[VENUE].state == "READY"
+    assert world.run(c.Timer(ts_ns=world.tick(), key="reconcile:nowhere")) == []
+    world.run(c.VenueLink(ts_ns=world.tick(), venue=VENUE, up=False, reason="lost"))
+    assert world.run(c.Timer(ts_ns=world.tick(), key=key)) == []
+    world.run(c.VenueLink(ts_ns=world.tick(), venue=VENUE, up=True))
+    assert world.run(c.Timer(ts_ns=world.tick(), key=key)) == [], "one is under way already"
+    world.check()
+
+
+# --- cash ---
+
+
+def _cost(world: World, cash_qty: Decimal) -> None:
+    """What was spent, and what works or waits, fit into the cash, fees included."""
+    (order,) = world.state.orders.values()
+    children = [world.state.children[child] for child in order.children]
+    spent = sum((fill.qty * fill.px for child in children for fill in child.fills.values()), Decimal(0))
+    for child in children:
+        if child.is_live:
+            assert child.px is not None
+            spent += (child.qty - child.cum_qty) * child.px
+    assert spent * FEE <= cash_qty
+
+
+PRICES = st.integers(1_000, 40_000).map(lambda cents: Decimal(cents) / 100)
+PARTS = st.integers(0, 10)
+
+
+@settings(max_examples=60, deadline=None)
+@given(cash=st.integers(20, 100_000), first=PRICES, moves=st.lists(st.tuples(PRICES, PARTS, PARTS), min_size=1, max_size=4))
+def test_a_cash_buy_never_spends_more_than_its_cash(
+    cash: int, first: Decimal, moves: list[tuple[Decimal, int, int]]
+) -> None:
+    """A limit order is replaced again and again; it trades before each replace and while the replace is under way."""
+    world, cash_qty, trades = World(), Decimal(cash), 0
+    world.run(_order(world, "n", price=first, cash_qty=cash_qty))
+
+    def live() -> Any:
+        children = [child for child in world.state.children.values() if child.is_live]
+        return children[0] if children else None
+
+    def fill(tenths: int) -> None:
+        nonlocal trades
+        child = live()
+        lots = (child.qty - child.cum_qty) * 10 if child is not None else Decimal(0)
+        qty = (lots * tenths / 10).to_integral_value(rounding="ROUND_FLOOR") / 10
+        if not qty:
+            return
+        trades += 1
+        item = c.VenueTrade(
+            account=VENUE_ACCOUNT, symbol=SYMBOL, venue_cl_ord_id=child.venue_cl_ord_id, venue_order_id="v" + child.venue_cl_ord_id,
+            venue_trade_id=f"t{trades}", side="1", qty=qty, px=child.px,
+        )  # fmt: skip
+        world.run(c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=item))
+
+    last = "n"
+    for number, (px, before, during) in enumerate(moves):
+        if live() is None:
+            break
+        _cost(world, cash_qty)
+        child_id = live().venue_cl_ord_id
+        world.run(c.ChildAck(ts_ns=world.tick(), venue=VENUE, venue_cl_ord_id=child_id, venue_order_id="v" + child_id))
+        fill(before)
+        world.run(
+            world.client(
+                c.ReplaceOrder, cl_ord_id=f"r{number}", orig_cl_ord_id=last, symbol=SYMBOL, side="1", ord_type="2", price=px,
+                quotes=world.quotes,
+            )
+        )  # fmt: skip
+        fill(during)
+        child = live()
+        if child is not None and child.cancel:
+            world.run(
+                c.ChildDone(
+                    ts_ns=world.tick(), venue=VENUE, venue_cl_ord_id=child.venue_cl_ord_id, venue_order_id="",
+                    status="canceled", cum_qty=child.cum_qty,
+                )
+            )  # fmt: skip
+        if world.state.orders:
+            _cost(world, cash_qty)
+        child = live()
+        if child is not None:
+            new_id = child.venue_cl_ord_id
+            world.run(c.ChildAck(ts_ns=world.tick(), venue=VENUE, venue_cl_ord_id=new_id, venue_order_id="v" + new_id))
+        last = next(iter(world.state.orders.values())).cl_ord_id
+        world.check()
+    fill(10)
+    _cost(world, cash_qty)
+    (order,) = world.state.orders.values()
+    if order.children and order.is_open:
+        assert live() is not None
+    elif order.status == "2":
+        assert order.cum_qty == order.order_qty
+    world.check()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    cash=st.integers(20, 100_000), stop=PRICES, at=PRICES, collar=st.none() | st.integers(0, 2_000), held=st.booleans(),
+)  # fmt: skip
+def test_a_cash_market_buy_or_stop_never_spends_more(cash: int, stop: Decimal, at: Decimal, collar: int | None, held: bool) -> None:
+    limits = s.Limits(collar_bps={"*": Decimal(collar)} if collar is not None else {})
+    world, cash_qty = World(core_settings(firm=limits)), Decimal(cash)
+    if held:
+        world.run(_order(world, "n", ord_type="3", stop_px=stop, cash_qty=cash_qty))
+        (order_id,) = world.state.orders
+        px = max(stop, at)
+        quotes = {VENUE: c.Quote(bid=px, ask=px + 1, last=px, recv_ns=world.now_ns)}
+        world.run(c.TriggerStop(ts_ns=world.tick(), order_id=order_id, trigger_px=px, quotes=quotes))
+    else:
+        quotes = {VENUE: c.Quote(bid=at, ask=at, last=at, recv_ns=world.now_ns)}
+        world.run(_order(world, "n", ord_type="1", tif="3", cash_qty=cash_qty, quotes=quotes))
+    _cost(world, cash_qty)
+    world.check()
+
+
+def test_no_market_child_without_a_bound_while_a_collar_is_in_force() -> None:
+    story = """
+        new a buy 1                    | A A a 0/1; place C1 1@102.01 IOC
+        new b sell 1                   | A A b 0/1; place C2 1@99 IOC
+        new d buy 1 ord_type=3 stop_px=105 | A A d 0/1; 0 0 d 0/1
+        replace e d 2 ord_type=3 stop_px=106 | 5 0 e<d 0/2
+        trigger o3 106                 | place C3 2@102.01 IOC
+    """
+    world = World(TIGHT)
+    play(story, world)
+    assert all(placed.px is not None for placed in world.placed.values())
+    world = World(TIGHT)
+    world.quotes = {}
+    world.run(_order(world, "blind", ord_type="1", order_qty=Decimal(1)))
+    assert all(placed.px is not None for placed in world.placed.values())
+
+
+# --- floods ---
+
+
+def _throttled() -> World:
+    limits = s.Limits(msg_rate=10, msg_burst=2)
+    return World(core_settings(sessions={"OMS44": session_settings("OMS44", limits=limits)}))
+
+
+def test_the_throttle_makes_no_order() -> None:
+    world = _throttled()
+    for name in ("a", "b"):
+        world.run(_order(world, name, order_qty=Decimal(1), price=Decimal(100)))
+    before = list(world.state.orders)
+    events = world.run(_order(world, "c", order_qty=Decimal(1), price=Decimal(100)))
+    (message,) = _messages(events)
+    assert isinstance(message, BusinessReject)
+    assert (message.ref_msg_type, message.business_reason, message.reason, message.ref_id) == ("D", 8, "THROTTLE", "c")
+    assert (message.reason_tag, message.reason_value, message.reason_limit) == (35, "D", "10/s burst 2")
+    assert message.ref_seq == world.numbers["OMS44"]
+    assert list(world.state.orders) == before
+    world.tick(SECOND)
+    (message, *_) = _messages(world.run(_order(world, "c", order_qty=Decimal(1), price=Decimal(100))))
+    assert message.exec_type == "A", "its ClOrdID was not used up"
+    world.check()
+
+
+def _refuse(world: World, number: int) -> None:
+    """An order for an unknown symbol."""
+    _apply(world.state, _order(world, f"bad{number}", symbol="NOPE/USDT", order_qty=Decimal(1), price=Decimal(100)))
+
+
+def test_refused_orders_are_bounded_by_number() -> None:
+    world, count = World(), 30_000
+    state = world.state
+    world.run(_order(world, "good", ord_type="3", stop_px=Decimal(105), order_qty=Decimal(1)))
+    world.run(world.client(c.CancelOrder, cl_ord_id="gone", orig_cl_ord_id="good"))
+    for number in range(count):
+        _refuse(world, number)
+    session = state.sessions["OMS44"]
+    assert len(state.refused) == MAX_REFUSED and len(state.orders) == MAX_REFUSED + 1
+    assert len(session.cl_ord_ids) == MAX_REFUSED + 2
+    assert next(iter(state.refused)) == next(order_id for order_id in state.orders if order_id in state.refused)
+    assert {"good", "gone", f"bad{count - MAX_REFUSED}", f"bad{count - 1}"} <= set(session.cl_ord_ids)
+    again = _apply(state, _order(world, "bad0", order_qty=Decimal(1), price=Decimal(100)))
+    assert _messages(again)[0].exec_type == "A"
+    for name in ("good", "gone", f"bad{count - 1}"):
+        again = _apply(state, _order(world, name, order_qty=Decimal(1), price=Decimal(100)))
+        assert [m.reason for m in _messages(again)] == ["DUPLICATE_CL_ORD_ID"]
+
+
+def test_refused_orders_are_bounded_by_time() -> None:
+    world = World()
+    for number in range(100):
+        _refuse(world, number)
+    world.tick(8 * DAY_S * SECOND)
+    for number in range(100, 150):
+        _refuse(world, number)
+    assert len(world.state.refused) == len(world.state.orders) == 50
+    again = _apply(world.state, _order(world, "bad7", order_qty=Decimal(1), price=Decimal(100)))
+    assert _messages(again)[0].exec_type == "A"
+
+
+# --- mass records ---
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["working", "stops"])
+def test_a_kill_of_20_000_orders_is_one_record(tmp_path: Path, held: bool) -> None:
+    """Through the engine and a real journal of the default size; a restart reads it and comes to the same state."""
+    count = 20_000
+    world = World()
+    state = world.state
+    terms: dict[str, Any] = {"ord_type": "3", "stop_px": Decimal(105)} if held else {"price": Decimal(100)}
+    for number in range(count):
+        _apply(state, _order(world, f"client-order-{number:08}", order_qty=Decimal(1), **terms))
+    state.seq = 0
+    before = dump_state(state)
+    journal = Journal.open(tmp_path / "journal", sync="os")
+    fatal: list[str] = []
+    engine = Engine(journal, state, on_fatal=fatal.append, clock=lambda: world.now_ns)
+    try:
+        record = engine.call(
+            c.AdminKill(ts_ns=world.tick(), scope="firm", target="", level="HALTED", user="ann", reason="test"), 60
+        )
+        assert record is not None and fatal == []
+        stopped = e.OrderCanceled if held else e.ChildCancelSent
+        assert sum(isinstance(event, stopped) for event in record.events) == count
+    finally:
+        engine.stop()
+        journal.close(clean=True)
+    again = load_state(before)
+    journal = Journal.open(tmp_path / "journal", sync="os")
+    try:
+        for _seq, payload in journal.read(1):
+            apply_record(again, decode_record(payload))
+    finally:
+        journal.close(clean=True)
+    assert dump_state(again) == dump_state(state)
+    assert len(again.open_orders) == (0 if held else count)

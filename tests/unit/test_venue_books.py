@@ -1,0 +1,150 @@
+"""Quotes on their way to the gateway: true times, and no trade price lost to conflation."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from decimal import Decimal as D
+from typing import Any
+
+import pytest
+
+import fixgw.venues.host_link as host_link
+from fixgw.core.commands import BalancesReport, Quote
+from fixgw.venues.ccxt_session import Books
+from fixgw.venues.host_link import HostLink
+from fixgw.venues.wire import BookUpdate, FromHost, from_host_decoder
+
+SYMBOL = "BTC/USDT"
+
+
+class Told:
+    """The sink and the dialect of Books."""
+
+    def __init__(self) -> None:
+        self.quotes: list[Quote] = []
+        self.alive_ns = 0
+
+    def book(self, symbol: str, quote: Quote) -> None:
+        self.quotes.append(quote)
+
+    def books_alive_ns(self) -> int:
+        return self.alive_ns
+
+
+def books() -> tuple[Books, Told]:
+    told = Told()
+    return Books(told, told, (SYMBOL,)), told  # type: ignore[arg-type]
+
+
+def test_a_book_carries_the_last_trade_with_the_time_of_that_trade() -> None:
+    made, told = books()
+    made.on_last(SYMBOL, D(100))
+    traded = told.quotes[-1]
+    assert traded.last_ns > 0 and (traded.last_low, traded.last_high) == (D(100), D(100))
+    made.on_quote(SYMBOL, Quote(bid=D(99), ask=D(101), recv_ns=time.time_ns() + 5))
+    booked = told.quotes[-1]
+    assert (booked.last, booked.last_ns, booked.last_low, booked.last_high) == (D(100), traded.last_ns, None, None)
+
+
+def test_a_trade_does_not_make_an_old_book_look_fresh() -> None:
+    made, told = books()
+    made.on_quote(SYMBOL, Quote(bid=D(99), ask=D(101), recv_ns=7))
+    made.on_last(SYMBOL, D(100))
+    assert told.quotes[-1].recv_ns == 7 and told.quotes[-1].last_ns > 7 and told.quotes[-1].bid == D(99)
+
+
+def test_a_sign_of_life_makes_the_book_fresh_and_not_the_trade() -> None:
+    async def run() -> None:
+        made, told = books()
+        made.on_last(SYMBOL, D(100))
+        made.on_quote(SYMBOL, Quote(bid=D(99), recv_ns=7))
+        traded_ns, told.alive_ns = told.quotes[-1].last_ns, time.time_ns()
+        task = asyncio.ensure_future(made.run_freshness())
+        try:
+            async with asyncio.timeout(5):
+                while len(told.quotes) < 3:
+                    await asyncio.sleep(0.02)
+        finally:
+            task.cancel()
+        quote = told.quotes[-1]
+        assert (quote.recv_ns, quote.last_ns, quote.last_high) == (told.alive_ns, traded_ns, None)
+
+    asyncio.run(run())
+
+
+def test_a_polled_last_price_is_a_trade_only_when_it_changed() -> None:
+    made, told = books()
+    made.on_polled_last(SYMBOL, D(100))
+    first = told.quotes[-1].last_ns
+    made.on_polled_last(SYMBOL, D(100))
+    made.on_quote(SYMBOL, Quote(bid=D(99), last=D(100), recv_ns=9))
+    assert told.quotes[-1].last_ns == first and told.quotes[-1].last_high is None
+    made.on_quote(SYMBOL, Quote(bid=D(99), last=D(102), recv_ns=10))
+    assert told.quotes[-1].last_ns > first and told.quotes[-1].last_high == D(102) and told.quotes[-1].bid == D(99)
+
+
+class Wire:
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def messages(self) -> list[FromHost]:
+        found, data = [], self.data
+        while data:
+            size = int.from_bytes(data[:4], "big")
+            found.append(from_host_decoder.decode(data[4 : 4 + size]))
+            data = data[4 + size :]
+        self.data = b""
+        return found
+
+
+def linked(body: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        monkeypatch.setattr(host_link, "BOOK_INTERVAL_S", 60.0)
+        link, wire = HostLink(lambda message: None, lambda reason: None), Wire()
+        link.connection_made(wire)  # type: ignore[arg-type]
+        try:
+            body(link, wire)
+        finally:
+            link.connection_lost(None)
+
+    asyncio.run(run())
+
+
+def test_a_trade_through_and_back_within_one_interval_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def body(link: HostLink, wire: Wire) -> None:
+        def show(quote: Quote) -> None:
+            link.book(BookUpdate(venue="v", symbol=SYMBOL, quote=quote))
+
+        for number, px in enumerate((D(100), D(107), D(93), D(101))):
+            show(Quote(last=px, last_ns=number + 1, last_low=px, last_high=px))
+        show(Quote(bid=D(99), last=D(101), last_ns=4))
+        link._flush_books()
+        (update,) = wire.messages()
+        assert isinstance(update, BookUpdate)
+        assert update.quote == Quote(bid=D(99), last=D(101), last_ns=4, last_low=D(93), last_high=D(107))
+        show(Quote(bid=D(98), last=D(101), last_ns=4))
+        link._flush_books()
+        (update,) = wire.messages()
+        assert isinstance(update, BookUpdate) and update.quote.last_high is None, "told already"
+
+    linked(body, monkeypatch)
+
+
+def test_an_older_balance_does_not_replace_a_newer_one_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def body(link: HostLink, wire: Wire) -> None:
+        for asof_ns in (5, 3):
+            link.balances(BalancesReport(ts_ns=9, venue="v", account="a", asof_ns=asof_ns, free={}, total={}))
+        link._flush_books()
+        (report,) = wire.messages()
+        assert isinstance(report, BalancesReport) and report.asof_ns == 5
+
+    linked(body, monkeypatch)

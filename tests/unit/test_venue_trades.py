@@ -1,0 +1,217 @@
+"""Trades by REST: what blocks a "not found", what is a check, and windows that are too large to read."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from decimal import Decimal as D
+from typing import Any
+
+import ccxt
+import pytest
+
+import fixgw.venues.ccxt_dialect as ccxt_dialect
+import fixgw.venues.dialect_binance as dialect_binance
+from fixgw.core.commands import VenueTrade
+from fixgw.venues.base import Ambiguous
+from fixgw.venues.ccxt_exchange import CALL
+from fixgw.venues.ccxt_trades import may_hide_fills
+from fixgw.venues.ccxt_venue import CcxtVenue
+from fixgw.venues.settings import parse_venue
+from fixgw.venues.wire import QueryChild
+
+SYMBOL = "BTC/USDT"
+
+
+def trade(number: int, **fields: Any) -> VenueTrade:
+    values: dict[str, Any] = {
+        "account": "main", "symbol": SYMBOL, "venue_cl_ord_id": "", "venue_order_id": "7", "venue_trade_id": str(number),
+        "side": "1", "qty": D(1), "px": D(10), "venue_ns": 100,
+    }  # fmt: skip
+    return VenueTrade(**(values | fields))
+
+
+ASKED: dict[str, Any] = {"symbol": SYMBOL, "since_ns": 100, "side": "1", "qty": D(1)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked", "hidden"),
+    [
+        ({}, {}, True),
+        ({"venue_order_id": ""}, {}, True),
+        ({"venue_cl_ord_id": "OTHER"}, {}, False),
+        ({"symbol": "ETH/USDT"}, {}, False),
+        ({"side": "2"}, {}, False),
+        ({"side": "2"}, {"side": ""}, True),
+        ({"venue_ns": 99}, {}, False),
+        ({"venue_ns": 0}, {}, True),
+        ({"qty": D("1.1")}, {}, False),
+        ({"qty": D("1.1")}, {"qty": None}, True),
+        ({}, {"venue_order_id": "8"}, False),
+        ({}, {"venue_order_id": "7"}, True),
+    ],
+)
+def test_which_unnamed_trade_could_be_of_the_order(fields: dict[str, Any], asked: dict[str, Any], hidden: bool) -> None:
+    assert may_hide_fills([trade(1, **fields)], **(ASKED | asked)) is hidden
+
+
+def test_an_order_that_executed_more_than_ours_is_not_ours() -> None:
+    assert not may_hide_fills([trade(1, qty=D("0.6")), trade(2, qty=D("0.6"))], **ASKED)
+    assert may_hide_fills([trade(1, qty=D("0.6")), trade(2, qty=D("0.6"), venue_order_id="8")], **ASKED)
+
+
+class NoSink:
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *args, **named: None
+
+
+class Exchange:
+    """Trades and orders of one account, as ccxt would give them; pages of `page`."""
+
+    def __init__(self, venue: CcxtVenue, count: int = 0, page: int = 10) -> None:
+        self.page = page
+        self.requests = 0
+        now_ms = time.time_ns() // 1_000_000
+        self.trades = [
+            {"id": str(n), "order": f"o{n}", "symbol": SYMBOL, "side": "buy", "amount": "1", "price": "10",
+             "timestamp": now_ms - (count - n) * 1000}
+            for n in range(1, count + 1)
+        ]  # fmt: skip
+        self.orders: dict[str, dict[str, Any]] = {}
+        exchange = venue._exchange
+        exchange.fetch_my_trades, exchange.fetch_order = self.fetch_my_trades, self.fetch_order
+        exchange.fetch_order_trades = self.fetch_order_trades
+
+    async def fetch_my_trades(self, symbol: str, since: Any, limit: int, params: dict[str, Any] | None = None) -> Any:
+        self.requests += 1
+        params = params or {}
+        start = since or params.get("startTime")
+        found = [t for t in self.trades if not start or t["timestamp"] >= start]
+        if "fromId" in params:
+            found = [t for t in found if int(t["id"]) >= params["fromId"]]
+        if "orderId" in params:
+            found = [t for t in found if t["order"] == params["orderId"]]
+        call = CALL.get()
+        assert call is not None
+        call.leaving()
+        call.answer = []
+        newest = not start and "fromId" not in params and "orderId" not in params
+        return [dict(t) for t in (found[-self.page :] if newest else found[: self.page])]
+
+    async def fetch_order_trades(self, order_id: str, symbol: str) -> Any:
+        return [dict(t) for t in self.trades if t["order"] == order_id]
+
+    async def fetch_order(self, order_id: Any, symbol: str, params: dict[str, Any] | None = None) -> Any:
+        found = self.orders.get((params or {}).get("origClientOrderId") or order_id)
+        if found is None:
+            call = CALL.get()
+            assert call is not None
+            call.leaving()
+            call.status, call.code = 400, "-2013"
+            raise ccxt.OrderNotFound("Order does not exist.")
+        return found
+
+
+def scene(body: Callable[[CcxtVenue], Awaitable[None]], dialect: str = "auto") -> None:
+    async def run() -> None:
+        raw = {"exchange": "binance", "symbols": [SYMBOL], "dialect": dialect}
+        venue = CcxtVenue(parse_venue(raw, "t", "t"), NoSink())  # type: ignore[arg-type]
+        await body(venue)
+        await venue.close()
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten trades a page, five pages."""
+    for module in (ccxt_dialect, dialect_binance):
+        monkeypatch.setattr(module, "_PAGE", 10)
+        monkeypatch.setattr(module, "MAX_PAGES", 5)
+
+
+@pytest.mark.parametrize("dialect", ["auto", "general"])
+@pytest.mark.parametrize("count", [0, 7, 10, 35])
+def test_a_window_that_can_be_read_is_read_whole(dialect: str, count: int, small: None) -> None:
+    async def body(venue: CcxtVenue) -> None:
+        Exchange(venue, count)
+        found, complete = await venue._trades.since(1, (SYMBOL,))
+        assert complete and [t.venue_trade_id for t in found] == [str(n) for n in range(1, count + 1)]
+
+    scene(body, dialect)
+
+
+@pytest.mark.parametrize("dialect", ["auto", "general"])
+def test_a_window_too_large_gives_what_can_be_read(dialect: str, small: None) -> None:
+    """5000 trades, one a second: the oldest, the newest and those of the live order; not an error for ever."""
+
+    async def body(venue: CcxtVenue) -> None:
+        exchange = Exchange(venue, 5000)
+        tracked = venue.tracker.begin("MINE", SYMBOL)
+        venue.tracker.name(tracked, "o3000")
+        found, complete = await venue._trades.since(1, (SYMBOL,))
+        told = {int(t.venue_trade_id) for t in found}
+        assert not complete and len(told) == len(found)
+        assert {1, 5000, 4995, 3000} <= told and 2000 not in told
+        assert next(t for t in found if t.venue_trade_id == "3000").venue_cl_ord_id == "MINE"
+        assert exchange.requests < 60
+        assert await venue.trades(1, (SYMBOL,)), "a reconciliation gets them without an error"
+
+    scene(body, dialect)
+
+
+def test_a_not_found_with_too_many_trades_to_check_is_not_checked(small: None) -> None:
+    async def body(venue: CcxtVenue) -> None:
+        Exchange(venue, 5000)
+        found = await venue.query(QueryChild(venue_cl_ord_id="A", symbol=SYMBOL, sent_ns=1, side="2"))
+        assert found.outcome == "not_found" and not found.trades_checked and "too many" in found.text
+
+    scene(body)
+
+
+def test_manual_trades_do_not_block_a_not_found_that_they_cannot_be() -> None:
+    async def body(venue: CcxtVenue) -> None:
+        exchange = Exchange(venue, 3)
+        tracked = venue.tracker.begin("A", SYMBOL)
+        tracked.began_ns -= 3_000_000_000
+        for side, qty, expected in (("1", "5", False), ("1", "0.5", True), ("2", "5", True)):
+            tracked.side, tracked.qty = side, D(qty)
+            found = await venue.query(QueryChild(venue_cl_ord_id="A", symbol=SYMBOL))
+            assert (found.outcome, found.trades_checked) == ("not_found", expected), (side, qty)
+        by_gateway = QueryChild(venue_cl_ord_id="B", symbol=SYMBOL, side="2", qty=D(5), sent_ns=tracked.began_ns)
+        assert (await venue.query(by_gateway)).trades_checked
+        exchange.trades[0]["order"] = "v1"
+        with pytest.raises(Ambiguous, match="CONTRADICTION"):
+            await venue.query(QueryChild(venue_cl_ord_id="B", symbol=SYMBOL, venue_order_id="v1"))
+
+    scene(body)
+
+
+@pytest.mark.parametrize(("filled", "checked"), [("1", True), ("2", False), ("0", True), (None, False)])
+def test_without_the_executed_quantity_trades_are_not_checked(filled: str | None, checked: bool) -> None:
+    async def body(venue: CcxtVenue) -> None:
+        exchange = Exchange(venue, 1)
+        exchange.orders["A"] = {
+            "id": "o1", "clientOrderId": "A", "status": "canceled", "filled": filled, "amount": "3", "timestamp": 1,
+        }  # fmt: skip
+        found = await venue.query(QueryChild(venue_cl_ord_id="A", symbol=SYMBOL))
+        assert (found.outcome, found.trades_checked, len(found.trades)) == ("canceled", checked, 1)
+
+    scene(body)
+
+
+def test_looked_up_orders_of_others_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    import fixgw.venues.tracker as tracker_module
+
+    monkeypatch.setattr(tracker_module, "MAX_FINISHED", 3)
+
+    async def body(venue: CcxtVenue) -> None:
+        exchange = Exchange(venue, 8, page=100)
+        for number in range(1, 9):
+            exchange.orders[f"o{number}"] = {"id": f"o{number}", "clientOrderId": f"web{number}", "status": "closed"}
+        found = await venue.trades(1, (SYMBOL,))
+        assert [t.venue_cl_ord_id for t in found] == [f"web{n}" for n in range(1, 9)]
+        assert len(venue.tracker._orders) == 3
+
+    scene(body)
