@@ -138,6 +138,10 @@ class SessionLogon(Command, frozen=True, tag="logon", kw_only=True):
     cancel_on_disconnect: bool | None = None
 
 
+# how the reason of a SessionLogout begins when the client itself said goodbye; anything else is a lost connection or our doing
+CLIENT_LOGOUT = "logout by the counterparty"
+
+
 class SessionLogout(Command, frozen=True, tag="logout", kw_only=True):
     """The FIX session ended or its connection was lost."""
 

@@ -66,8 +66,9 @@ def session_logout(draft: Draft, cmd: c.SessionLogout) -> None:
         return
     draft.emit(e.SessionChanged(session=cmd.session, logged_on=False, ts_ns=cmd.ts_ns, reason=cmd.reason))
     if session.cancel_on_disconnect:
+        reason = Reason.LOGOUT if cmd.reason.startswith(c.CLIENT_LOGOUT) else Reason.DISCONNECT
         for order_id in session.open_orders:
-            stop_order(draft, order_id, Reason.DISCONNECT)
+            stop_order(draft, order_id, reason)
 
 
 def delivered(draft: Draft, cmd: c.Delivered) -> None:

@@ -70,6 +70,7 @@ class Reason(StrEnum):
     KILLED = ("KILLED", 99, 99, "canceled by a kill switch")
     ADMIN_CANCEL = ("ADMIN_CANCEL", 99, 99, "canceled by operations")
     DISCONNECT = ("DISCONNECT", 99, 99, "canceled on disconnect")
+    LOGOUT = ("LOGOUT", 99, 99, "canceled on the client's logout")
     VENUE_CANCEL = ("VENUE_CANCEL", 99, 99, "canceled by the venue")
     IOC_REMAINDER = ("IOC_REMAINDER", 99, 99, "the rest of an immediate order")
     EXPIRED = ("EXPIRED", 99, 99, "the time in force ended")

@@ -263,7 +263,7 @@ def _rejected(draft: Draft, order: Order, reason: Reason, text: str) -> None:
     draft.report(draft.order(order.order_id), "8", **fields)
 
 
-_RESTATEMENT = {Reason.DISCONNECT.value: 12, Reason.ADMIN_CANCEL.value: 8, Reason.KILLED.value: 8}
+_RESTATEMENT = {Reason.DISCONNECT.value: 12, Reason.LOGOUT.value: 13, Reason.ADMIN_CANCEL.value: 8, Reason.KILLED.value: 8}
 
 
 def _canceled(draft: Draft, order: Order, cl_ord_id: str, reason: str, orig: str = "", text: str = "") -> None:

@@ -164,10 +164,12 @@ def _net(client: list[Seen]) -> tuple[Balances, Balances]:
         net[symbol] += sign * qty
         moved[base] += sign * qty
         moved[quote] -= sign * qty * px
-        if message.get(137):
-            moved[message.get(138)] -= Decimal(message.get(137))
-            if message.get(138) == base:
-                net[symbol] -= Decimal(message.get(137))
+        # FIX 4.2 has Commission(12) and our FeeCurrency(20010)
+        fee, fee_asset = message.get(137) or message.get(12), message.get(138) or message.get(20010)
+        if fee:
+            moved[fee_asset] -= Decimal(fee)
+            if fee_asset == base:
+                net[symbol] -= Decimal(fee)
     return dict(net), dict(moved)
 
 

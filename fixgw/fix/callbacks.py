@@ -22,7 +22,7 @@ from typing import Final
 
 import quickfix as fix
 
-from fixgw.core.commands import SeqSeen, SessionLogon, SessionLogout
+from fixgw.core.commands import CLIENT_LOGOUT, SeqSeen, SessionLogon, SessionLogout
 from fixgw.core.errors import JournalFull, Overloaded
 from fixgw.core.reasons import Reason
 from fixgw.core.reports import BusinessReject
@@ -283,7 +283,7 @@ class Application(fix.Application):  # type: ignore[misc]
                 clean(fields.get("58", ""), 200),
             )
         elif msg_type == "5":
-            link.logout_reason = link.logout_reason or f"logout by the counterparty {clean(fields.get('58', ''), 100)}"
+            link.logout_reason = link.logout_reason or f"{CLIENT_LOGOUT} {clean(fields.get('58', ''), 100)}"
 
     def _sequence_reset(self, link: SessionLink, fields: Mapping[str, str], number: int, expected: int) -> None:
         """A gap fill uses up the numbers before NewSeqNo(36) when it is in sequence, a reset always. QuickFIX refuses to

@@ -117,16 +117,20 @@ def test_cl_ord_ids_survive_a_reset(desk: Desk) -> None:
     desk.play([new("X", "1"), er("rejected", "0", "X", "1 0 1", code="DUPLICATE_CL_ORD_ID", t103="6")])
 
 
-def test_cancel_on_disconnect_by_logon(desk: Desk) -> None:
+@pytest.mark.parametrize(("goodbye", "code", "restatement"), [(False, "DISCONNECT", "12"), (True, "LOGOUT", "13")])
+def test_cancel_on_disconnect_by_logon(desk: Desk, goodbye: bool, code: str, restatement: str) -> None:
     client = desk.client
     client.logout()
     client.connect(extra=[(20008, "Y")])
     for step in working("X", "1"):
         step(desk)
-    client.close()
+    if goodbye:
+        client.logout()
+    else:
+        client.close()
     desk.copy.wait(lambda: any(m.get(11) == desk.id("X") and m[39] == "4" for m in desk.copy.seen), "the cancel")
     client.connect()
-    desk.play([er("canceled", "4", "X", "1 0 0", code="DISCONNECT", t378="12")])
+    desk.play([er("canceled", "4", "X", "1 0 0", code=code, t378=restatement)])
 
 
 @pytest.mark.parametrize("desk", ["FIX44"], indirect=True)

@@ -59,7 +59,7 @@ class Scene:
         for name in ("recv_ns", "last_ns"):
             if name in fields:
                 fields[name] += self.engine.clock
-        values = {k: D(v) if isinstance(v, str) else v for k, v in fields.items()}
+        values: dict[str, Any] = {k: D(v) if isinstance(v, str) else v for k, v in fields.items()}
         self.edge.on_book(BookUpdate(venue="sim", symbol=SYMBOL, quote=Quote(**values)))
 
     @property
@@ -159,9 +159,10 @@ def test_a_replaced_stop_is_not_triggered_by_what_hit_the_old_one() -> None:
 @pytest.mark.parametrize(("trigger", "field"), [("bid", "bid"), ("ask", "ask")])
 def test_books_trigger_only_when_they_are_fresh(trigger: str, field: str) -> None:
     scene = Scene(trigger=trigger)
-    scene.show(**{field: "106", "recv_ns": -FRESH_NS - 1})
+    price: dict[str, Any] = {field: "106"}
+    scene.show(recv_ns=-FRESH_NS - 1, **price)
     assert scene.triggered == []
-    scene.show(**{field: "106", "recv_ns": -FRESH_NS + 1_000_000})
+    scene.show(recv_ns=-FRESH_NS + 1_000_000, **price)
     assert scene.triggered == [D(106)]
 
 

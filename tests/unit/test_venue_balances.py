@@ -43,7 +43,7 @@ class NoSink:
 def test_an_answer_is_as_of_the_moment_its_request_left(dialect: str) -> None:
     async def run() -> None:
         raw = {"exchange": "binance", "symbols": ["BTC/USDT"], "dialect": dialect}
-        venue = CcxtVenue(parse_venue(raw, "t", "t"), NoSink())  # type: ignore[arg-type]
+        venue = CcxtVenue(parse_venue(raw, "t", "t"), NoSink())
         left: list[int] = []
 
         async def fetch_balance() -> dict[str, Any]:
@@ -112,7 +112,7 @@ def test_the_desk_asks_slowly_and_when_told_to_and_survives_failures(monkeypatch
 
         async def until(probe: Callable[[], bool]) -> None:
             async with asyncio.timeout(5):
-                while not probe():
+                while not probe():  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
 
         try:

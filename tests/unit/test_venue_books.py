@@ -63,7 +63,7 @@ def test_a_sign_of_life_makes_the_book_fresh_and_not_the_trade() -> None:
         task = asyncio.ensure_future(made.run_freshness())
         try:
             async with asyncio.timeout(5):
-                while len(told.quotes) < 3:
+                while len(told.quotes) < 3:  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
         finally:
             task.cancel()

@@ -73,7 +73,7 @@ class Exchange:
         self.page = page
         self.requests = 0
         now_ms = time.time_ns() // 1_000_000
-        self.trades = [
+        self.trades: list[dict[str, Any]] = [
             {"id": str(n), "order": f"o{n}", "symbol": SYMBOL, "side": "buy", "amount": "1", "price": "10",
              "timestamp": now_ms - (count - n) * 1000}
             for n in range(1, count + 1)
@@ -116,7 +116,7 @@ class Exchange:
 def scene(body: Callable[[CcxtVenue], Awaitable[None]], dialect: str = "auto") -> None:
     async def run() -> None:
         raw = {"exchange": "binance", "symbols": [SYMBOL], "dialect": dialect}
-        venue = CcxtVenue(parse_venue(raw, "t", "t"), NoSink())  # type: ignore[arg-type]
+        venue = CcxtVenue(parse_venue(raw, "t", "t"), NoSink())
         await body(venue)
         await venue.close()
 
