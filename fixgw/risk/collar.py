@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from ..core.numbers import text as fmt
 from ..core.reasons import Reason
-from ..core.rules import STOP_LIMIT, collar_px
+from ..core.rules import MARKET, STOP_LIMIT, collar_px
 from ..core.settings import limit_for
 from .base import Denied, RiskRequest
 from .measure import BUY, NEW, TRIGGER, eases, unvalued
@@ -20,7 +20,8 @@ from .measure import BUY, NEW, TRIGGER, eases, unvalued
 def check(request: RiskRequest) -> Denied | None:
     """PRICE_COLLAR, STALE_MARKET_DATA, or None."""
     tightest = _tightest(request)
-    if tightest is None or (request.price is None and request.kind != TRIGGER):
+    # a market order is bound by the collar when it is placed, which takes a reference: now, or when a held stop triggers
+    if tightest is None or (request.price is None and request.kind != TRIGGER and request.ord_type != MARKET):
         return None
     bps, where = tightest
     at_stop = _is_held(request)

@@ -6,6 +6,8 @@ being reconciled. Then what can be read is told: the oldest part, the newest, an
 
 from __future__ import annotations
 
+import asyncio
+import asyncio
 import logging
 import time
 from collections.abc import Coroutine, Iterable
@@ -47,6 +49,10 @@ class TradeReader:
         self._tracker = tracker
         self._secrets = secrets
         self._ask = ask
+        # (symbol, venue_order_id) -> the question that is under way
+        self._lookups: dict[tuple[str, str], asyncio.Task[str]] = {}
+        # (symbol, venue_order_id) -> the question that is under way
+        self.lookups: dict[tuple[str, str], asyncio.Task[str]] = {}
 
     async def since(self, since_ns: int, symbols: Iterable[str]) -> tuple[tuple[VenueTrade, ...], bool]:
         """Trades with our id where it can be found (else ""), and whether these are all. VenueError: no answer."""
@@ -107,8 +113,19 @@ class TradeReader:
         return out
 
     async def _lookup(self, symbol: str, order_id: str) -> str:
+        """Everybody who asks for the same order waits for the same answer: after a restart many scans of trades run side by
+        side, and each on its own would eat up the rate limit for minutes."""
+        key = (symbol, order_id)
+        task = self._lookups.get(key)
+        if task is None:
+            task = self._lookups[key] = asyncio.ensure_future(self._look_up(symbol, order_id))
+            task.add_done_callback(lambda done: (self._lookups.pop(key, None), done.cancelled() or done.exception()))
+        return await asyncio.shield(task)
+
+    async def _look_up(self, symbol: str, order_id: str) -> str:
         try:
-            answer = await self._ask(self._dialect.fetch("", order_id, symbol), Priority.QUERY)
+            # not QUERY: there may be hundreds, and balances or instruments must not starve behind them
+            answer = await self._ask(self._dialect.fetch("", order_id, symbol), Priority.REST)
         except DefiniteReject:
             return ""
         our_id = str(answer.get("clientOrderId") or "")
@@ -118,6 +135,13 @@ class TradeReader:
             if answer.get("status") not in ("open", None):
                 self._tracker.ended(tracked)
         return our_id
+
+    def stop(self) -> list[asyncio.Task[str]]:
+        """Cancel what is under way; the tasks to wait for."""
+        running = list(self._lookups.values())
+        for task in running:
+            task.cancel()
+        return running
 
 
 def _key(trade: dict[str, Any]) -> tuple[str, str]:

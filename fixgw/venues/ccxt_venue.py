@@ -76,8 +76,6 @@ class CcxtVenue:
         self.tracker = Tracker()
         self._trades = TradeReader(settings, self._dialect, self.tracker, self._secrets, self._ask)
         self._completing: set[asyncio.Task[None]] = set()
-        # (symbol, venue_order_id) -> the question that is under way
-        self._lookups: dict[tuple[str, str], asyncio.Task[str]] = {}
         self.session = Session(settings, sink, self._dialect, self._secrets, self)
         hooks.rest_ok = self.session.rest_ok
 
@@ -88,7 +86,7 @@ class CcxtVenue:
 
     async def close(self) -> None:
         await self.session.close()
-        running: list[asyncio.Task[Any]] = [*self._completing, *self._lookups.values()]
+        running: list[asyncio.Task[Any]] = [*self._completing, *self._trades.lookups.values()]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)

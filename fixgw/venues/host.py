@@ -85,7 +85,7 @@ class VenueHost:
     async def run(self) -> None:
         """Serve until cancelled."""
         await self._venue.start()
-        self._spawn(self._desk.run())
+        asking = asyncio.ensure_future(self._desk.run())
         try:
             attempt = 0
             while True:
@@ -94,9 +94,9 @@ class VenueHost:
                 attempt = 0 if time.monotonic() - started > 2 else attempt + 1
                 await asyncio.sleep(_BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)])
         finally:
-            for task in list(self._tasks):
+            for task in (asking, *self._tasks):
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(asking, *self._tasks, return_exceptions=True)
             if self._link is not None:
                 self._link.abort("the host stops")
             await self._venue.close()

@@ -7,12 +7,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from core_script import play
 from core_world import ACCOUNT, FIRST_NS, SECOND, SYMBOL, VENUE, VENUE_ACCOUNT, World, core_settings, session_settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fixgw.config.models import JournalTable
 from fixgw.core import commands as c
 from fixgw.core import events as e
 from fixgw.core import settings as s
@@ -153,8 +155,8 @@ STORIES = {
         new a buy @100 cash_qty=250    | A A a 0/2.4; place C1 2.4@100 GTC
         ack C1                         | 0 0 a 0/2.4
         replace b a @90                | cancel C1; E E b<a 0/2.4
-        trade C1 t1 2.4@100            | F E a 2.4/0
-        done C1 filled 2.4             | 9.2 4 b<a REPLACE_FAILED; 4 4 a 2.4/0 REPLACE_FAILED
+        trade C1 t1 2.2@110            | F E a 2.2/0.2
+        done C1 canceled 2.2           | 9.2 1 b<a REPLACE_FAILED; 4 4 a 2.2/0 REPLACE_FAILED
     """,
     "cash: a stop that triggers above its stop price": """
         new a buy ord_type=3 stop_px=105 cash_qty=250 | A A a 0/2.3; 0 0 a 0/2.3
@@ -329,8 +331,8 @@ def test_a_cash_buy_never_spends_more_than_its_cash(
             return
         trades += 1
         item = c.VenueTrade(
-            account=VENUE_ACCOUNT, symbol=SYMBOL, venue_cl_ord_id=child.venue_cl_ord_id, venue_order_id="v" + child.venue_cl_ord_id,
-            venue_trade_id=f"t{trades}", side="1", qty=qty, px=child.px,
+            account=VENUE_ACCOUNT, symbol=SYMBOL, venue_cl_ord_id=child.venue_cl_ord_id, venue_order_id="", side="1",
+            venue_trade_id=f"t{trades}", qty=qty, px=child.px,
         )  # fmt: skip
         world.run(c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=item))
 
@@ -379,7 +381,7 @@ def test_a_cash_buy_never_spends_more_than_its_cash(
 @given(
     cash=st.integers(20, 100_000), stop=PRICES, at=PRICES, collar=st.none() | st.integers(0, 2_000), held=st.booleans(),
 )  # fmt: skip
-def test_a_cash_market_buy_or_stop_never_spends_more(cash: int, stop: Decimal, at: Decimal, collar: int | None, held: bool) -> None:
+def test_a_cash_market_buy_never_spends_more(cash: int, stop: Decimal, at: Decimal, collar: int | None, held: bool) -> None:
     limits = s.Limits(collar_bps={"*": Decimal(collar)} if collar is not None else {})
     world, cash_qty = World(core_settings(firm=limits)), Decimal(cash)
     if held:
@@ -398,7 +400,7 @@ def test_a_cash_market_buy_or_stop_never_spends_more(cash: int, stop: Decimal, a
 def test_no_market_child_without_a_bound_while_a_collar_is_in_force() -> None:
     story = """
         new a buy 1                    | A A a 0/1; place C1 1@102.01 IOC
-        new b sell 1                   | A A b 0/1; place C2 1@99 IOC
+        new b sell 1                   | A A b 0/1; place C2 1@99.00 IOC
         new d buy 1 ord_type=3 stop_px=105 | A A d 0/1; 0 0 d 0/1
         replace e d 2 ord_type=3 stop_px=106 | 5 0 e<d 0/2
         trigger o3 106                 | place C3 2@102.01 IOC
@@ -406,10 +408,14 @@ def test_no_market_child_without_a_bound_while_a_collar_is_in_force() -> None:
     world = World(TIGHT)
     play(story, world)
     assert all(placed.px is not None for placed in world.placed.values())
-    world = World(TIGHT)
-    world.quotes = {}
-    world.run(_order(world, "blind", ord_type="1", order_qty=Decimal(1)))
-    assert all(placed.px is not None for placed in world.placed.values())
+    # without market data there is no bound: refused, and a held stop stays held
+    world = World(msgspec.structs.replace(TIGHT, risk_stages=("collar",)))
+    world.run(_order(world, "s", ord_type="3", stop_px=Decimal(105), order_qty=Decimal(1)))
+    (order_id,) = world.state.orders
+    (reject,) = _messages(world.run(_order(world, "blind", ord_type="1", order_qty=Decimal(1), quotes={})))
+    assert (reject.exec_type, reject.reason) == ("8", "STALE_MARKET_DATA")
+    assert world.run(c.TriggerStop(ts_ns=world.tick(), order_id=order_id, trigger_px=Decimal(106), quotes={})) == []
+    assert world.placed == {} and order_id in world.state.stops
 
 
 # --- floods ---
@@ -477,9 +483,16 @@ def test_refused_orders_are_bounded_by_time() -> None:
 # --- mass records ---
 
 
+def _journal(folder: Path) -> Journal:
+    table = JournalTable()
+    return Journal.open(
+        folder / "journal", sync="os", segment_bytes=table.segment_mb << 20, reserve_bytes=table.reserve_mb << 20
+    )
+
+
 @pytest.mark.parametrize("held", [False, True], ids=["working", "stops"])
 def test_a_kill_of_20_000_orders_is_one_record(tmp_path: Path, held: bool) -> None:
-    """Through the engine and a real journal of the default size; a restart reads it and comes to the same state."""
+    """Through the engine and a real journal of the configuration's sizes; a restart reads it and comes to the same state."""
     count = 20_000
     world = World()
     state = world.state
@@ -488,7 +501,7 @@ def test_a_kill_of_20_000_orders_is_one_record(tmp_path: Path, held: bool) -> No
         _apply(state, _order(world, f"client-order-{number:08}", order_qty=Decimal(1), **terms))
     state.seq = 0
     before = dump_state(state)
-    journal = Journal.open(tmp_path / "journal", sync="os")
+    journal = _journal(tmp_path)
     fatal: list[str] = []
     engine = Engine(journal, state, on_fatal=fatal.append, clock=lambda: world.now_ns)
     try:
@@ -502,7 +515,7 @@ def test_a_kill_of_20_000_orders_is_one_record(tmp_path: Path, held: bool) -> No
         engine.stop()
         journal.close(clean=True)
     again = load_state(before)
-    journal = Journal.open(tmp_path / "journal", sync="os")
+    journal = _journal(tmp_path)
     try:
         for _seq, payload in journal.read(1):
             apply_record(again, decode_record(payload))

@@ -22,6 +22,7 @@ from fixgw.core.reports import BusinessReject, Report
 from fixgw.core.state import State, dump_state, new_state
 from fixgw.engine import Engine
 from fixgw.fix.port import RecordCursor
+from fixgw.journal.errors import JournalBusy, RecordTooBig
 
 WAIT_S = 5.0
 
@@ -40,6 +41,8 @@ class MemoryJournal:
         self.entered = threading.Event()
         self.fails: Exception | None = None
         self.append_fails: Exception | None = None
+        self.max_bytes = 1 << 20
+        self.max_buffered = 1 << 20
         self.groups: list[int] = []
         self.leaders: list[str] = []
         self.reads = 0
@@ -51,6 +54,10 @@ class MemoryJournal:
     def append(self, seq: int, payload: bytes) -> None:
         if self.append_fails is not None:
             raise self.append_fails
+        if len(payload) > self.max_bytes:
+            raise RecordTooBig(f"record {seq} has {len(payload)} bytes, at most {self.max_bytes} are allowed")
+        if seq - 1 - self.durable_seq >= self.max_buffered:
+            raise JournalBusy(f"{self.max_buffered} records wait to be committed")
         assert seq == self.last_seq + 1
         self.payloads.append(payload)
 
@@ -555,3 +562,101 @@ def test_the_engine_and_a_world_by_hand_agree(rig: Rig) -> None:
     for payload in rig.journal.payloads:
         world.run(decode_record(payload).command)
     assert dump_state(world.state) == dump_state(rig.engine.state)
+
+
+def rejects_of(record: Record) -> list[tuple[str, int, str, str]]:
+    messages = [event.message for event in record.events if isinstance(event, e.Reported)]
+    return [(m.reason, m.business_reason, m.ref_msg_type, m.ref_id) for m in messages if isinstance(m, BusinessReject)]
+
+
+def test_a_record_too_big_is_not_fatal(rig: Rig) -> None:
+    for _ in range(50):
+        rig.engine.submit(rig.order())
+    rig.journal.max_bytes = 1_500
+    before = set(rig.engine.state.open_orders)
+    with pytest.raises(RuntimeError, match="at most 1500 are allowed"):
+        rig.engine.call(c.AdminKill(ts_ns=FIRST_NS, scope="firm", target="", level="HALTED", user="u", reason="r"), WAIT_S)
+    assert set(rig.engine.state.open_orders) == before and rig.engine.state.level == "ACTIVE"
+    assert all(child.cancel == "" for child in rig.engine.state.children.values())
+    (dropped,) = rig.engine.records(rig.engine.durable_seq - 1, WAIT_S)
+    assert isinstance(dropped.command, c.AdminNote) and dropped.command.target == "AdminKill"
+    assert [event.kind for event in dropped.events if isinstance(event, e.Alerted)] == ["INTERNAL_ERROR"]
+    # a client's message that makes too much of a record
+    big = rig.order(exec_inst="6" * 2_000, msg_seq=70)
+    rig.engine.submit(big)
+    (answer,) = rig.engine.records(rig.engine.durable_seq - 1, WAIT_S)
+    assert rejects_of(answer) == [("INTERNAL_ERROR", 4, "D", big.cl_ord_id)]
+    assert rig.engine.session_cursor("OMS44").last_in_seq == 70, "it would be asked for, and fail, again and again"
+    rig.engine.submit(rig.order(cl_ord_id="next", msg_seq=71))
+    assert "next" in rig.engine.state.sessions["OMS44"].cl_ord_ids
+    assert rig.fatal == []
+    assert dump_state(replayed(rig.journal)) == dump_state(rig.engine.state)
+
+
+def test_a_full_buffer_is_committed_and_the_group_goes_on(rig: Rig) -> None:
+    thread = blocked(rig)
+    rig.journal.max_buffered = 3
+    before = len(rig.journal.groups)
+    for _ in range(8):
+        rig.engine.submit(rig.order())
+    rig.journal.gate.set()
+    thread.join(WAIT_S)
+    until(lambda: rig.engine.durable_seq == rig.base + 9, "9 records")
+    assert rig.journal.groups[before:] == [1, 3, 3, 2]
+    assert [record.seq for record in rig.effects[-9:]] == list(range(rig.base + 1, rig.base + 10))
+    assert rig.fatal == []
+
+
+def test_a_full_buffer_and_a_record_too_big_together(rig: Rig) -> None:
+    thread = blocked(rig)
+    rig.journal.max_buffered, rig.journal.max_bytes = 1, 1_500
+    rig.engine.submit(rig.order())
+    rig.engine.submit(rig.order(exec_inst="6" * 2_000))
+    rig.engine.submit(rig.order())
+    rig.journal.gate.set()
+    thread.join(WAIT_S)
+    until(lambda: rig.engine.durable_seq == rig.base + 4, "4 records")
+    assert rig.fatal == [] and dump_state(replayed(rig.journal)) == dump_state(rig.engine.state)
+
+
+def test_a_venues_word_that_a_bug_swallowed_is_asked_for(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lost trade asks for the whole picture. Neither the picture nor the answers to queries, which follow from it, do:
+    that would go round for ever."""
+    real = engine_module.decide
+
+    def decide(state: State, command: c.Command) -> list[e.AnyEvent]:
+        if isinstance(command, c.VenueCommand):
+            raise ZeroDivisionError("bug")
+        return real(state, command)
+
+    rig.engine.submit(rig.order())
+    (child,) = rig.engine.state.children
+    monkeypatch.setattr(engine_module, "decide", decide)
+    item = c.VenueTrade(
+        account=VENUE_ACCOUNT, symbol=SYMBOL, venue_cl_ord_id=child, venue_order_id="v", venue_trade_id="t", side="1",
+        qty=Decimal(1), px=Decimal(100),
+    )  # fmt: skip
+    asked = {}
+    for command in (
+        c.ChildTrade(ts_ns=FIRST_NS, venue=VENUE, trade=item),
+        c.ChildTrade(ts_ns=FIRST_NS, venue="nowhere", trade=item),
+        c.VenueReconciled(ts_ns=FIRST_NS, venue=VENUE, account=VENUE_ACCOUNT, asked_ns=FIRST_NS, trades=(item,)),
+        c.ChildQueryResult(
+            ts_ns=FIRST_NS, venue=VENUE, venue_cl_ord_id=child, outcome="filled", venue_order_id="v", asked_ns=FIRST_NS,
+            cum_qty=Decimal(1), trades=(item,), trades_checked=True,
+        ),
+        c.BalancesReport(ts_ns=FIRST_NS, venue=VENUE, account=VENUE_ACCOUNT, asof_ns=FIRST_NS, free={}, total={}),
+    ):  # fmt: skip
+        rig.engine.submit(command)
+        (record,) = rig.engine.records(rig.engine.durable_seq - 1, WAIT_S)
+        assert any(isinstance(event, e.Alerted) for event in record.events)
+        key = type(command).__name__ + " " + command.venue
+        asked[key] = [event.venue for event in record.events if isinstance(event, e.ReconcileRequested)]
+    assert {key for key, venues in asked.items() if venues} == {"ChildTrade sim"} and asked["ChildTrade sim"] == [VENUE]
+    assert rig.fatal == []
+    monkeypatch.setattr(engine_module, "decide", real)
+    rig.engine.submit(
+        c.VenueReconciled(ts_ns=FIRST_NS, venue=VENUE, account=VENUE_ACCOUNT, asked_ns=FIRST_NS, trades=(item,))
+    )
+    assert rig.engine.state.open_orders == {}, "the picture brought the fill"
+    assert dump_state(replayed(rig.journal)) == dump_state(rig.engine.state)
