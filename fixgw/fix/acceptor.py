@@ -175,10 +175,16 @@ class Acceptor:
         for link in self._links.values():
             link.delivery.stop(0.0)
         # one that waits in QuickFIX for a client that does not read is let go when QuickFIX cuts the connection
-        deadline = time.monotonic() + SENDERS_END_S
-        for link in self._links.values():
-            link.delivery.stop(max(0.0, deadline - time.monotonic()))
+        self._await_senders()
         acceptor.stop(True)
+        if not self._await_senders():
+            # QuickFIX's sessions must outlive whoever is still in them
+            log.error("acceptor: a sender did not end")
+            self._kept += (acceptor,)
+
+    def _await_senders(self) -> bool:
+        deadline = time.monotonic() + SENDERS_END_S
+        return all([link.delivery.stop(max(0.0, deadline - time.monotonic())) for link in self._links.values()])
 
     def broadcast_logout(self, reason: str, timeout_s: float = 2.0) -> bool:
         """Logs every session out and bars logons (a fatal failure; the process is to end). True when all are out."""

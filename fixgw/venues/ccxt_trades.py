@@ -7,7 +7,6 @@ being reconciled. Then what can be read is told: the oldest part, the newest, an
 from __future__ import annotations
 
 import asyncio
-import asyncio
 import logging
 import time
 from collections.abc import Coroutine, Iterable
@@ -51,8 +50,6 @@ class TradeReader:
         self._ask = ask
         # (symbol, venue_order_id) -> the question that is under way
         self._lookups: dict[tuple[str, str], asyncio.Task[str]] = {}
-        # (symbol, venue_order_id) -> the question that is under way
-        self.lookups: dict[tuple[str, str], asyncio.Task[str]] = {}
 
     async def since(self, since_ns: int, symbols: Iterable[str]) -> tuple[tuple[VenueTrade, ...], bool]:
         """Trades with our id where it can be found (else ""), and whether these are all. VenueError: no answer."""

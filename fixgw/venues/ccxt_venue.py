@@ -86,7 +86,7 @@ class CcxtVenue:
 
     async def close(self) -> None:
         await self.session.close()
-        running: list[asyncio.Task[Any]] = [*self._completing, *self._trades.lookups.values()]
+        running: list[asyncio.Task[Any]] = [*self._completing, *self._trades.stop()]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)

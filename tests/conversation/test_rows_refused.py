@@ -218,7 +218,7 @@ KILLED: dict[str, list[Step]] = {
     "kill switch of the session": [
         *working("X", "1"),
         kill("session"),
-        er("canceled", "4", "X", "1 0 0", code="KILLED", t378="8"),
+        er("canceled", "4", "X", "1 0 0", code="KILLED", t378="8|4"),
         new("Y"),
         er("rejected", "8", "Y", "1 0 0", code="HALTED", t103="2"),
         resume("session"),
@@ -229,7 +229,7 @@ KILLED: dict[str, list[Step]] = {
         venue_fill("X", "0.4"),
         er("partial fill", "1", "X", "1 0.4 0.6"),
         kill("venue"),
-        er("canceled", "4", "X", "1 0.4 0", code="KILLED", t378="8"),
+        er("canceled", "4", "X", "1 0.4 0", code="KILLED", t378="8|4"),
         new("Y"),
         er("rejected", "8", "Y", "1 0 0", code="HALTED", t103="2", t20002="100", t20003="sim"),
     ],

@@ -205,7 +205,7 @@ def test_queries_for_one_order_do_not_pile_up(tmp_path: Path) -> None:
 def test_many_look_ups_of_one_order_are_one_request() -> None:
     """After a restart several scans of trades run side by side and need our ids of the same orders."""
     venue = object.__new__(TradeReader)
-    venue.lookups = {}
+    venue._lookups = {}
     asked: list[str] = []
 
     async def look_up(symbol: str, order_id: str) -> str:
@@ -225,7 +225,7 @@ def test_many_look_ups_of_one_order_are_one_request() -> None:
 
     found = asyncio.run(run())
     assert found[:3] == ["our-1", "our-2", "our-1"] and all(isinstance(error, Ambiguous) for error in found[3:])
-    assert asked == ["1", "2", "bad", "1"] and not venue.lookups
+    assert asked == ["1", "2", "bad", "1"] and not venue._lookups
 
 
 def test_bad_configuration_ends_with_status_2_and_says_why(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@ How to read the tables: core_script.py."""
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,7 @@ from fixgw.core.reports import BusinessReject, Report
 from fixgw.core.state import State, dump_state, load_state
 from fixgw.engine import Engine
 from fixgw.journal.store import Journal
+from fixgw.marketdata.edge import RECONCILE_NS, Edge
 
 DAY_S = 86_400
 FEE = 1 + Decimal(10) / 10_000
@@ -288,6 +292,38 @@ def test_the_reconcile_timer() -> None:
     world.run(c.VenueLink(ts_ns=world.tick(), venue=VENUE, up=True))
     assert world.run(c.Timer(ts_ns=world.tick(), key=key)) == [], "one is under way already"
     world.check()
+
+
+def test_the_edge_raises_the_reconcile_timer() -> None:
+    """Each RECONCILE_NS, and not at the start: the link's coming up asks then."""
+    world, told, came = World(), [], threading.Event()
+
+    class Clockwork:
+        state = world.state
+
+        def now_ns(self) -> int:
+            return world.now_ns
+
+        def submit(self, command: c.Timer) -> None:
+            told.append(command.key)
+            came.set()
+
+        @contextlib.contextmanager
+        def reading(self) -> Iterator[State]:
+            yield world.state
+
+    edge = Edge(Clockwork())  # type: ignore[arg-type]
+    edge.start()
+    try:
+        assert not came.wait(0.25) and told == []
+        for _ in range(2):
+            world.tick(RECONCILE_NS)
+            assert came.wait(5)
+            came.clear()
+        assert not came.wait(0.25)
+    finally:
+        edge.stop()
+    assert told == ["reconcile:sim"] * 2
 
 
 # --- cash ---

@@ -14,8 +14,8 @@ from fixgw.core.codec import Record
 from fixgw.core.commands import AdminNote, SessionLogout
 from fixgw.core.events import Reported
 from fixgw.core.reports import BusinessReject, CancelReject, Notice, Report
-from fixgw.fix.acceptor_settings import AcceptorSession
 from fixgw.fix import delivery as delivery_module
+from fixgw.fix.acceptor_settings import AcceptorSession
 from fixgw.fix.delivery import Delivery
 from fixgw.fix.outbound import encode
 from fixgw.fix.port import RecordCursor, SessionCursor

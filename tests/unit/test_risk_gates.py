@@ -213,7 +213,7 @@ def test_collar_of_stop_limits(kind: str, held: bool, price: str, reference: str
     ("kind", "qty", "price", "reason"),
     [
         ("new", "5", "100", "STALE_MARKET_DATA"),
-        ("new", "5", None, ""),  # a market order: decided where it is priced
+        ("new", "5", None, "STALE_MARKET_DATA"),  # a market order would go out without a bound
         ("trigger", "5", None, "STALE_MARKET_DATA"),
         ("replace", "5", "100.01", "STALE_MARKET_DATA"),
         ("replace", "5.1", "100", "STALE_MARKET_DATA"),
