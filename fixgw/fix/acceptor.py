@@ -5,7 +5,8 @@
 
 The journal is the truth about message numbers coming in: at the start NextTargetMsgSeqNum is set to the last one
 journaled + 1, so that the counterparty is asked again for what was received and not journaled. Numbers going out are
-QuickFIX's (its FileStore, which a Logon with 141=Y empties before we hear of it: see _finish_reset); after the machine went down they are raised, because the store is not synced.
+QuickFIX's (its FileStore, which a Logon with 141=Y empties before we hear of it: see _finish_reset); after the
+machine went down they are raised, because the store is not synced.
 """
 
 from __future__ import annotations

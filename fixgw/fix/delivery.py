@@ -50,7 +50,7 @@ QUIET_RECORDS: Final = 50_000
 BEHIND_RECORDS: Final = 1_000
 REST_PART: Final = 0.5
 REST_S: Final = (0.001, 0.02)
-_NAMES: Final = (("exec_id", "ExecID(17)"), ("order_id", "OrderID(37)"), ("cl_ord_id", "ClOrdID(11)"), ("ref_seq", "RefSeqNum(45)"))
+_NAMES: Final = {"exec_id": "ExecID(17)", "order_id": "OrderID(37)", "cl_ord_id": "ClOrdID(11)", "ref_seq": "RefSeqNum(45)"}
 
 Position = tuple[int, int]
 
@@ -263,7 +263,7 @@ class Delivery:
         """In place of a report that cannot be encoded: the client hears which one is missing, operations as well. False: not
         taken by QuickFIX."""
         now_ns = self._engine.now_ns()
-        named = ", ".join(f"{tag} {getattr(message, name)}" for name, tag in _NAMES if getattr(message, name, ""))
+        named = ", ".join(f"{tag} {getattr(message, name)}" for name, tag in _NAMES.items() if getattr(message, name, ""))
         text = f"a {type(message).__name__} could not be sent: {named or 'without ids'}"
         try:
             notice = Notice(

@@ -15,8 +15,8 @@ through these phases:
 Rules: one connection per session (a slot is free again only when QuickFIX itself has let go of the old
 connection); a second Logon of a live session is closed, the live one notices nothing; while a client leaves more
 than write_cap bytes unread QuickFIX has to wait with that session, and a client that does not read is dropped
-(front_pace.py); the listening socket stays up while QuickFIX is away. TLS would be an ssl context at `create_server` in serve(), authentication a check in
-front_logon.judge_logon.
+(front_pace.py); the listening socket stays up while QuickFIX is away. TLS would be an ssl context at `create_server`
+in serve(), authentication a check in front_logon.judge_logon.
 """
 
 import argparse

@@ -65,6 +65,10 @@ WORDS = {
 _names = itertools.count(1)
 
 
+# OrdRejReason(103), CxlRejReason(102), ExecRestatementReason(378) as FIX 4.2 was published
+BROKER_OPTION_42 = {103: (set("012345678"), "0"), 102: (set("0123"), "2"), 378: (set("012345"), "4")}
+
+
 class Desk:
     """One version's client and everything around it, with the memory of one dialogue."""
 
@@ -87,10 +91,15 @@ class Desk:
         """The ClOrdID of X, Y, Z in this dialogue."""
         return f"{self.run}-{name}"
 
-    def pick(self, value: str) -> str:
-        """Of "a|b" b for FIX 4.2, else a."""
+    def pick(self, value: str, tag: int = 0) -> str:
+        """Of "a|b" b for FIX 4.2, else a; codes that FIX 4.2 has not are its "broker option"."""
         first, _, second = value.partition("|")
-        return second if second and self.version.is_42 else first
+        if not self.version.is_42:
+            return first
+        if tag in BROKER_OPTION_42:
+            known, other = BROKER_OPTION_42[tag]
+            return (second or first) if (second or first) in known else other
+        return second or first
 
     def play(self, steps: Iterable[Step]) -> None:
         """Every step, then the end: nothing unexpected, all of it copied."""
@@ -243,7 +252,7 @@ def er(
         wanted |= {11: desk.id(own), 41: desk.id(orig) if orig else ""}
         if quantities:
             wanted |= dict(zip((38, 14, 151), quantities.split(), strict=True))
-        wanted |= {tag: desk.pick(value) for tag, value in _tags(tags).items()}
+        wanted |= {tag: desk.pick(value, tag) for tag, value in _tags(tags).items()}
         check(m, wanted, f"{word} ({ids})")
         assert text in m.get(58, ""), f"Text(58) {m.get(58)!r} without {text!r}"
         _consistent(desk, m, own, unnamed)
@@ -295,7 +304,7 @@ def cxl_reject(ids: str, status: str, *, to: str, why: str, code: str, **tags: T
         assert m[35] == "9", f"expected a cancel reject ({ids}), got {m}"
         own, _, orig = ids.partition(",")
         wanted = {11: desk.id(own), 41: desk.id(orig), 39: status, 434: to, 102: why, 20001: code} | _tags(tags)
-        check(m, {tag: desk.pick(value) for tag, value in wanted.items()}, f"cancel reject ({ids})")
+        check(m, {tag: desk.pick(value, tag) for tag, value in wanted.items()}, f"cancel reject ({ids})")
         order_id = desk.order_ids.get(desk.chain.get(orig, orig), "NONE")
         assert m[37] == order_id, f"OrderID is {m[37]}, expected {order_id}"
 

@@ -91,9 +91,8 @@ class FakeEngine:
         elif isinstance(command, Delivered):
             cursor = replace(cursor, delivered_seq=max(cursor.delivered_seq, command.seq))
         elif isinstance(command, AdminNote) and command.action == "session reset":
-            self.cursors[command.target] = replace(
-                self.session_cursor(command.target), reset_epoch=self.session_cursor(command.target).reset_epoch + 1, last_in_seq=0
-            )
+            target = self.session_cursor(command.target)
+            self.cursors[command.target] = replace(target, reset_epoch=target.reset_epoch + 1, last_in_seq=0)
         if isinstance(command, NewOrder):
             messages = [self.report(command, kind, i) for i, kind in enumerate("A0")]
         elif isinstance(command, Unsupported):
