@@ -26,6 +26,7 @@ from pathlib import Path
 from .admin.server import AdminServer
 from .config import Config, ConfigErrors, load
 from .core import commands as c
+from .core.child import Child
 from .core.codec import SCHEMA_VERSION, Record
 from .core.events import Alerted
 from .core.replay import replay_record
@@ -78,7 +79,7 @@ class Gateway:
         self.links = VenueLinks(
             self.paths.venues_socket, submit=self.engine.submit, on_book=self.edge.on_book, now_ns=self.engine.now_ns
         )
-        self.links.lookup = self._child_place
+        self.links.lookup = self._child
         self.engine.on_durable += [self.links.effect, self.edge.effect, _log_alerts]
         self.raw_log = RawLog(self.paths.log / "fix")
         self.acceptor = Acceptor(
@@ -169,10 +170,9 @@ class Gateway:
 
     # --- parts ---
 
-    def _child_place(self, venue_cl_ord_id: str) -> tuple[str, str, str] | None:
+    def _child(self, venue_cl_ord_id: str) -> Child | None:
         """Called by the engine's leader, which holds the state."""
-        child = self.engine.state.children.get(venue_cl_ord_id)
-        return (child.venue, child.symbol, child.venue_order_id) if child is not None else None
+        return self.engine.state.children.get(venue_cl_ord_id)
 
     def _is_full(self) -> bool:
         """The journal, or the disk for everything else, has no room for new orders."""

@@ -72,8 +72,9 @@ class JournalTable(Model):
     """[journal]: "commit" survives a power cut, "os" the crash of a process."""
 
     sync: Literal["commit", "os"] = "commit"
-    segment_mb: Annotated[int, Field(ge=1, le=4096)] = 64
-    reserve_mb: Annotated[int, Field(ge=1, le=65536)] = 64
+    # one record (a kill of very many orders) must fit into either
+    segment_mb: Annotated[int, Field(ge=16, le=4096)] = 64
+    reserve_mb: Annotated[int, Field(ge=16, le=65536)] = 64
     snapshot_every_records: Annotated[int, Field(ge=1000, le=1_000_000_000)] = 200_000
     archive: bool = True
     archive_keep_segments: Annotated[int, Field(ge=1, le=1_000_000)] | None = None

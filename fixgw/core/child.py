@@ -61,6 +61,8 @@ class Child(msgspec.Struct, array_like=True):
     told_qty: Decimal = ZERO
     # when the last "not found" that counted was asked
     not_found_ns: int = 0
+    # when we learned of its end
+    closed_ns: int = 0
 
     @property
     def is_live(self) -> bool:
@@ -134,6 +136,7 @@ def apply_child(child: Child, ev: e.ChildEvent) -> None:
         case e.ChildClosed():
             child.state = CLOSED
             child.closed_as = ev.status
+            child.closed_ns = ev.ts_ns
             child.cancel = ""
             child.next_query_ns = 0
         case _:

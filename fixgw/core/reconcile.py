@@ -18,6 +18,8 @@ from .venue_reports import become_unknown, query_now
 
 # asked again from this long before the last picture: venues' clocks and pages are not exact
 OVERLAP_NS = 600_000_000_000
+# a venue's list of open orders may lag behind its own word by so much
+LAG_NS = 2_000_000_000
 
 
 def venue_link(draft: Draft, cmd: c.VenueLink) -> None:
@@ -81,8 +83,8 @@ def venue_reconciled(draft: Draft, cmd: c.VenueReconciled) -> None:
     for found in cmd.open_orders:
         if found.venue_cl_ord_id not in live and is_ours(draft.state.install, found.venue_cl_ord_id):
             known = draft.state.children.get(found.venue_cl_ord_id)
-            if known is not None and known.sent_ns >= cmd.asked_ns:
-                continue
+            if known is not None and max(known.sent_ns, known.closed_ns + LAG_NS) >= cmd.asked_ns:
+                continue  # sent or ended while the picture was taken
             draft.emit(e.OrphanCancelSent(venue=cmd.venue, order=found))
             draft.alert("ORPHAN", f"{cmd.venue}: open order {found.venue_cl_ord_id} of ours is not known as live: canceled")
     draft.emit(e.ReconcileCompleted(venue=cmd.venue, asked_ns=cmd.asked_ns))

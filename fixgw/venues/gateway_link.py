@@ -20,6 +20,7 @@ import msgspec
 
 from ..core import commands as c
 from ..core import events as e
+from ..core.child import Child
 from ..core.codec import Record
 from ..core.sanity import FUTURE_NS, quote_problem
 from . import wire
@@ -126,9 +127,9 @@ class VenueLinks:
                 case e.ChildPlaced():
                     self._place(event)
                 case e.ChildCancelSent():
-                    self._send_for(event.venue_cl_ord_id, wire.CancelChild)
+                    self._cancel(event.venue_cl_ord_id)
                 case e.ChildQueried():
-                    self._send_for(event.venue_cl_ord_id, wire.QueryChild)
+                    self._query(event.venue_cl_ord_id)
                 case e.ReconcileRequested():
                     self._send(event.venue, wire.Reconcile(since_ns=event.since_ns, symbols=event.symbols))
                 case e.OrphanCancelSent():
@@ -142,8 +143,8 @@ class VenueLinks:
                 case _:
                     pass
 
-    lookup: Callable[[str], tuple[str, str, str] | None]
-    """venue_cl_ord_id -> (venue, symbol, venue_order_id) of a known child; set by the composition root."""
+    lookup: Callable[[str], Child | None]
+    """venue_cl_ord_id -> the child, if it is known; set by the composition root."""
 
     def _place(self, ev: e.ChildPlaced) -> None:
         sent = self._send(
@@ -171,12 +172,30 @@ class VenueLinks:
                 )
             )
 
-    def _send_for(self, venue_cl_ord_id: str, kind: type[wire.CancelChild] | type[wire.QueryChild]) -> None:
-        found = self.lookup(venue_cl_ord_id)
-        if found is None:
-            return
-        venue, symbol, venue_order_id = found
-        self._send(venue, kind(venue_cl_ord_id=venue_cl_ord_id, symbol=symbol, venue_order_id=venue_order_id))
+    def _cancel(self, venue_cl_ord_id: str) -> None:
+        child = self.lookup(venue_cl_ord_id)
+        if child is not None:
+            self._send(
+                child.venue,
+                wire.CancelChild(
+                    venue_cl_ord_id=venue_cl_ord_id, symbol=child.symbol, venue_order_id=child.venue_order_id
+                ),
+            )
+
+    def _query(self, venue_cl_ord_id: str) -> None:
+        child = self.lookup(venue_cl_ord_id)
+        if child is not None:
+            self._send(
+                child.venue,
+                wire.QueryChild(
+                    venue_cl_ord_id=venue_cl_ord_id,
+                    symbol=child.symbol,
+                    venue_order_id=child.venue_order_id,
+                    side=child.side,
+                    qty=child.qty,
+                    sent_ns=child.sent_ns,
+                ),
+            )
 
     def _send(self, venue: str, message: wire.ToHost) -> bool | None:
         """None: no host is connected, the message was certainly not sent; else whether it is on its way."""
