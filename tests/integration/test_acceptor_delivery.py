@@ -72,11 +72,11 @@ def test_live_reports_carry_no_97_and_a_heartbeat_moves_the_cursor(engine, runni
         client.logon()
         engine.publish("OMS44", report(2))
         assert "97" not in client.expect("8", t17="E1") and "97" not in client.expect("8", t17="E2")
-        until(lambda: client.read(0.05) or engine.session_cursor("OMS44").delivered_seq >= 3)
-        until(lambda: client.read(0.05) or engine.commands(Delivered))
+        until(lambda: (client.read(0.05), engine.session_cursor("OMS44").delivered_seq >= 3)[1])
         # confirmations are no reports: they cause no further TestRequest
         count = len(engine.commands(Delivered))
-        assert not [m for m in client.drain(1.3) if m["35"] == "1" and int(m["112"][6:]) > 3]
+        client.received.clear()
+        assert not [m for m in client.drain(1.3) if m["35"] == "1"]
         assert len(engine.commands(Delivered)) <= count + 1
 
 
