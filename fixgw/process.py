@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 
@@ -21,3 +22,21 @@ def die_with_parent(number: int = signal.SIGTERM, parent: int = 0) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != parent:
         sys.exit(0)
+
+
+# sun_path of Linux, without the final zero
+MAX_SOCKET_PATH = 107
+_folders: dict[str, int] = {}
+
+
+def socket_address(path: Path) -> str:
+    """A Unix socket's address for any length of path: by way of the folder's handle (kept open) where it is too long.
+
+    Raises OSError when the folder does not exist.
+    """
+    if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
+        return str(path)
+    folder = str(path.parent)
+    if folder not in _folders:
+        _folders[folder] = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return f"/proc/self/fd/{_folders[folder]}/{path.name}"

@@ -11,11 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
+from ..process import socket_address
 from .protocol import MAX_REPLY_BYTES, AdminError, Reply
 
 DEFAULT_TIMEOUT_S: Final = 30.0
-# sun_path of Linux, without the final zero
-_MAX_PATH: Final = 107
 
 
 class NotRunning(Exception):
@@ -32,7 +31,7 @@ class AdminClient:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self._socket.settimeout(timeout_s)
         try:
-            _connect(self._socket, Path(path))
+            self._socket.connect(socket_address(Path(path)))
         except OSError as error:
             self._socket.close()
             reason = error.strerror or str(error)
@@ -72,18 +71,6 @@ class AdminClient:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
-
-
-def _connect(connection: socket.socket, path: Path) -> None:
-    """Connect, also where the path is longer than a socket address may be (by way of the folder's handle)."""
-    if len(os.fsencode(path)) <= _MAX_PATH:
-        connection.connect(str(path))
-        return
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        connection.connect(f"/proc/self/fd/{folder}/{path.name}")
-    finally:
-        os.close(folder)
 
 
 def default_user() -> str:

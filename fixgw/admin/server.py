@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ..process import socket_address
 from .protocol import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, AdminError, Fault, Reply, Request
 
 log = logging.getLogger(__name__)
@@ -29,8 +30,6 @@ MAX_CONNECTIONS: Final = 16
 IDLE_TIMEOUT_S: Final = 600.0
 WRITE_TIMEOUT_S: Final = 10.0
 _UCRED: Final = struct.Struct("3i")
-# sun_path of Linux, without the final zero
-_MAX_PATH: Final = 107
 
 
 class AdminServer:
@@ -153,12 +152,10 @@ class AdminServer:
 def _bind(listener: socket.socket, path: Path) -> None:
     """Bind without a moment in which others could connect: made under another name, closed to others, then renamed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    if len(os.fsencode(temporary)) > _MAX_PATH:
-        raise OSError(f"admin socket {path}: the path is longer than {_MAX_PATH - 10} bytes, use a shorter DIR")
     temporary.unlink(missing_ok=True)
     old = os.umask(0o177)
     try:
-        listener.bind(str(temporary))
+        listener.bind(socket_address(temporary))
     finally:
         os.umask(old)
     temporary.rename(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import tomllib
 import typing
 from decimal import Decimal
@@ -21,8 +20,6 @@ from .paths import Paths
 
 _MAX_FILE_BYTES = 1 << 20
 _MAX_FILES = 10_000
-# sun_path of Linux, without the final zero
-_MAX_SOCKET_PATH = 107
 _CREDENTIAL_FILES = ("api_key_file", "secret_file", "password_file")
 _SECRET_WORDS = ("secret", "password", "private", "api_key", "apikey", "token", "credentials", "passphrase")
 _M = TypeVar("_M", bound=BaseModel)
@@ -35,9 +32,6 @@ def load(directory: str | Path) -> Config:
     if not paths.firm_file.is_file():
         expected = "a folder made by `fixgw init DIR`; this file is missing"
         raise ConfigErrors([Problem("fixgw.toml", "", "", f"{paths.root}: {expected}")])
-    room = _MAX_SOCKET_PATH - len(os.fsencode(paths.run / ".venues.sock.1234567"))
-    if room < 0:
-        problems.append(Problem("fixgw.toml", "", "", f"{paths.root}: expected a path that is {-room} bytes shorter (sockets)"))
     firm = _read_file(paths.firm_file, paths.root, FirmFile, problems)
     sessions = _read_folder(paths.sessions, paths.root, SessionFile, problems)
     venues = _read_folder(paths.venues, paths.root, VenueFileSettings, problems)

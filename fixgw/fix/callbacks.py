@@ -161,6 +161,9 @@ class Application(fix.Application):  # type: ignore[misc]
         if msg_type == "1":
             if message.isSetField(112):
                 link.delivery.test_request_sent(int(header.getField(34)), message.getField(112))
+        elif msg_type == "5" and link.logout_reason and not message.isSetField(58):
+            # QuickFIX takes "log out" and its reason in two steps, between which its timer may send the Logout
+            message.setField(58, link.logout_reason)
         elif msg_type == "3" and message.isSetField(45):
             # QuickFIX itself rejected a message (by the dictionary): the number is used up without any other callback
             ref = int(message.getField(45))

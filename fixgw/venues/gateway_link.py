@@ -23,6 +23,7 @@ from ..core import events as e
 from ..core.child import Child
 from ..core.codec import Record
 from ..core.sanity import FUTURE_NS, quote_problem
+from ..process import socket_address
 from . import wire
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ class VenueLinks:
         """Listen (mode 0600) and accept in the background. Raises OSError."""
         self._path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(self._path))
+        listener.bind(socket_address(self._path))
         os.chmod(self._path, 0o600)
         listener.listen(16)
         self._listener = listener

@@ -26,6 +26,7 @@ import uvloop
 from msgspec.structs import replace
 
 from ..core import commands as c
+from ..process import socket_address
 from .balances import BalanceDesk
 from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, Venue, VenueError, connect_venue
 from .host_link import HostLink
@@ -107,7 +108,7 @@ class VenueHost:
         self._link_lost = asyncio.Event()
         link = HostLink(self._receive, self._on_link_lost)
         try:
-            await loop.create_unix_connection(lambda: link, self._socket_path)
+            await loop.create_unix_connection(lambda: link, socket_address(Path(self._socket_path)))
         except OSError as error:
             log.debug("%s: gateway not reachable: %s", self.name, error)
             return
