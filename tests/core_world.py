@@ -210,7 +210,8 @@ def _index_problems(state: State) -> Iterator[str]:
     expiries = {key: due for bucket in state.expiries.values() for key, due in bucket.items()}
     if expiries != {key: state.orders[key].expire_ns for key in open_orders if state.orders[key].expire_ns is not None}:
         yield "expiries are not those of the open orders"
-    if sorted([*state.finished, *state.refused]) != sorted(key for key, order in state.orders.items() if order.status not in OPEN):
+    over = sorted(key for key, order in state.orders.items() if order.status not in OPEN)
+    if sorted([*state.finished, *state.refused]) != over:
         yield "finished is not the set of finished orders"
     for venue in state.venues.values():
         live = sorted(key for key, child in state.children.items() if child.venue == venue.name and child.is_live)
