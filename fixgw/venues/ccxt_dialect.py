@@ -21,6 +21,7 @@ from .ccxt_exchange import Hooks
 from .ccxt_parse import dec, dec_or, spec_from
 from .doctrine import Codes
 from .settings import VenueFileSettings
+from .tasks import end_tasks
 from .wire import CancelChild, PlaceChild
 
 # how far one window of trades is read
@@ -208,8 +209,7 @@ class Dialect:
             await self._run_tops(symbols)
         finally:
             if last is not None:
-                last.cancel()
-                await asyncio.gather(last, return_exceptions=True)
+                await end_tasks((last,))
 
     async def _run_last(self, symbols: tuple[str, ...]) -> None:
         """Last prices: one ticker each, then the public trades (polled tickers where there is no stream of them)."""

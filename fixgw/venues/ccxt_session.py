@@ -25,6 +25,7 @@ from .base import Balances, Sink, VenueError
 from .ccxt_dialect import Dialect
 from .doctrine import scrub
 from .settings import VenueFileSettings
+from .tasks import end_tasks
 
 log = logging.getLogger(__name__)
 _FAILURES_UNTIL_DOWN = 3
@@ -70,9 +71,7 @@ class Session:
             self._tasks.append(asyncio.ensure_future(self._forever(run)))
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
         self._tasks.clear()
 
     def _clean(self, error: BaseException) -> str:

@@ -27,6 +27,7 @@ from .checks import check_place
 from .doctrine import is_not_found, judge, scrub
 from .limiter import Priority, RateLimiter
 from .settings import VenueFileSettings
+from .tasks import end_tasks
 from .tracker import Tracked, Tracker
 from .wire import AmendChild, CancelChild, PlaceChild, QueryChild
 
@@ -86,10 +87,7 @@ class CcxtVenue:
 
     async def close(self) -> None:
         await self.session.close()
-        running: list[asyncio.Task[Any]] = [*self._completing, *self._trades.stop()]
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await end_tasks((*self._completing, *self._trades.stop()))
         self._exchange.timeout_on_exit = 10
         with contextlib.suppress(Exception):
             await self._exchange.close()

@@ -23,6 +23,7 @@ from .ccxt_exchange import CALL, Hooks
 from .ccxt_parse import dec, rule
 from .doctrine import Codes
 from .limiter import Priority
+from .tasks import end_tasks
 from .wire import CancelChild, PlaceChild
 
 _TIFS = {"1": "GTC", "3": "IOC", "4": "FOK"}
@@ -266,8 +267,7 @@ class Dialect(GeneralDialect):
             await self._book_lost.wait()
         finally:
             if trades is not None:
-                trades.cancel()
-                await asyncio.gather(trades, return_exceptions=True)
+                await end_tasks((trades,))
         raise ccxt.NetworkError("the book stream ended")
 
     async def _last_prices(self, symbols: tuple[str, ...]) -> None:

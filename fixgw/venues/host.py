@@ -31,6 +31,7 @@ from .balances import BalanceDesk
 from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, Venue, VenueError, connect_venue
 from .host_link import HostLink
 from .settings import VenueConfigError, VenueFileSettings, load_venue_file
+from .tasks import end_tasks
 from .wire import (
     AmendChild,
     BookUpdate,
@@ -95,9 +96,7 @@ class VenueHost:
                 attempt = 0 if time.monotonic() - started > 2 else attempt + 1
                 await asyncio.sleep(_BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)])
         finally:
-            for task in (asking, *self._tasks):
-                task.cancel()
-            await asyncio.gather(asking, *self._tasks, return_exceptions=True)
+            await end_tasks((asking, *self._tasks))
             if self._link is not None:
                 self._link.abort("the host stops")
             await self._venue.close()
@@ -212,7 +211,8 @@ class VenueHost:
         is unknown; without this, questions pile up behind the rate limit and everything waits for minutes."""
         key = message.venue_cl_ord_id
         waiting = self._asking.get(key)
-        if waiting is not None and waiting is self._chains.get(key):
+        # one that has ended may stand here until its callback runs; its answer is history
+        if waiting is not None and not waiting.done() and waiting is self._chains.get(key):
             return
         self._enqueue(key, self._query, message)
         if key in self._chains:

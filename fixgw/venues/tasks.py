@@ -1,0 +1,32 @@
+"""Ending asyncio tasks for certain.
+
+One `cancel()` is a request, not an end: `asyncio.wait_for` of Python 3.11 gives the result instead when both come in one
+turn of the loop (https://github.com/python/cpython/issues/86296), and ccxt awaits in places of its own. A loop that lost
+its cancellation would run on, and who gathers it would wait for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+log = logging.getLogger(__name__)
+_ROUND_S = 0.25
+_ROUNDS = 20
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel until all have ended, 5 s at most; what a task raises is dropped, one that will not end is logged."""
+    running = set(tasks)
+    for _ in range(_ROUNDS):
+        for task in running:
+            task.cancel()
+        if not running:
+            return
+        ended, running = await asyncio.wait(running, timeout=_ROUND_S)
+        for task in ended:
+            if not task.cancelled():
+                task.exception()  # marked as seen
+    log.error("%d tasks did not end when cancelled: %s", len(running), ", ".join(task.get_name() for task in running))
