@@ -20,7 +20,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .admin.server import AdminServer
@@ -77,7 +77,12 @@ class Gateway:
         )
         self.edge = Edge(self.engine)
         self.links = VenueLinks(
-            self.paths.venues_socket, submit=self.engine.submit, on_book=self.edge.on_book, now_ns=self.engine.now_ns
+            self.paths.venues_socket,
+            submit=self.engine.submit_words,
+            on_book=self.edge.on_book,
+            now_ns=self.engine.now_ns,
+            busy=lambda: self.engine.busy,
+            settle=self.engine.settle,
         )
         self.links.lookup = self._child
         self.engine.on_durable += [self.links.effect, self.edge.effect, _log_alerts]
@@ -150,8 +155,11 @@ class Gateway:
     def durable_seq(self) -> int:
         return self.engine.durable_seq
 
-    def submit(self, command: c.Command) -> None:
-        self.engine.submit(command)
+    def submit(self, command: c.Command, reply: Callable[[], object] | None = None, more: bool = False) -> None:
+        self.engine.submit(command, reply, more)
+
+    def listen(self, listener: Callable[[Sequence[Record]], None]) -> None:
+        self.engine.on_visible.append(listener)
 
     def session_cursor(self, session: str) -> SessionCursor:
         return self.engine.session_cursor(session)
@@ -171,7 +179,7 @@ class Gateway:
     # --- parts ---
 
     def _child(self, venue_cl_ord_id: str) -> Child | None:
-        """Called by the engine's leader, which holds the state."""
+        """Called for effects, while others may decide: one look-up, and what it finds is never changed in place."""
         return self.engine.state.children.get(venue_cl_ord_id)
 
     def _is_full(self) -> bool:

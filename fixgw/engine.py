@@ -1,14 +1,24 @@
-"""READ FIRST: the engine. receive -> decide -> buffer -> evolve -> commit -> effects.
+"""READ FIRST: the engine. receive -> decide -> evolve -> buffer -> commit -> effects.
 
-One writer at a time owns the state, but no fixed thread does: whoever submits a command and finds the engine free leads.
-The leader takes what the inbox holds (a group of at most GROUP), decides each command on the state as the one before left
-it, appends the record to the journal's buffer and evolves at once. Then one commit makes the whole group durable, and only
-after it the effects happen: senders see the records (`records`), venue hosts get their requests. A follower leaves its
-command in the inbox and goes back to its socket. Who waits to read the state comes next, before the leader's next group;
-whoever was kept from leading by that can go: the reader leads in its place when it has read.
+No fixed thread owns a stage: whoever has something for it and finds it free leads, whoever finds it taken leaves its part
+behind and goes, and the leader looks again after letting go. Three stages, each with one leader at a time:
 
-    submit ---> inbox ---> [decide, append, evolve] x group ---> commit ---> records() for senders
-                                                                        \\--> on_durable(record): venue links, edge
+    decide   what the inbox holds, a group of at most GROUP at a time: each command is decided on the state as the one
+             before left it, its record goes into the journal's buffer and is evolved at once
+    settle   one commit makes everything durable that was decided so far; then, in order, records() shows it and
+             on_visible hears of it. Meanwhile the next ones are decided
+    effects  on_durable(record), in order: venue links, edge
+
+    submit ---> inbox ---> [decide, evolve, append] ---> commit ---> visible ---> reply ---> on_durable(record)
+    submit_words -> words --^
+
+`reply` is how a FIX connection answers in its own thread what it has just brought, before anything else is done.
+
+Words of venues have a queue of their own, behind the commands. Who brings them asks `busy` first: while clients send, words
+are brought together after a moment, so that neither their decisions nor their syncs come between an order and its answer.
+
+Who waits to read the state comes next, before the decider's next group; whoever was kept from deciding by that can go: the
+reader decides in its place when it has read.
 
 Failures. decide raising is a bug of ours that hits one command: nothing has changed, the client is answered, operations
 are alerted. evolve raising, or a failed write or sync, means that memory or disk can no longer be trusted: on_fatal, and
@@ -21,20 +31,17 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from .core import commands as c
 from .core import events as e
-from .core.codec import Record, decode_record, encode_command, encode_record
+from .core.codec import Record, decode_record, encode_record
 from .core.decide import Refusal, decide, partition_of
-from .core.draft import Draft
 from .core.errors import JournalFull, Overloaded
 from .core.evolve import evolve
-from .core.reasons import Reason
-from .core.reconcile import request_reconciliation
-from .core.reports import BusinessReject
 from .core.state import State
+from .engine_bugs import after_bug, dropped, stand_in
 from .fix.port import RecordCursor, SessionCursor
 from .journal.base import JournalStore
 from .journal.errors import JournalBusy, RecordTooBig
@@ -46,11 +53,12 @@ GROUP = 256
 MAX_LEAD = 16
 RING = 8192
 BATCH = 512
-# words of a venue after whose loss the whole picture is asked for. Not the picture itself and not the answers to queries,
-# which follow from it: that would go round for ever (a query is asked again by its timer)
-_ASKED_AGAIN = (
-    c.ChildAck, c.ChildReject, c.ChildAmbiguous, c.ChildTrade, c.ChildDone, c.ChildCancelReject, c.VenueLink,
-)  # fmt: skip
+# a commit that takes longer than this is worth another thread's waking up
+SLOW_COMMIT_NS = 60_000
+# clients are sending: an order came within this time
+BUSY_NS = 2_000_000
+# the engine's thread looks by itself for what a leader that is held up (by a client that does not read) left behind
+LOOK_S = 0.05
 # of each session's messages that are passed over so many are logged, then one in so many
 PASSED_OVER_LOGGED = (10, 1000)
 
@@ -64,8 +72,12 @@ class _Ticket:
         self.error: Exception | None = None
 
 
+# decided: the journal's sequence after it, its record (None: nothing came of it), who waits
+_Decided = tuple[int, Record | None, _Ticket | None]
+
+
 class Engine:
-    """Owns the state. Thread-safe: submit, call, records, session_cursor, reading()."""
+    """Owns the state. Thread-safe: submit, submit_words, call, records, session_cursor, reading()."""
 
     def __init__(
         self,
@@ -80,21 +92,34 @@ class Engine:
     ) -> None:
         self.journal = journal
         self.state = state
+        # called with each durable record, in order
         self.on_durable: list[Callable[[Record], None]] = []
+        # called with what has become durable, before any reply; must be quick and not block
+        self.on_visible: list[Callable[[Sequence[Record]], None]] = []
         self._on_fatal = on_fatal
         self._is_full = is_full if is_full is not None else lambda: journal.full
         self._clock = clock
         self._last_ns = 0
         self._inbox_max = inbox_max
         self._new_orders_max = inbox_max - inbox_reserved
-        self._leader = 0
         self._inbox: deque[tuple[c.Command, _Ticket | None]] = deque()
+        self._words: deque[c.Command] = deque()
+        self._client_ns = 0
+        # how long a commit takes, smoothed
+        self._commit_ns = 0.0
+        # the three stages' locks, and what waits for the second and the third
         self._lock = threading.Lock()
+        self._settling = threading.Lock()
+        self._effecting = threading.Lock()
+        self._decided: deque[_Decided] = deque()
+        self._effects: deque[_Decided] = deque()
         # one entry for each thread that waits in reading()
         self._readers: deque[None] = deque()
         # client messages whose number was used before, by session
         self.passed_over: Counter[str] = Counter()
-        self._news = threading.Condition(threading.Lock())
+        self._show = threading.Lock()
+        self._news = threading.Condition(self._show)
+        self._waiting = 0
         self._ring: deque[Record] = deque(maxlen=RING)
         self._visible_seq = state.seq
         self._dead = False
@@ -110,19 +135,39 @@ class Engine:
         self._last_ns = max(self._last_ns, self._clock())
         return self._last_ns
 
-    def submit(self, command: c.Command) -> None:
-        """Take a command in. Raises Overloaded or JournalFull for new orders and replaces only."""
+    def submit(self, command: c.Command, reply: Callable[[], object] | None = None, more: bool = False) -> None:
+        """Take a command in. `reply` is called in this thread once what it led is durable, before other effects; not when
+        another thread leads. `more`: the caller has the next one at hand; where syncs are slow the engine's thread then
+        settles, so that a whole group shares one. Raises Overloaded or JournalFull for new orders and replaces only."""
         if isinstance(command, c.NewOrder | c.ReplaceOrder):
             if self._is_full():
                 raise JournalFull("the journal has no room for new orders")
-            if len(self._inbox) >= self._new_orders_max:
-                raise Overloaded(f"{len(self._inbox)} commands wait, the limit for new orders is {self._new_orders_max}")
-        elif len(self._inbox) >= self._inbox_max and self._leader != threading.get_ident():
-            # never refused, and never without bound: whoever brings it waits for a group to be done
-            with self.reading():
-                pass
+            if self.waiting >= self._new_orders_max:
+                raise Overloaded(f"{self.waiting} commands wait, the limit for new orders is {self._new_orders_max}")
+            self._client_ns = command.ts_ns
+        elif self.waiting >= self._inbox_max:
+            self._catch_up()
         self._inbox.append((command, None))
+        self._decide()
+        if more and self._commit_ns > SLOW_COMMIT_NS:
+            self._handoff.set()
+        else:
+            self._settle(reply)
+
+    def submit_words(self, words: Sequence[c.Command]) -> None:
+        """Take in what a venue host says; never refused. Returns when it was decided. While clients send it becomes durable
+        with their next order; whoever brings the words calls `settle` a moment later, in case there is none."""
+        self._words.extend(words)
+        self._take_words(settle=not self.busy)
+
+    def settle(self) -> None:
+        """Make durable what was decided, and see to its effects, if nobody else is at it."""
         self._pump()
+
+    @property
+    def busy(self) -> bool:
+        """Clients are sending orders right now."""
+        return self._clock() - self._client_ns < BUSY_NS
 
     def call(self, command: c.Command, timeout_s: float = 10.0) -> Record | None:
         """Submit and wait until it is durable; its record, or None when it meant nothing. Raises Refusal, TimeoutError."""
@@ -144,8 +189,8 @@ class Engine:
 
     @property
     def waiting(self) -> int:
-        """Commands in the inbox."""
-        return len(self._inbox)
+        """Commands and words that wait to be decided or to be durable."""
+        return len(self._inbox) + len(self._words) + len(self._decided)
 
     def session_cursor(self, session: str) -> SessionCursor:
         """Where the session stands, with everything in it that this thread has submitted."""
@@ -153,7 +198,7 @@ class Engine:
             # another thread may have led while ours left its commands in the inbox: they come first
             for _ in range(len(self._inbox) // GROUP + 1):
                 if self._inbox and not self._dead:
-                    self._lead_as_me()
+                    self._decide_group()
             found = state.sessions.get(session)
             if found is None:
                 return SessionCursor()
@@ -176,16 +221,21 @@ class Engine:
                 finally:
                     # readers that come one after the other must not keep orders waiting
                     if self._readers and self._inbox and not self._dead:
-                        self._lead_as_me()
+                        self._decide_group()
         finally:
             self._pump()
 
     def records(self, after_seq: int, timeout_s: float, cursor: RecordCursor | None = None) -> list[Record]:
         """Durable records after `after_seq`, at most BATCH; waits up to `timeout_s` for the first (then: empty). Who reads on
         and on brings a `cursor` of his own, or each batch of old records is searched for anew."""
-        with self._news:
-            if self._visible_seq <= after_seq:
-                self._news.wait_for(lambda: self._visible_seq > after_seq or self._dead, timeout_s)
+        if timeout_s > 0 and self._visible_seq <= after_seq:
+            with self._news:
+                self._waiting += 1
+                try:
+                    self._news.wait_for(lambda: self._visible_seq > after_seq or self._dead, timeout_s)
+                finally:
+                    self._waiting -= 1
+        with self._show:
             if self._visible_seq <= after_seq or self._dead:
                 return []
             ring = self._ring
@@ -210,22 +260,53 @@ class Engine:
 
     def stop(self) -> None:
         """No more leading by the engine's own thread; what is in the inbox is decided first."""
-        self._pump()
+        self._take_words()
         self._stopping = True
         self._handoff.set()
         self._own.join(timeout=5)
-        self._pump()
+        self._take_words()
 
-    # --- leading ---
+    def _catch_up(self) -> None:
+        """What is never refused must not pile up without bound: whoever brings it waits for a group to be done."""
+        with self.reading():
+            pass
+        self._settle(None, wait=True)
+
+    # --- the stages ---
 
     def _pump(self) -> None:
-        """Lead while there is something to do and nobody else leads."""
+        """All stages, as far as they are free."""
+        self._decide()
+        self._settle(None)
+
+    def _run_own(self) -> None:
+        while not self._stopping:
+            self._handoff.wait(LOOK_S)
+            self._handoff.clear()
+            self._pump()
+
+    def _take_words(self, settle: bool = True) -> None:
+        """Decide every word that waits; settle, and see to the effects. Waits for the lead."""
+        for _ in range(len(self._words) // GROUP + 1):
+            if self._dead:
+                return
+            with self._lock:
+                self._decide_group(words=True)
+            if settle:
+                self._settle(None)
+        if settle or self._inbox:
+            self._pump()
+        if self.waiting >= self._inbox_max:
+            self._catch_up()
+
+    def _decide(self) -> None:
+        """Lead the first stage while there is something to do and nobody else leads."""
         groups = 0
         while self._inbox and not self._dead:
             if self._readers or not self._lock.acquire(blocking=False):
                 return  # whoever leads, or reads, looks at the inbox again after letting go
             try:
-                self._lead_as_me()
+                self._decide_group()
             finally:
                 self._lock.release()
             groups += 1
@@ -233,50 +314,99 @@ class Engine:
                 self._handoff.set()
                 return
 
-    def _run_own(self) -> None:
-        while not self._stopping:
-            self._handoff.wait()
-            self._handoff.clear()
-            self._pump()
-
-    def _lead_as_me(self) -> None:
-        """One group, led by this thread, which holds the lock."""
-        self._leader = threading.get_ident()
+    def _decide_group(self, words: bool = False) -> None:
+        """One group, decided by this thread, which holds the lock: commands, and after them venues' words if asked for."""
+        inbox = self._inbox
+        ticket: _Ticket | None = None
         try:
-            self._lead()
-        finally:
-            self._leader = 0
-
-    def _lead(self) -> None:
-        """One group: decide, append, evolve each; commit; effects."""
-        done: list[tuple[Record | None, _Ticket | None]] = []
-        try:
-            while self._inbox and len(done) < GROUP:
-                command, ticket = self._inbox.popleft()
-                done.append((None, ticket))
-                done[-1] = (self._step(command, ticket), ticket)
-            records = [record for record, _ in done if record is not None]
-            if records:
-                self.journal.commit()
+            for number in range(GROUP):
+                if inbox and not (words and number >= GROUP // 2):
+                    command, ticket = inbox.popleft()
+                elif words and self._words:
+                    command, ticket = self._words.popleft(), None
+                else:
+                    break
+                record = self._step(command, ticket)
+                if record is not None or ticket is not None:
+                    self._decided.append((self.state.seq, record, ticket))
         except Exception as error:
-            self._fail(error, [ticket for _, ticket in done])
+            self._fail(error, [ticket])
+
+    def _settle(self, reply: Callable[[], object] | None, wait: bool = False) -> None:
+        """Lead the second stage while there is something to do and nobody else leads (`wait`: wait for it once); then the
+        reply, then the third."""
+        led = 0
+        while self._decided and not self._dead:
+            if not self._settling.acquire(blocking=wait):
+                break  # whoever leads looks again after letting go
+            wait = False
+            try:
+                self._settle_group()
+            finally:
+                self._settling.release()
+            led += 1
+            if led >= MAX_LEAD and threading.current_thread() is not self._own and not self._stopping:
+                self._handoff.set()
+                break
+        if led and reply is not None:
+            reply()
+        self._see_to_effects()
+
+    def _settle_group(self) -> None:
+        """One commit, and what became durable by it is shown. The lock is held."""
+        decided = self._decided
+        try:
+            durable_seq = self._visible_seq
+            if decided and decided[-1][0] > durable_seq:
+                started_ns = time.perf_counter_ns()
+                durable_seq = self.journal.commit()
+                self._commit_ns += (time.perf_counter_ns() - started_ns - self._commit_ns) / 16
+        except Exception as error:
+            self._fail(error, [])
+        if self._dead:
             return
-        with self._news:
-            self._ring.extend(records)
+        done: list[_Decided] = []
+        while decided and decided[0][0] <= durable_seq:
+            done.append(decided.popleft())
+        records = [record for _, record, _ in done if record is not None]
+        with self._show:
             if records:
+                self._ring.extend(records)
                 self._visible_seq = records[-1].seq
-            self._news.notify_all()
-        for record in records:
-            for listener in self.on_durable:
+            if self._waiting:
+                self._news.notify_all()
+        if records:
+            for listener in self.on_visible:
                 try:
-                    listener(record)
+                    listener(records)
                 except Exception:
-                    # one effect failed: the others must happen, and what was not sent is asked about after its time-out
-                    log.exception("an effect of record %d failed", record.seq)
-        for made, ticket in done:
-            if ticket is not None:
-                ticket.record = made
-                ticket.done.set()
+                    log.exception("a listener failed on records up to %d", records[-1].seq)
+        self._effects.extend(done)
+
+    def _see_to_effects(self) -> None:
+        """Lead the third stage while there is something to do and nobody else leads."""
+        effects = self._effects
+        while effects and not self._dead:
+            if not self._effecting.acquire(blocking=False):
+                return  # whoever leads looks again after letting go
+            try:
+                while effects and not self._dead:
+                    _, record, ticket = effects.popleft()
+                    if record is not None:
+                        self._effect(record)
+                    if ticket is not None:
+                        ticket.record = record
+                        ticket.done.set()
+            finally:
+                self._effecting.release()
+
+    def _effect(self, record: Record) -> None:
+        for listener in self.on_durable:
+            try:
+                listener(record)
+            except Exception:
+                # one effect failed: the others must happen, and what was not sent is asked about after its time-out
+                log.exception("an effect of record %d failed", record.seq)
 
     def _step(self, command: c.Command, ticket: _Ticket | None) -> Record | None:
         """Decide and evolve one command; None when nothing came of it."""
@@ -290,26 +420,27 @@ class Engine:
             return None
         except Exception as bug:
             log.exception("decide failed on %s", type(command).__name__)
-            events = self._after_bug(command, bug)
+            events = after_bug(state, command, bug)
             if ticket is not None:
                 ticket.error = RuntimeError(f"internal error: {type(bug).__name__}: {bug}")
-            record, payload = self._record(_stand_in(command), events)
+            record, payload = self._record(stand_in(command), events)
         if not events:
             if isinstance(command, c.ClientCommand) and not isinstance(command, c.SeqSeen):
                 self._note_passed_over(command)
             return None
         try:
-            self._append(record.seq, payload)
+            self.journal.check(record.seq, payload)
         except RecordTooBig as error:
             log.critical("%s: %s", type(command).__name__, error)
-            events = self._after_bug(command, error)
+            events = after_bug(state, command, error)
             if ticket is not None:
                 ticket.error = RuntimeError(f"internal error: {error}")
-            record, payload = self._record(_dropped(command), events)
-            self._append(record.seq, payload)
+            record, payload = self._record(dropped(command), events)
+        # before it is in the buffer, where a commit under way may find it: what no evolve can take must not become durable
         for event in events:
             evolve(state, event)
         state.seq = record.seq
+        self._append(record.seq, payload)
         return record
 
     def _append(self, seq: int, payload: bytes) -> None:
@@ -352,64 +483,15 @@ class Engine:
         )
         return record, encode_record(record) if events else b""
 
-    def _after_bug(self, command: c.Command, bug: Exception) -> list[e.AnyEvent]:
-        """The client is answered, operations are told; the state is as it was."""
-        text = f"{type(command).__name__}: {type(bug).__name__}: {bug}"
-        events: list[e.AnyEvent] = [e.Alerted(kind=Reason.INTERNAL_ERROR.value, text=text, ts_ns=command.ts_ns)]
-        if isinstance(command, c.ClientCommand):
-            events.append(
-                e.Received(
-                    session=command.session,
-                    reset_epoch=command.reset_epoch,
-                    msg_seq=command.msg_seq,
-                    ts_ns=command.ts_ns,
-                )
-            )
-            message = BusinessReject(
-                ref_msg_type=command.__struct_config__.tag if isinstance(command.__struct_config__.tag, str) else "",
-                ref_seq=command.msg_seq,
-                business_reason=4,
-                reason=Reason.INTERNAL_ERROR.value,
-                text="internal error: the message was not acted on; operations have been told",
-                ref_id=getattr(command, "cl_ord_id", "").encode("ascii", "replace").decode(),
-            )
-            events.append(e.Reported(session=command.session, account="", message=message))
-        elif isinstance(command, _ASKED_AGAIN):
-            # the venue's word is lost to us: ask for the whole picture
-            draft = Draft(self.state, command.ts_ns)
-            if command.venue in self.state.settings.venues and command.venue in self.state.venues:
-                request_reconciliation(draft, command.venue)
-            events += draft.events
-        return events
-
     def _fail(self, error: Exception, waiting: list[_Ticket | None]) -> None:
         """Nothing leaves any more; whoever waits is told."""
         self._dead = True
-        for ticket in [*waiting, *(ticket for _, ticket in list(self._inbox))]:
-            if ticket is not None:
+        waiting += [ticket for _, _, ticket in [*self._effects, *self._decided]] + [ticket for _, ticket in list(self._inbox)]
+        for ticket in waiting:
+            if ticket is not None and not ticket.done.is_set():
                 ticket.error = RuntimeError(f"the engine has stopped: {type(error).__name__}: {error}")
                 ticket.done.set()
         with self._news:
             self._news.notify_all()
         log.critical("fatal: %s: %s", type(error).__name__, error)
         self._on_fatal(f"{type(error).__name__}: {error}")
-
-
-def _stand_in(command: c.Command) -> c.Command:
-    """What is journaled as the command when a bug of ours hit it: itself, unless just that cannot be journaled."""
-    try:
-        encode_command(command)
-    except Exception:
-        return _dropped(command)
-    return command
-
-
-def _dropped(command: c.Command) -> c.Command:
-    """In place of a command that cannot be journaled."""
-    if isinstance(command, c.ClientCommand):
-        return c.SeqSeen(
-            ts_ns=command.ts_ns, session=command.session, reset_epoch=command.reset_epoch, msg_seq=command.msg_seq
-        )
-    return c.AdminNote(
-        ts_ns=command.ts_ns, action="dropped", target=type(command).__name__, user="gateway", reason="cannot be journaled"
-    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import app
@@ -39,12 +39,12 @@ class TrappedGateway(app.Gateway):
         _trap_reports(self.trap)
         self.trap.start()
 
-    def submit(self, command: c.Command) -> None:
+    def submit(self, command: c.Command, reply: Callable[[], object] | None = None, more: bool = False) -> None:
         if isinstance(command, c.NewOrder | c.CancelOrder | c.ReplaceOrder):
             self.trap.hit("received")
         elif isinstance(command, c.Delivered):
             self.trap.hit("cursor")
-        super().submit(command)
+        super().submit(command, reply, more)
 
     def _trap_journal(self) -> None:
         trap, journal, disk = self.trap, self.journal, self.journal._disk
@@ -74,10 +74,10 @@ class TrappedGateway(app.Gateway):
         trap, links = self.trap, self.links
         submit = links._submit
 
-        def answered(command: c.Command) -> None:
-            if not isinstance(command, c.BalancesReport):
+        def answered(words: Sequence[c.Command]) -> None:
+            if not all(isinstance(word, c.BalancesReport) for word in words):
                 trap.hit("answered")
-            submit(command)
+            submit(words)
 
         def queued(record: Record) -> None:
             trap.hit("queued")
@@ -88,13 +88,13 @@ class TrappedGateway(app.Gateway):
 
         def trapped_init(link: Any, sock: socket.socket, hello: Any) -> None:
             start(link, sock, hello)
-            link.sock = _TrappedSocket(sock, trap)
+            link.sock, link.direct = _TrappedSocket(sock, trap), _TrappedSocket(link.direct, trap)
 
         _put(gateway_link._Link, "__init__", trapped_init)
 
 
 class _TrappedSocket:
-    """The writer's view of a venue host's socket."""
+    """A link's view of a venue host's socket."""
 
     def __init__(self, sock: socket.socket, trap: Trap) -> None:
         self._sock = sock
@@ -104,8 +104,16 @@ class _TrappedSocket:
         self._sock.sendall(data)
         self._trap.hit("placed")
 
+    def send(self, data: bytes) -> int:
+        sent = self._sock.send(data)
+        self._trap.hit("placed")
+        return sent
+
     def shutdown(self, how: int) -> None:
         self._sock.shutdown(how)
+
+    def close(self) -> None:
+        self._sock.close()
 
 
 def _trap_reports(trap: Trap) -> None:

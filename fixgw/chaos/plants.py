@@ -71,7 +71,7 @@ class _EagerDelivery(Delivery):
     """The cursor moves when a report is taken up for sending, not when the counterparty has confirmed it."""
 
     def _record(self, record: Record, wipes: int) -> bool:
-        if any(isinstance(event, e.Reported) and self._concerns(event) is not None for event in record.events):
+        if any(isinstance(event, e.Reported) and self.concerns(event) is not None for event in record.events):
             self._advance(record.seq)
         return super()._record(record, wipes)
 

@@ -1,7 +1,7 @@
 """The acceptor: QuickFIX's ThreadedSocketAcceptor behind the front, one connection thread and one sender per session.
 
-    connection thread:  fromApp -> parse -> engine.submit          (callbacks.py)
-    sender thread:      engine.records -> encode -> sendToTarget   (delivery.py)
+    connection thread:  fromApp -> parse -> engine.submit [-> reply]          (callbacks.py)
+    reply, or sender thread:  engine.records -> encode -> sendToTarget   (delivery.py)
 
 The journal is the truth about message numbers coming in: at the start NextTargetMsgSeqNum is set to the last one
 journaled + 1, so that the counterparty is asked again for what was received and not journaled. Numbers going out are
@@ -25,7 +25,7 @@ import quickfix as fix
 from fixgw.core.commands import AdminNote
 from fixgw.fix.acceptor_settings import LOOPBACK, AcceptorSession, settings_text
 from fixgw.fix.callbacks import Application, SessionLink
-from fixgw.fix.delivery import Delivery
+from fixgw.fix.delivery import Delivery, Router
 from fixgw.fix.outbound import dictionaries
 from fixgw.fix.port import EnginePort, RawLogPort
 from fixgw.fix.raw_messages import RawMessages
@@ -98,6 +98,7 @@ class Acceptor:
         for link in self._links.values():
             link.delivery = Delivery(self._engine, link.spec, link.send, self._held(link))
             dictionaries(link.spec.version)  # read now (up to a second): the first report that needs it must not wait
+        self._engine.listen(Router(link.delivery for link in self._links.values()))
         by_wire = {link.spec.wire_id: link for link in self._links.values()}
         wanted = self.port
         for attempt in range(1, BIND_TRIES + 1):

@@ -1,4 +1,8 @@
-"""Delivery: one sender thread per session carries the reports of the journal to QuickFIX, and learns what has arrived.
+"""Delivery: carries the reports of the journal to QuickFIX, session by session, and learns what has arrived.
+
+Each session has a sender thread. It sleeps until the router wakes it, when a durable record holds something for the session.
+The answer to what a client has just sent is handed over by the connection's own thread (`reply`): no other thread has to
+wake up for it. Whoever hands over holds `_turning`.
 
 A position is (journal sequence, index of the event in the record). The sender PULLS durable records from the engine, so
 nothing is buffered here, however long a counterparty stays away; only these positions are kept:
@@ -14,7 +18,8 @@ nothing is buffered here, however long a counterparty stays away; only these pos
     logon with 141=Y        the store is empty: done = delivered
     start of the process    done = delivered, but what the FileStore holds is not handed over again
 
-Locks: `_lock` guards the positions and is never held while QuickFIX or the engine is called.
+Locks: `_lock` guards the positions and is never held while QuickFIX or the engine is called; `_turning` is, and is never
+waited for by a thread of QuickFIX.
 """
 
 from __future__ import annotations
@@ -23,7 +28,7 @@ import collections
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import quickfix as fix
@@ -49,6 +54,8 @@ QUIET_RECORDS: Final = 50_000
 # farther behind than this the sender rests between batches, for a part of the time that the batch took
 BEHIND_RECORDS: Final = 1_000
 REST_PART: Final = 0.5
+# the connection's thread answers itself when it is not farther behind than this
+REPLY_RECORDS: Final = 64
 REST_S: Final = (0.001, 0.02)
 _NAMES: Final = {"exec_id": "ExecID(17)", "order_id": "OrderID(37)", "cl_ord_id": "ClOrdID(11)", "ref_seq": "RefSeqNum(45)"}
 
@@ -72,7 +79,8 @@ class Delivery:
         self._engine = engine
         self._send = send
         self._in_store = in_store
-        self._lock = threading.Condition()
+        self._mutex = threading.Lock()
+        self._lock = threading.Condition(self._mutex)
         self._logged_on = False
         self._stopping = False
         self._delivered = engine.session_cursor(session.name).delivered_seq
@@ -86,6 +94,12 @@ class Delivery:
         self._asked_at = 0.0
         # (MsgSeqNum, journal sequence) of our last TestRequests, for 789
         self._asked_numbers: collections.deque[tuple[int, int]] = collections.deque(maxlen=64)
+        self._turning = threading.Lock()
+        # there is something new to hand over; the thread that will see to it itself
+        self._pending = False
+        self._attending = 0
+        self._asleep = False
+        self._more = False
         self._thread = threading.Thread(target=self._run, name=f"fix-send-{session.name}", daemon=True)
 
     # --- called by QuickFIX's threads (through the acceptor) and by operations ---
@@ -101,6 +115,41 @@ class Delivery:
         if self._thread.is_alive():
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+    def wake(self) -> None:
+        """There is something for this session. The sender sees to it, unless the calling thread attends."""
+        self._pending = True
+        if self._attending != threading.get_ident():
+            self._rouse()
+
+    def _rouse(self) -> None:
+        with self._lock:
+            if self._asleep:
+                self._lock.notify_all()
+
+    def attend(self) -> None:
+        """The calling thread, the session's connection, is going to `reply`; until it calls leave()."""
+        self._attending = threading.get_ident()
+
+    def leave(self) -> None:
+        """What is still to be handed over is the sender's."""
+        self._attending = 0
+        if self._pending:
+            self._rouse()
+
+    def reply(self) -> None:
+        """Hand over in this thread what there is, if that is little; never raises."""
+        if not self._turning.acquire(blocking=False):
+            return
+        try:
+            if self._logged_on and self._engine.durable_seq - self._done[0] <= REPLY_RECORDS:
+                self._pending = False
+                self._pending = not self._hand_over() or self._pending
+        except Exception:
+            log.exception("session %s: a reply failed, the sender tries again", self.session.name)
+            self._pending = True
+        finally:
+            self._turning.release()
 
     def logged_on(self) -> None:
         with self._lock:
@@ -191,18 +240,36 @@ class Delivery:
             pause = min(pause * 2, RETRY_S[1])
 
     def _turn(self) -> bool:
-        """Hands over what there is, asks for a confirmation when one is due; False: a message could not be handed."""
-        with self._lock:
-            wipes = self._wipes
+        """Hands over what there is, asks for a confirmation when one is due, sleeps; False: a message could not be handed."""
         started = time.monotonic()
-        records = self._engine.records(self.handed_seq, self._wait_s(), self._cursor)
-        for record in records:
-            if not self._record(record, wipes):
+        with self._turning:
+            self._pending = False
+            if not self._hand_over():
                 return False
         self._ask()
-        if records and self._engine.durable_seq - records[-1].seq > BEHIND_RECORDS:
+        if self._engine.durable_seq - self._done[0] > BEHIND_RECORDS:
             self._rest(time.monotonic() - started)
+        elif not self._more:
+            self._sleep()
         return True
+
+    def _hand_over(self) -> bool:
+        """One batch; False: a message could not be handed. `_turning` is held."""
+        with self._mutex:
+            wipes, (seq, index) = self._wipes, self._done
+        records = self._engine.records(seq if index == END else seq - 1, 0.0, self._cursor)
+        self._more = bool(records)
+        return all(self._record(record, wipes) for record in records)
+
+    def _sleep(self) -> None:
+        """Until there is something to hand over or to ask; now and then also for records without a report of ours, which
+        move the position."""
+        wait_s = self._wait_s()
+        with self._lock:
+            if not self._pending and self._logged_on and not self._stopping:
+                self._asleep = True
+                self._lock.wait(wait_s)
+                self._asleep = False
 
     def _rest(self, busy_s: float) -> None:
         """Catching up, however long it takes, must leave the processor to the orders of others."""
@@ -212,13 +279,13 @@ class Delivery:
 
     def _record(self, record: Record, wipes: int) -> bool:
         for index, event in enumerate(record.events):
-            if isinstance(event, Reported):
-                copy_of = self._concerns(event)
+            if type(event) is Reported:
+                copy_of = self.concerns(event)
                 if copy_of is not None and not self._report(event, copy_of, (record.seq, index), wipes):
                     return False
         return self._settle((record.seq, END), wipes)
 
-    def _concerns(self, event: Reported) -> str | None:
+    def concerns(self, event: Reported) -> str | None:
         """None: not for this session; "": its own; else the session whose report is copied."""
         spec = self.session
         if event.session == spec.name:
@@ -231,15 +298,12 @@ class Delivery:
         return None
 
     def _report(self, event: Reported, copy_of: str, position: Position, wipes: int) -> bool:
-        with self._lock:
+        with self._mutex:
             if position <= self._done:
                 return True
             if wipes != self._wipes or not self._logged_on:
                 return False
-            key = key_of(event.message)
-            held = self._in_store[key] > 0
-            if held:
-                self._in_store[key] -= 1
+            held = bool(self._in_store) and self._take_held(event.message)
             self._handing = position
             again = position <= self._resend_upto
         if not held:
@@ -255,9 +319,17 @@ class Delivery:
                 if not self._send(message):
                     return False
                 self.sent += 1
-        with self._lock:
-            self._report_seq = max(self._report_seq, position[0])
-        return self._settle(position, wipes)
+        return self._settle(position, wipes, position[0])
+
+    def _take_held(self, message: Message) -> bool:
+        """QuickFIX's store has it already, from before this process. The lock is held."""
+        key = key_of(message)
+        held = self._in_store[key]
+        if held > 1:
+            self._in_store[key] = held - 1
+        elif held:
+            del self._in_store[key]
+        return held > 0
 
     def _confess(self, message: Message, again: bool) -> bool:
         """In place of a report that cannot be encoded: the client hears which one is missing, operations as well. False: not
@@ -282,12 +354,15 @@ class Delivery:
         )
         return True
 
-    def _settle(self, position: Position, wipes: int) -> bool:
+    def _settle(self, position: Position, wipes: int, report_seq: int = 0) -> bool:
         """False when the numbers were reset meanwhile: what was handed over may be gone with the store."""
-        with self._lock:
+        with self._mutex:
+            if report_seq > self._report_seq:
+                self._report_seq = report_seq
             if wipes != self._wipes:
                 return False
-            self._done = max(self._done, position)
+            if position > self._done:
+                self._done = position
             return True
 
     def _due(self) -> float | None:
@@ -314,6 +389,27 @@ class Delivery:
             self._asked_at = time.monotonic()
         text = f"8={self.session.begin_string}\x019=0\x0135=1\x01112={TEST_REQUEST_PREFIX}{seq}\x0110=000\x01"
         self._send(fix.Message(text, False))
+
+
+class Router:
+    """Wakes the deliveries that durable records concern."""
+
+    def __init__(self, deliveries: Iterable[Delivery]) -> None:
+        self._own = {delivery.session.name: delivery for delivery in deliveries}
+        self._copies = [delivery for delivery in self._own.values() if delivery.session.role == "drop_copy"]
+
+    def __call__(self, records: Sequence[Record]) -> None:
+        """An engine's on_visible listener."""
+        found: set[Delivery] = set()
+        for record in records:
+            for event in record.events:
+                if isinstance(event, Reported):
+                    own = self._own.get(event.session)
+                    if own is not None:
+                        found.add(own)
+                    found.update(copy for copy in self._copies if copy not in found and copy.concerns(event) is not None)
+        for delivery in found:
+            delivery.wake()
 
 
 def _journal_seq(test_req_id: str) -> int:

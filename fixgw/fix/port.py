@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -51,8 +51,13 @@ class EnginePort(Protocol):
         """Journal sequence of the last durable record."""
         ...
 
-    def submit(self, command: AnyCommand) -> None:
-        """May decide in the calling thread. Raises Overloaded / JournalFull (fixgw/core/errors.py) for new orders."""
+    def submit(self, command: AnyCommand, reply: Callable[[], object] | None = None, more: bool = False) -> None:
+        """May decide in the calling thread, and then calls `reply` there when the command is durable. `more`: another
+        message is at hand. Raises Overloaded / JournalFull (fixgw/core/errors.py) for new orders."""
+        ...
+
+    def listen(self, listener: Callable[[Sequence[Record]], None]) -> None:
+        """`listener` hears of durable records, in order, on any thread, before `reply`; it must be quick and not block."""
         ...
 
     def session_cursor(self, session: str) -> SessionCursor:

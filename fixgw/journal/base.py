@@ -50,6 +50,9 @@ class JournalStore(Protocol):
     def boot_id_changed(self) -> bool:
         """True if the machine has started anew since the last run (unsynced data of that run may be gone)."""
 
+    def check(self, seq: int, payload: bytes) -> None:
+        """Raises RecordTooBig for a record that append would never take."""
+
     def append(self, seq: int, payload: bytes) -> None:
         """Buffer one record; seq must be last_seq + 1. Raises RecordTooBig, JournalBusy, JournalFailed, ValueError."""
 

@@ -216,6 +216,11 @@ class Journal:
     def directory(self) -> Path:
         return self._directory
 
+    def check(self, seq: int, payload: bytes) -> None:
+        """Raises RecordTooBig for a payload that append would not take at any time."""
+        if len(payload) > self._max_record:
+            raise RecordTooBig(f"record {seq} has {len(payload)} bytes, at most {self._max_record} are allowed")
+
     def append(self, seq: int, payload: bytes) -> None:
         """Buffer record seq, which must be last_seq + 1. Never touches the disk.
 
@@ -224,8 +229,7 @@ class Journal:
         """
         if self._failed is not None:
             raise self._failed
-        if len(payload) > self._max_record:
-            raise RecordTooBig(f"record {seq} has {len(payload)} bytes, at most {self._max_record} are allowed")
+        self.check(seq, payload)
         with self._mutex:
             if self._closed:
                 raise JournalError("journal is closed")

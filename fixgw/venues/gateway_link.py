@@ -1,8 +1,9 @@
 """The gateway's end of the links to venue hosts (wire.py): one Unix socket, one reader and one writer thread per host.
 
-Requests are queued per host in memory only: what was not written when a link breaks is settled by reconciliation like
-what was. A request for a venue whose host is not connected is answered here and now: a place was never sent, which is a
-definite refusal; a query gets "error" (asked again later); a cancel is left to the time-out, which asks the venue.
+Requests are written by whoever sends them; what the socket does not take waits for the writer, in memory only: what was not
+written when a link breaks is settled by reconciliation like what was. A request for a venue whose host is not connected is
+answered here and now: a place was never sent, which is a definite refusal; a query gets "error" (asked again later); a
+cancel is left to the time-out, which asks the venue.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import queue
 import socket
 import threading
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -30,7 +32,12 @@ log = logging.getLogger(__name__)
 
 MAX_QUEUE = 50_000
 SILENCE_S = 5.0
+HEARTBEAT_S = 1.0
 MAX_BAD_QUOTES = 1000
+# while clients send orders (`busy`), what hosts say is read at most this often: decided and synced together it costs a
+# fraction, and does not come between an order and its answer. The first word after a quiet time is taken at once
+GATHER_S = 0.001
+_READ_BYTES = 1 << 16
 
 
 class HostStatus(msgspec.Struct, frozen=True):
@@ -42,45 +49,127 @@ class HostStatus(msgspec.Struct, frozen=True):
 
 
 class _Link:
-    """One connected host."""
+    """One connected host. `send` writes at once while the host reads; what its socket does not take waits for the writer."""
 
     def __init__(self, sock: socket.socket, hello: wire.Hello) -> None:
         self.sock = sock
         self.hello = hello
-        self.out: queue.Queue[bytes | None] = queue.Queue(maxsize=MAX_QUEUE)
+        # the same socket, never waited for
+        self.direct = sock.dup()
+        self.direct.setblocking(False)
         self.closed = threading.Event()
         self.bad_quotes: dict[str, str] = {}
+        self._ready = threading.Condition(threading.Lock())
+        self._waiting: deque[bytes] = deque()
+        # the writer has taken something and not written all of it
+        self._writing = False
 
     def send(self, message: wire.ToHost) -> bool:
-        """Queue one frame; False (and the link closed) when the queue is full."""
-        try:
-            self.out.put_nowait(wire.frame(message))
-        except queue.Full:
-            log.error("link to host of %s: send queue full, closing", self.hello.venue)
-            self.close()
-            return False
-        return not self.closed.is_set()
+        """Write or queue one frame; False (and the link closed) when the queue is full or the host is gone."""
+        data = wire.frame(message)
+        with self._ready:
+            if self.closed.is_set():
+                return False
+            if not self._waiting and not self._writing:
+                try:
+                    data = data[self.direct.send(data) :]
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    self._end()
+                    return False
+            if data and len(self._waiting) >= MAX_QUEUE:
+                log.error("link to host of %s: send queue full, closing", self.hello.venue)
+                self._end()
+                return False
+            if data:
+                self._waiting.append(data)
+                self._ready.notify()
+        return True
+
+    def take(self, timeout_s: float) -> bytes:
+        """For the writer: what waits, some frames at once; empty when there was nothing in time."""
+        with self._ready:
+            self._writing = False
+            if not self._waiting and not self.closed.is_set():
+                self._ready.wait(timeout_s)
+            parts = [self._waiting.popleft() for _ in range(min(len(self._waiting), 64))]
+            self._writing = bool(parts)
+        return b"".join(parts)
 
     def close(self) -> None:
+        with self._ready:
+            self._end()
+
+    def _end(self) -> None:
+        """The lock is held."""
         self.closed.set()
-        with contextlib.suppress(queue.Full):
-            self.out.put_nowait(None)
+        self._ready.notify()
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
+        self.direct.close()
+
+
+class _Frames:
+    """Reads frames off a socket: as many as have come, at least one."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._buffer = bytearray()
+        self._error: Exception | None = None
+
+    def read(self) -> list[wire.FromHost]:
+        """Waits for the first. Raises EOFError, OSError, msgspec.MsgspecError and ValueError (frame too big), after what
+        came before it was given out."""
+        found: list[wire.FromHost] = []
+        while not found:
+            if self._error is not None:
+                raise self._error
+            data = self._sock.recv(_READ_BYTES)
+            if not data:
+                raise EOFError("end of stream within a frame" if self._buffer else "end of stream")
+            self._buffer += data
+            try:
+                self._take(found)
+            except (msgspec.MsgspecError, ValueError) as error:
+                self._error = error
+        return found
+
+    def _take(self, found: list[wire.FromHost]) -> None:
+        buffer, at = self._buffer, 0
+        try:
+            while len(buffer) - at >= 4:
+                size = int.from_bytes(buffer[at : at + 4], "big")
+                if size > wire.MAX_FRAME:
+                    raise ValueError(f"frame of {size} bytes")
+                end = at + 4 + size
+                if len(buffer) < end:
+                    break
+                body = bytes(buffer[at + 4 : end])
+                at = end
+                found.append(wire.from_host_decoder.decode(body))
+        finally:
+            del buffer[:at]
 
 
 class VenueLinks:
-    """All links. `submit` takes commands for the engine; `on_book` book updates (both on the reader threads)."""
+    """All links. `submit` takes what hosts say of orders for the engine, several at once and in order; `on_book` takes book
+    updates (both on the reader threads). `busy`: clients are sending;
+    `settle`: make durable what was taken."""
 
     def __init__(
         self,
         path: Path,
         *,
-        submit: Callable[[c.Command], None],
+        submit: Callable[[Sequence[c.Command]], None],
         on_book: Callable[[wire.BookUpdate], None],
         now_ns: Callable[[], int],
+        busy: Callable[[], bool] = lambda: False,
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
+        self._settle = settle
         self._path = path
+        self._busy = busy
         self._submit = submit
         self._on_book = on_book
         self._now_ns = now_ns
@@ -163,15 +252,14 @@ class VenueLinks:
             ),
         )
         if sent is None:
-            self._submit(
-                c.ChildReject(
-                    ts_ns=self._now_ns(),
-                    venue=ev.venue,
-                    venue_cl_ord_id=ev.venue_cl_ord_id,
-                    code="NEVER_SENT",
-                    text="the venue host was not connected",
-                )
+            refused = c.ChildReject(
+                ts_ns=self._now_ns(),
+                venue=ev.venue,
+                venue_cl_ord_id=ev.venue_cl_ord_id,
+                code="NEVER_SENT",
+                text="the venue host was not connected",
             )
+            self._submit([refused])
 
     def _cancel(self, venue_cl_ord_id: str) -> None:
         child = self.lookup(venue_cl_ord_id)
@@ -223,8 +311,8 @@ class VenueLinks:
         link: _Link | None = None
         reason = "venue host closed the link"
         try:
-            stream = sock.makefile("rb", buffering=1 << 16)
-            hello = self._read(stream)
+            frames = _Frames(sock)
+            hello, *words = frames.read()
             if not isinstance(hello, wire.Hello) or hello.version != wire.PROTOCOL_VERSION:
                 log.error("a venue host did not say a Hello of version %d", wire.PROTOCOL_VERSION)
                 return
@@ -232,7 +320,11 @@ class VenueLinks:
             self._register(link)
             threading.Thread(target=self._write, args=(link,), name=f"venue-write-{hello.venue}", daemon=True).start()
             while not link.closed.is_set():
-                self._dispatch(link, self._read(stream))
+                self._dispatch(link, words)
+                if self._busy():
+                    time.sleep(GATHER_S)
+                    self._settle()
+                words = frames.read()
         except (OSError, EOFError) as error:
             reason = f"link to the venue host lost: {error or type(error).__name__}"
         except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
@@ -246,38 +338,33 @@ class VenueLinks:
                 self._drop(link, reason)
             sock.close()
 
-    @staticmethod
-    def _read(stream: object) -> wire.FromHost:
-        read: Callable[[int], bytes] = stream.read  # type: ignore[attr-defined]
-        head = read(4)
-        if len(head) < 4:
-            raise EOFError("end of stream")
-        size = int.from_bytes(head, "big")
-        if size > wire.MAX_FRAME:
-            raise ValueError(f"frame of {size} bytes")
-        body = read(size)
-        if len(body) < size:
-            raise EOFError("end of stream within a frame")
-        message: wire.FromHost = wire.from_host_decoder.decode(body)
-        return message
+    def _dispatch(self, link: _Link, messages: Sequence[wire.FromHost]) -> None:
+        """What came in one read, in order; what it says of orders goes to the engine in one piece."""
+        words: list[c.Command] = []
+        try:
+            for message in messages:
+                if isinstance(message, wire.BookUpdate | c.VenueCommand) and message.venue != link.hello.venue:
+                    raise ValueError(f"a message for {message.venue!r:.60} on the link of {link.hello.venue}")
+                if isinstance(message, wire.BookUpdate):
+                    self._book(link, message)
+                elif isinstance(message, c.VenueCommand):
+                    now_ns = self._now_ns()
+                    if abs(message.ts_ns - now_ns) > FUTURE_NS:
+                        # the host runs on this machine: its clock is ours, so this is no time at all
+                        message = msgspec.structs.replace(message, ts_ns=now_ns)
+                    words.append(message)
+        finally:
+            if words:
+                self._submit(words)
 
-    def _dispatch(self, link: _Link, message: wire.FromHost) -> None:
-        if isinstance(message, wire.BookUpdate | c.VenueCommand) and message.venue != link.hello.venue:
-            raise ValueError(f"a message for {message.venue!r:.60} on the link of {link.hello.venue}")
-        if isinstance(message, wire.BookUpdate):
-            problem = quote_problem(message.quote, self._now_ns())
-            if not problem:
-                self._on_book(message)
-            elif link.bad_quotes.get(message.symbol) != problem and len(link.bad_quotes) < MAX_BAD_QUOTES:
-                # left out, so that the last good one grows stale; said once per symbol and kind
-                link.bad_quotes[message.symbol] = problem
-                log.error("%s: quote of %.60r not used: %s", link.hello.venue, message.symbol, problem)
-        elif isinstance(message, c.VenueCommand):
-            now_ns = self._now_ns()
-            if abs(message.ts_ns - now_ns) > FUTURE_NS:
-                # the host runs on this machine: its clock is ours, so this is no time at all
-                message = msgspec.structs.replace(message, ts_ns=now_ns)
-            self._submit(message)
+    def _book(self, link: _Link, update: wire.BookUpdate) -> None:
+        problem = quote_problem(update.quote, self._now_ns())
+        if not problem:
+            self._on_book(update)
+        elif link.bad_quotes.get(update.symbol) != problem and len(link.bad_quotes) < MAX_BAD_QUOTES:
+            # left out, so that the last good one grows stale; said once per symbol and kind
+            link.bad_quotes[update.symbol] = problem
+            log.error("%s: quote of %.60r not used: %s", link.hello.venue, update.symbol, problem)
 
     def _register(self, link: _Link) -> None:
         with self._lock:
@@ -296,26 +383,19 @@ class VenueLinks:
                 del self._links[venue]
         if current and not self._closing:
             log.warning("%s: %s", venue, reason)
-            self._submit(c.VenueLink(ts_ns=self._now_ns(), venue=venue, up=False, reason=reason))
+            self._submit([c.VenueLink(ts_ns=self._now_ns(), venue=venue, up=False, reason=reason)])
 
     def _write(self, link: _Link) -> None:
-        """Send what is queued, several frames at once; a heartbeat when there is nothing for a second."""
+        """Send what the socket did not take at once; a heartbeat each second."""
+        told_s = time.monotonic()
         while not link.closed.is_set():
-            try:
-                item = link.out.get(timeout=1.0)
-            except queue.Empty:
-                item = wire.frame(wire.Heartbeat(ts_ns=self._now_ns()))
-            if item is None:
-                break
-            parts = [item]
-            with contextlib.suppress(queue.Empty):
-                while len(parts) < 64:
-                    more = link.out.get_nowait()
-                    if more is None:
-                        break
-                    parts.append(more)
-            try:
-                link.sock.sendall(b"".join(parts))
-            except OSError:
-                break
+            data = link.take(HEARTBEAT_S)
+            if data:
+                try:
+                    link.sock.sendall(data)
+                except OSError:
+                    break
+            if time.monotonic() - told_s >= HEARTBEAT_S and not link.closed.is_set():
+                told_s = time.monotonic()
+                link.send(wire.Heartbeat(ts_ns=self._now_ns()))
         link.close()

@@ -60,7 +60,7 @@ NEAR_NS = time.time_ns()
 def links(tmp_path: Path) -> Iterator[tuple[VenueLinks, Path, list[c.Command], list[wire.BookUpdate]]]:
     heard: list[c.Command] = []
     books: list[wire.BookUpdate] = []
-    made = VenueLinks(tmp_path / "v.sock", submit=heard.append, on_book=books.append, now_ns=time.time_ns)
+    made = VenueLinks(tmp_path / "v.sock", submit=heard.extend, on_book=books.append, now_ns=time.time_ns)
     made.lookup = lambda child: None
     made.start()
     yield made, tmp_path / "v.sock", heard, books

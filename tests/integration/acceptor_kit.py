@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from fixgw.core.codec import Record
@@ -49,6 +50,7 @@ class FakeEngine:
         self.log: list[Record] = []
         self.cursors: dict[str, SessionCursor] = {}
         self.refuse: Exception | None = None
+        self.listeners: list[Callable[[Sequence[Record]], None]] = []
 
     @property
     def durable_seq(self) -> int:
@@ -69,10 +71,15 @@ class FakeEngine:
                 self.lock.wait(timeout_s)
             return self.log[after_seq : after_seq + 512]
 
-    def submit(self, command: AnyCommand) -> None:
+    def listen(self, listener: Callable[[Sequence[Record]], None]) -> None:
+        self.listeners.append(listener)
+
+    def submit(self, command: AnyCommand, reply: Callable[[], object] | None = None, more: bool = False) -> None:
         with self.lock:
             self._submit(command)
             self.lock.notify_all()
+        if reply is not None:
+            reply()
 
     def _submit(self, command: AnyCommand) -> None:
         if isinstance(command, NewOrder) and self.refuse is not None:
@@ -115,6 +122,8 @@ class FakeEngine:
     def append(self, command: AnyCommand, name: str, messages: list[Message]) -> None:
         events = tuple(Reported(session=name, account="main", message=message) for message in messages)
         self.log.append(Record(seq=len(self.log) + 1, ts_ns=1, part=f"s:{name}", command=command, events=events))
+        for listener in self.listeners:
+            listener(self.log[-1:])
 
     def report(self, order: NewOrder, kind: str, index: int) -> Report:
         return Report(

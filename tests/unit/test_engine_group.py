@@ -51,25 +51,28 @@ class MemoryJournal:
     def last_seq(self) -> int:
         return len(self.payloads)
 
+    def check(self, seq: int, payload: bytes) -> None:
+        if len(payload) > self.max_bytes:
+            raise RecordTooBig(f"record {seq} has {len(payload)} bytes, at most {self.max_bytes} are allowed")
+
     def append(self, seq: int, payload: bytes) -> None:
         if self.append_fails is not None:
             raise self.append_fails
-        if len(payload) > self.max_bytes:
-            raise RecordTooBig(f"record {seq} has {len(payload)} bytes, at most {self.max_bytes} are allowed")
         if seq - 1 - self.durable_seq >= self.max_buffered:
             raise JournalBusy(f"{self.max_buffered} records wait to be committed")
         assert seq == self.last_seq + 1
         self.payloads.append(payload)
 
     def commit(self) -> int:
+        last_seq = self.last_seq
         self.entered.set()
         assert self.gate.wait(WAIT_S), "the test never opened the gate"
         if self.fails is not None:
             raise self.fails
-        self.groups.append(self.last_seq - self.durable_seq)
+        self.groups.append(last_seq - self.durable_seq)
         self.leaders.append(threading.current_thread().name)
-        self.durable_seq = self.last_seq
-        return self.durable_seq
+        self.durable_seq = last_seq
+        return last_seq
 
     def read(self, from_seq: int = 1) -> Iterator[tuple[int, bytes]]:
         self.reads += 1
@@ -189,7 +192,7 @@ def test_what_comes_meanwhile_shares_one_commit(rig: Rig) -> None:
     for other in threads:
         other.join(WAIT_S)
         assert not other.is_alive(), "a follower waits for somebody else's disk"
-    assert rig.engine.waiting == 20
+    assert rig.engine.waiting == 21
     rig.journal.gate.set()
     thread.join(WAIT_S)
     until(lambda: rig.engine.durable_seq == rig.base + 21, "21 records")
@@ -198,19 +201,97 @@ def test_what_comes_meanwhile_shares_one_commit(rig: Rig) -> None:
     assert dump_state(replayed(rig.journal)) == dump_state(rig.engine.state)
 
 
+class Holder:
+    """A thread that holds the state until `let_go`."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.let_go, held = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with rig.engine.reading():
+                held.set()
+                assert self.let_go.wait(WAIT_S)
+
+        self.thread = rig.in_thread(hold, "holder")
+        assert held.wait(WAIT_S)
+
+
 def test_groups_are_bounded_and_a_borrowed_thread_is_given_back(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "GROUP", 4)
     monkeypatch.setattr(engine_module, "MAX_LEAD", 3)
-    thread = blocked(rig)
-    before = len(rig.journal.groups)
-    for _ in range(30):
+    deciders, real = [], engine_module.decide
+
+    def decide(state: State, command: c.Command) -> list[e.AnyEvent]:
+        deciders.append(threading.current_thread().name)
+        return real(state, command)
+
+    monkeypatch.setattr(engine_module, "decide", decide)
+    holder = Holder(rig)
+    for _ in range(31):
         rig.engine.submit(rig.order())
+    assert rig.engine.waiting == 31 and deciders == []
+    holder.let_go.set()
+    holder.thread.join(WAIT_S)
+    until(lambda: rig.engine.durable_seq == rig.base + 31, "31 records")
+    assert deciders[:12] == ["holder"] * 12
+    assert deciders.count("engine") == 19
+
+
+def test_a_group_is_decided_while_another_is_synced(rig: Rig) -> None:
+    thread = blocked(rig)
+    rig.engine.submit(rig.order())
+    assert rig.engine.state.seq == rig.base + 2 and rig.engine.durable_seq == rig.base
     rig.journal.gate.set()
     thread.join(WAIT_S)
-    until(lambda: rig.engine.durable_seq == rig.base + 31, "31 records")
-    assert rig.journal.groups[before:] == [1, 4, 4, 4, 4, 4, 4, 4, 2]
-    assert rig.journal.leaders[before:][:3] == ["leader"] * 3
-    assert rig.journal.leaders[-1] == "engine"
+    until(lambda: rig.engine.durable_seq == rig.base + 2, "both records")
+
+
+def test_a_reply_comes_after_the_commit_and_before_other_effects(rig: Rig) -> None:
+    order: list[str] = []
+    rig.engine.on_visible.append(lambda records: order.append(f"visible {rig.engine.durable_seq - rig.base}"))
+    rig.engine.on_durable.append(lambda record: order.append("effect"))
+    rig.engine.submit(rig.order(), lambda: order.append(f"reply {rig.engine.durable_seq - rig.base}"))
+    assert order == ["visible 1", "reply 1", "effect"]
+
+
+def test_no_reply_by_a_thread_that_does_not_lead(rig: Rig) -> None:
+    thread = blocked(rig)
+    replies: list[int] = []
+    rig.engine.submit(rig.order(), lambda: replies.append(1))
+    rig.journal.gate.set()
+    thread.join(WAIT_S)
+    until(lambda: rig.engine.durable_seq == rig.base + 2, "both records")
+    assert replies == []
+
+
+def test_a_reply_that_hangs_holds_up_no_other_order(rig: Rig) -> None:
+    """A client that does not read: its own order's effects happen all the same."""
+    hang, effects = threading.Event(), len(rig.effects)
+    first, second = rig.order(), rig.order()
+    thread = rig.in_thread(lambda: rig.engine.submit(first, lambda: hang.wait(WAIT_S)))
+    until(lambda: len(rig.effects) == effects + 1, "the effect of the order that hangs")
+    rig.engine.submit(second)
+    assert len(rig.effects) == effects + 2
+    hang.set()
+    thread.join(WAIT_S)
+
+
+def test_where_syncs_are_slow_and_more_is_at_hand_the_engines_thread_settles(rig: Rig) -> None:
+    rig.engine._commit_ns = 1e6
+    before = len(rig.journal.leaders)
+    rig.engine.submit(rig.order(), more=True)
+    until(lambda: rig.engine.durable_seq == rig.base + 1, "the record")
+    assert rig.journal.leaders[before:] == ["engine"]
+
+
+def test_words_of_venues_wait_for_the_order_that_is_on_its_way(rig: Rig) -> None:
+    rig.engine.submit(rig.order())
+    assert rig.engine.busy
+    word = c.VenueLink(ts_ns=FIRST_NS, venue=VENUE, up=False)
+    rig.engine.submit_words([word])
+    assert rig.engine.state.seq == rig.base + 2 and rig.engine.durable_seq == rig.base + 1
+    rig.engine.settle()
+    assert rig.engine.durable_seq == rig.base + 2
 
 
 def test_many_threads_lose_nothing(rig: Rig) -> None:
@@ -277,7 +358,7 @@ def test_whoever_waits_in_the_inbox_hears_of_a_failure(rig: Rig) -> None:
             errors.append(error)
 
     thread = rig.in_thread(wait)
-    until(lambda: rig.engine.waiting == 1, "the follower's command in the inbox")
+    until(lambda: rig.engine.waiting == 2, "the follower's command")
     rig.journal.fails = OSError(5, "gone")
     rig.journal.gate.set()
     thread.join(WAIT_S)
@@ -375,7 +456,7 @@ def test_records_from_the_ring_and_from_the_journal(monkeypatch: pytest.MonkeyPa
 
 
 def test_overload_refuses_new_orders_and_replaces_only() -> None:
-    rig = Rig(inbox_max=8, inbox_reserved=5)
+    rig = Rig(inbox_max=9, inbox_reserved=5)
     blocked(rig)
     for _ in range(3):
         rig.engine.submit(rig.order())
@@ -388,7 +469,7 @@ def test_overload_refuses_new_orders_and_replaces_only() -> None:
             rig.engine.submit(refused)
     rig.engine.submit(rig.cancel())
     rig.engine.submit(c.VenueLink(ts_ns=FIRST_NS, venue=VENUE, up=False))
-    assert rig.engine.waiting == 5
+    assert rig.engine.waiting == 6
     rig.journal.gate.set()
     until(lambda: rig.engine.durable_seq == rig.base + 6, "6 records")
     rig.close()
@@ -448,22 +529,18 @@ def waiting_in(thread: threading.Thread) -> bool:
     return frame is not None
 
 
-@pytest.mark.parametrize("own", [False, True], ids=["borrowed", "engine thread"])
-def test_a_reader_comes_before_the_next_group(rig: Rig, monkeypatch: pytest.MonkeyPatch, own: bool) -> None:
-    """However much is in the inbox; and two readers do not keep the orders waiting: a group comes between them."""
+def test_a_reader_does_not_wait_for_the_disk(rig: Rig) -> None:
+    blocked(rig)
+    with rig.engine.reading() as state:
+        assert state.seq == rig.base + 1 and rig.engine.durable_seq == rig.base
+
+
+def test_a_reader_comes_before_the_next_group(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much is in the inbox; and readers do not keep the orders waiting: a group comes between them."""
     monkeypatch.setattr(engine_module, "GROUP", 4)
-    monkeypatch.setattr(engine_module, "MAX_LEAD", 3)
-    thread = blocked(rig)
+    holder = Holder(rig)
     for _ in range(40):
         rig.engine.submit(rig.order())
-    if own:
-        # the borrowed thread leads three groups, then the engine's own is in its commit
-        entered = rig.journal.entered
-        rig.journal.gate.set()
-        rig.journal.gate = _Gate(after=3, entered=entered)
-        thread.join(WAIT_S)
-        until(lambda: rig.journal.gate.reached, "the engine's own thread leads")
-    start = rig.journal.last_seq
     seen: list[int] = []
 
     def read() -> None:
@@ -473,27 +550,12 @@ def test_a_reader_comes_before_the_next_group(rig: Rig, monkeypatch: pytest.Monk
     readers = [rig.in_thread(read), rig.in_thread(read)]
     until(lambda: all(waiting_in(reader) for reader in readers), "both readers wait")
     time.sleep(0.01)
-    rig.journal.gate.set()
+    holder.let_go.set()
     for reader in readers:
         reader.join(WAIT_S)
-    assert seen == [start, start + 4]
-    until(lambda: rig.engine.durable_seq == rig.base + 41, "every order")
+    assert seen == [rig.base + 4, rig.base + 8]
+    until(lambda: rig.engine.durable_seq == rig.base + 40, "every order")
     assert dump_state(replayed(rig.journal)) == dump_state(rig.engine.state)
-
-
-class _Gate(threading.Event):
-    """Open for `after` more commits, then shut until set."""
-
-    def __init__(self, after: int, entered: threading.Event) -> None:
-        super().__init__()
-        self.left, self.reached = after, False
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.left -= 1
-        if self.left >= 0:
-            return True
-        self.reached = True
-        return super().wait(timeout)
 
 
 def test_readers_are_served_while_orders_pour_in(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -595,28 +657,28 @@ def test_a_record_too_big_is_not_fatal(rig: Rig) -> None:
 
 
 def test_a_full_buffer_is_committed_and_the_group_goes_on(rig: Rig) -> None:
-    thread = blocked(rig)
+    holder = Holder(rig)
     rig.journal.max_buffered = 3
     before = len(rig.journal.groups)
     for _ in range(8):
         rig.engine.submit(rig.order())
-    rig.journal.gate.set()
-    thread.join(WAIT_S)
-    until(lambda: rig.engine.durable_seq == rig.base + 9, "9 records")
-    assert rig.journal.groups[before:] == [1, 3, 3, 2]
-    assert [record.seq for record in rig.effects[-9:]] == list(range(rig.base + 1, rig.base + 10))
+    holder.let_go.set()
+    holder.thread.join(WAIT_S)
+    until(lambda: rig.engine.durable_seq == rig.base + 8, "8 records")
+    assert rig.journal.groups[before:] == [3, 3, 2]
+    assert [record.seq for record in rig.effects[-8:]] == list(range(rig.base + 1, rig.base + 9))
     assert rig.fatal == []
 
 
 def test_a_full_buffer_and_a_record_too_big_together(rig: Rig) -> None:
-    thread = blocked(rig)
+    holder = Holder(rig)
     rig.journal.max_buffered, rig.journal.max_bytes = 1, 1_500
     rig.engine.submit(rig.order())
     rig.engine.submit(rig.order(exec_inst="6" * 2_000))
     rig.engine.submit(rig.order())
-    rig.journal.gate.set()
-    thread.join(WAIT_S)
-    until(lambda: rig.engine.durable_seq == rig.base + 4, "4 records")
+    holder.let_go.set()
+    holder.thread.join(WAIT_S)
+    until(lambda: rig.engine.durable_seq == rig.base + 3, "3 records")
     assert rig.fatal == [] and dump_state(replayed(rig.journal)) == dump_state(rig.engine.state)
 
 
