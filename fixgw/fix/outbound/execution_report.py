@@ -9,83 +9,92 @@ import quickfix as fix
 from fixgw.core.reasons import Reason
 from fixgw.core.reports import Report
 
-from .versions import Version, exec_types, is_known, known
-from .wire import decimal, message, reason_parts, reason_text, utc, word
+from .versions import SOH, Version, exec_types, is_known, known
+from .wire import decimal, finished, reason_parts, reason_text, utc, word
 
 MESSAGE: Final = Report
 _REASONS: Final = {reason.value: reason for reason in Reason}
-# tag -> attribute, sent when not empty
-_STRINGS: Final = (
-    (11, "cl_ord_id"),
-    (41, "orig_cl_ord_id"),
-    (1, "account"),
-    (19, "exec_ref_id"),
-    (20009, "venue"),
-    (20005, "venue_order_id"),
-    (20006, "venue_trade_id"),
-    (20007, "venue_cl_ord_id"),
-)
-# Client's words with enumerated values -> attribute, and the values that every version knows. A drop copy may be of
-# another version than the order: what that does not know is left out.
-_ENUMS: Final = (
-    (40, "ord_type", frozenset("1234")),
-    (59, "tif", frozenset("012346")),
-    (18, "exec_inst", frozenset("6")),
-)
+# Values of the client's enumerated words that every version knows. A drop copy may be of another version than the order:
+# what that does not know is left out.
+_ORD_TYPES: Final = frozenset("1234")
+_TIFS: Final = frozenset("012346")
+_EXEC_INSTS: Final = frozenset("6")
 _SIDES: Final = frozenset("12")
 _UNDISCLOSED: Final = "7"
-# tag -> attribute, sent when not None
-_DECIMALS: Final = (
-    (38, "order_qty"),
-    (152, "cash_qty"),
-    (44, "price"),
-    (99, "stop_px"),
-    (32, "last_qty"),
-    (31, "last_px"),
-)
 _TRADES: Final = frozenset("FG")
+# rejected, status: the status of what was rejected needs a reason as well
+_WITH_REASON: Final = frozenset("8I")
 _LIQUIDITY: Final = frozenset("123")
 # MiscFeeType(139): exchange fees
 _EXCHANGE_FEE: Final = 4
 
 
 def encode(report: Report, version: Version, *, copy_of: str = "", poss_resend: bool = False) -> fix.Message:
-    """`copy_of`: the session whose report this is a drop copy of ("" for the client itself)."""
+    """`copy_of`: the session whose report this is a drop copy of ("" for the client itself).
+
+    This runs for each report that leaves: what nearly every report has is one f-string, in the order of the tags, since
+    QuickFIX sorts them and takes longer over what comes unsorted. The rest follows field by field."""
     trans, exec_type, ord_status = exec_types(report, version)
-    parts = [
-        f"37={word(report.order_id)}",
-        f"17={word(report.exec_id)}",
-        f"150={exec_type}",
-        f"39={ord_status}",
-        f"55={word(report.symbol) or '[N/A]'}",
-        f"54={_side(report.side, version)}",
-        f"151={decimal(report.leaves_qty)}",
-        f"14={decimal(report.cum_qty)}",
-        f"6={decimal(report.avg_px)}",
-        f"60={utc(report.transact_ns)}",
-    ]
+    account = f"1={word(report.account)}{SOH}" if report.account else ""
+    cl_ord_id = f"11={word(report.cl_ord_id)}{SOH}" if report.cl_ord_id else ""
+    order_qty = f"38={decimal(report.order_qty)}{SOH}" if report.order_qty is not None else ""
+    ord_type = f"40={report.ord_type}{SOH}" if _is_sent(version, 40, report.ord_type, _ORD_TYPES) else ""
+    price = f"44={decimal(report.price)}{SOH}" if report.price is not None else ""
+    tif = f"59={report.tif}{SOH}" if _is_sent(version, 59, report.tif, _TIFS) else ""
+    venue = f"20009={word(report.venue)}{SOH}" if report.venue else ""
+    text = (
+        f"{account}6={decimal(report.avg_px)}{SOH}{cl_ord_id}14={decimal(report.cum_qty)}{SOH}"
+        f"17={word(report.exec_id)}{SOH}37={word(report.order_id)}{SOH}{order_qty}39={ord_status}{SOH}{ord_type}{price}"
+        f"54={_side(report.side, version)}{SOH}55={word(report.symbol) or '[N/A]'}{SOH}{tif}60={utc(report.transact_ns)}{SOH}"
+        f"150={exec_type}{SOH}151={decimal(report.leaves_qty)}{SOH}{venue}"
+    )
     if trans:
-        parts.append(f"20={trans}")
-    for tag, name in _STRINGS:
-        if value := getattr(report, name):
-            parts.append(f"{tag}={word(value)}")
-    for tag, name, common in _ENUMS:
-        if (value := getattr(report, name)) and (value in common or is_known(version, tag, value)):
-            parts.append(f"{tag}={value}")
-    for tag, name in _DECIMALS:
-        if (value := getattr(report, name)) is not None:
-            parts.append(f"{tag}={decimal(value)}")
+        text += f"20={trans}{SOH}"
+    parts = _seldom(report, version) + _why(report, version)
+    if report.fee is not None:
+        parts += _fee(report, version)
+    if not version.is_42 and (report.liquidity or report.request_id):
+        parts += _since_44(report)
+    if copy_of:
+        parts += _copy(copy_of, version)
+    if parts:
+        text += SOH.join(parts) + SOH
+    return finished(version, "8", text, poss_resend=poss_resend, groups=bool(copy_of) and not version.is_42)
+
+
+def _is_sent(version: Version, tag: int, value: str, common: frozenset[str]) -> bool:
+    """True for a client's enumerated word that is there and that the version knows."""
+    return value in common or (value != "" and is_known(version, tag, value))
+
+
+def _seldom(report: Report, version: Version) -> list[str]:
+    """What only some reports have: the ids of a venue and of what was before, the terms of stops, the last trade."""
+    parts = []
+    if report.venue_order_id:
+        parts.append(f"20005={word(report.venue_order_id)}")
+    if report.venue_trade_id:
+        parts.append(f"20006={word(report.venue_trade_id)}")
+    if report.venue_cl_ord_id:
+        parts.append(f"20007={word(report.venue_cl_ord_id)}")
+    if report.orig_cl_ord_id:
+        parts.append(f"41={word(report.orig_cl_ord_id)}")
+    if report.exec_ref_id:
+        parts.append(f"19={word(report.exec_ref_id)}")
+    if report.exec_inst and _is_sent(version, 18, report.exec_inst, _EXEC_INSTS):
+        parts.append(f"18={report.exec_inst}")
+    if report.cash_qty is not None:
+        parts.append(f"152={decimal(report.cash_qty)}")
+    if report.stop_px is not None:
+        parts.append(f"99={decimal(report.stop_px)}")
+    if report.last_qty is not None:
+        parts.append(f"32={decimal(report.last_qty)}")
+    if report.last_px is not None:
+        parts.append(f"31={decimal(report.last_px)}")
     if report.expire_ns is not None:
         parts.append(f"126={utc(report.expire_ns)}")
     if report.exec_type in _TRADES and report.venue:
         parts.append(f"30={word(report.venue)}")
-    parts += _why(report, version)
-    parts += _fee(report, version)
-    if not version.is_42:
-        parts += _since_44(report)
-    if copy_of:
-        parts += _copy(copy_of, version)
-    return message(version, "8", parts, poss_resend=poss_resend, groups=bool(copy_of) and not version.is_42)
+    return parts
 
 
 def _side(side: str, version: Version) -> str:
@@ -96,6 +105,8 @@ def _side(side: str, version: Version) -> str:
 def _why(report: Report, version: Version) -> list[str]:
     """Reasons: 103 on rejections and on the status of what was rejected or is unknown, 378, 58 and our own fields."""
     parts = reason_parts(report.reason, report.reason_tag, report.reason_value, report.reason_limit)
+    if not (parts or report.text or report.exec_type in _WITH_REASON or report.restatement is not None):
+        return parts  # nearly every report: nothing has to be explained
     if report.exec_type == "8" or (report.exec_type == "I" and report.ord_status == "8"):
         reason = _REASONS.get(report.reason)
         parts.append(f"103={known(reason.ord_rej if reason else 99, version.ord_rej, version.ord_rej_other)}")
