@@ -11,8 +11,9 @@ from . import events as e
 from . import rules
 from .commands import CancelOrder, ReplaceOrder, StatusRequest
 from .draft import Draft, reason_fields
+from .market import market_of
 from .order import Order
-from .placing import assess, market_of
+from .placing import assess
 from .reasons import Reason
 from .reports import Report
 from .settle import finish_if_idle, is_replacing, replaced

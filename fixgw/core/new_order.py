@@ -9,9 +9,10 @@ from . import events as e
 from . import rules
 from .commands import NewOrder, TriggerStop
 from .draft import Draft, reason_fields
+from .market import Market, find_market, market_of, venue_ready
 from .numbers import ZERO
 from .order import Order
-from .placing import Assessment, Market, assess, find_market, market_of, place_child, venue_ready
+from .placing import Assessment, assess, place_child
 from .reasons import Reason
 from .reports import BusinessReject
 

@@ -9,10 +9,9 @@ import msgspec
 
 from ..risk.base import Denied
 from .commands import ClientCommand, InstrumentSpec, Quote
-from .numbers import BPS, CTX, ZERO, ceil_to, floor_to, is_multiple
+from .numbers import CTX, ZERO, ceil_to, floor_to, is_multiple
 from .numbers import text as fmt
 from .reasons import Reason
-from .settings import AccountSettings, CoreSettings, SessionSettings, limit_for
 
 MARKET, LIMIT, STOP, STOP_LIMIT = "1", "2", "3", "4"
 DAY, GTC, IOC, FOK, GTD = "0", "1", "3", "4", "6"
@@ -112,16 +111,15 @@ def check_venue_rules(spec: InstrumentSpec, terms: Terms, qty: Decimal, value_px
 
 
 def base_qty(
-    terms: Terms, spec: InstrumentSpec, px: Decimal | None, fee_bps: Decimal, cum_qty: Decimal = ZERO, spent: Decimal = ZERO
+    terms: Terms, spec: InstrumentSpec, px: Decimal | None, with_fee: Decimal, cum_qty: Decimal = ZERO, spent: Decimal = ZERO
 ) -> Decimal | Denied:
     """OrderQty(38) of a quote-sized order: the lot floor of cash / price, for a buy with the fee inside the cash; of one
-    that has traded `cum_qty` for `spent` (quote) already: that quantity and what the rest of the cash buys."""
-    if terms.order_qty is not None:
-        return terms.order_qty
+    that has traded `cum_qty` for `spent` (quote) already: that quantity and what the rest of the cash buys. `with_fee`: 1 +
+    the fee as a fraction."""
     assert terms.cash_qty is not None
     if px is None or px <= 0:
         return Denied(Reason.STALE_MARKET_DATA, 152, fmt(terms.cash_qty), "a fresh price", "no market data to size the order")
-    fee = 1 + CTX.divide(fee_bps, BPS) if terms.side == "1" else Decimal(1)
+    fee = with_fee if terms.side == "1" else Decimal(1)
     cost, left = CTX.multiply(px, fee), max(terms.cash_qty - CTX.multiply(spent, fee), ZERO)
     lot = spec.market_lot if terms.ord_type in (MARKET, STOP) and spec.market_lot else spec.lot
     qty = cum_qty + floor_to(CTX.divide(left, cost), lot)
@@ -149,18 +147,6 @@ def value_px(terms: Terms, reference: Decimal | None) -> Decimal | None:
         assert terms.stop_px is not None
         return terms.stop_px if reference is None else max(terms.stop_px, reference)
     return reference
-
-
-def collar_px(
-    side: str, reference: Decimal | None, settings: CoreSettings, session: SessionSettings, account: AccountSettings, symbol: str
-) -> Decimal | None:
-    """The worst price that the tightest collar admits; None without a collar or a reference."""
-    found = [limit_for(limits.collar_bps, symbol) for limits in (session.limits, account.limits, settings.firm)]
-    collars = [bps for bps in found if bps is not None]
-    if not collars or reference is None:
-        return None
-    part = CTX.divide(min(collars), BPS)
-    return CTX.multiply(reference, 1 + part if side == "1" else max(1 - part, ZERO))
 
 
 def to_tick_inside(side: str, px: Decimal, spec: InstrumentSpec) -> Decimal:

@@ -24,9 +24,10 @@ from .commands import VenueTrade
 from .draft import Draft, reason_fields
 from .evolve import external_key
 from .ids import is_ours
+from .market import Market, market_of, venue_ready
 from .numbers import BPS, CTX, ZERO, floor_to
 from .order import PENDING_CANCEL, PENDING_REPLACE, Order
-from .placing import Market, market_of, place_child, venue_ready
+from .placing import place_child
 from .reasons import Reason
 from .sanity import trade_problem
 

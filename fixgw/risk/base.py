@@ -15,13 +15,15 @@ from decimal import Decimal
 import msgspec
 
 from ..core.commands import Quote
+from ..core.numbers import BPS, CTX
 from ..core.order import Order
 from ..core.reasons import Reason
-from ..core.settings import AccountSettings, Limits, SessionSettings
+from ..core.settings import AccountSettings, SessionSettings
 from ..core.state import State, SymbolExposure
+from .bounds import Bounds, Scope, bounds_of
 
 
-class Denied(msgspec.Struct, frozen=True):
+class Denied(msgspec.Struct, frozen=True, gc=False):
     """A refusal. `tag`: the FIX field at fault; `value`: what was (or would be) there; `limit`: what is allowed."""
 
     reason: Reason
@@ -31,24 +33,7 @@ class Denied(msgspec.Struct, frozen=True):
     text: str
 
 
-class Scope(msgspec.Struct, frozen=True):
-    """One set of limits and what counts against them. `label` is for people: "session OMS44"."""
-
-    key: str
-    label: str
-    limits: Limits
-
-
-def scopes_of(session: SessionSettings, account: AccountSettings, firm: Limits) -> tuple[Scope, ...]:
-    """The scopes in which an order counts: session, account, firm."""
-    return (
-        Scope("s:" + session.name, "session " + session.name, session.limits),
-        Scope("a:" + account.name, "account " + account.name, account.limits),
-        Scope("firm", "firm", firm),
-    )
-
-
-class RiskRequest(msgspec.Struct, frozen=True):
+class RiskRequest(msgspec.Struct, frozen=True, gc=False):
     """What is to be checked. `kind`: "new", "replace" (order = the order that is replaced) or "trigger" (a held stop that
     goes to the venue; its quantity is counted already). Quantities in base, prices in quote per base.
 
@@ -83,12 +68,20 @@ class RiskRequest(msgspec.Struct, frozen=True):
     order: Order | None = None
     # CashOrderQty(152) where the client sized the order by it
     cash_qty: Decimal | None = None
-    # made once by whoever asks; see scopes()
-    known_scopes: tuple[Scope, ...] = ()
+    # kept by whoever asks often; see bounds()
+    known_bounds: Bounds | None = None
+    # 1 + fee_bps as a fraction, likewise; see cost()
+    known_with_fee: Decimal | None = None
 
-    def scopes(self) -> tuple[Scope, ...]:
-        """Session, account, firm."""
-        return self.known_scopes or scopes_of(self.session, self.account, self.state.settings.firm)
+    def bounds(self) -> Bounds:
+        """The limits of session, account and firm that hold for this instrument."""
+        known = self.known_bounds
+        return bounds_of(self.session, self.account, self.state.settings.firm, self.symbol) if known is None else known
+
+    def cost(self, notional: Decimal) -> Decimal:
+        """Notional (quote) plus a fee charged on top of it."""
+        known = self.known_with_fee
+        return notional * (1 + CTX.divide(self.fee_bps, BPS) if known is None else known)
 
     def exposure(self, scope: Scope) -> SymbolExposure:
         """What that scope has at risk in this instrument, before this request."""

@@ -11,28 +11,29 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from ..core.numbers import CTX, ZERO
+from ..core.numbers import ZERO
 from ..core.numbers import text as fmt
 from ..core.reasons import Reason
-from ..core.rules import collar_px
 from ..core.state import AccountState
 from .base import Denied, RiskRequest
-from .measure import BUY, REPLACE, qty_tag, unvalued, with_fee
+from .bounds import Collar
+from .measure import BUY, REPLACE, qty_tag, unvalued
 
 
 def check(request: RiskRequest) -> Denied | None:
     """BUYING_POWER, STALE_MARKET_DATA (a buy that cannot be valued), or None."""
-    wanted = next((scope.label for scope in request.scopes() if scope.limits.buying_power), None)
+    bounds = request.bounds()
+    wanted = bounds.buying_power
     if wanted is None:
         return None
     if request.side == BUY:
-        asset, need = request.quote_asset, _cost(request)
+        asset, need = request.quote_asset, _cost(request, bounds.collar)
         if need is None:
             why = f"no fresh market data to value the order with, {wanted} checks buying power"
             return unvalued(qty_tag(request), fmt(request.qty), why)
     else:
         asset, need = request.base, _difference(request, request.added, request.leaves)
-    if need <= 0:
+    if need <= ZERO:
         return None
     account = request.state.accounts.get(request.account.name)
     if account is None or (not account.asof_ns and not account.free):
@@ -47,7 +48,7 @@ def check(request: RiskRequest) -> Denied | None:
 
 def available(account: AccountState, asset: str) -> Decimal:
     """Free balance of `asset` less the reservations that it does not show yet; may be negative."""
-    return CTX.subtract(account.free.get(asset, ZERO), account.reserved.get(asset, ZERO))
+    return account.free.get(asset, ZERO) - account.reserved.get(asset, ZERO)
 
 
 def _difference(request: RiskRequest, added: Decimal, whole: Decimal) -> Decimal:
@@ -57,18 +58,15 @@ def _difference(request: RiskRequest, added: Decimal, whole: Decimal) -> Decimal
     return added if works else whole
 
 
-def _cost(request: RiskRequest) -> Decimal | None:
+def _cost(request: RiskRequest, collar: Collar | None) -> Decimal | None:
     """What a buy needs of the quote asset; None when it cannot be valued."""
-    if _difference(request, request.added, request.leaves) <= 0 and request.added_notional <= 0:
+    if _difference(request, request.added, request.leaves) <= ZERO and request.added_notional <= ZERO:
         return ZERO
     if request.value_px is None:
         return None
     px = request.value_px
-    if request.price is None and request.reference is not None:
+    if request.price is None and request.reference is not None and collar is not None:
         # a market order goes out as a limit at the collar, and that is what the venue locks
-        worst = collar_px(
-            request.side, request.reference, request.state.settings, request.session, request.account, request.symbol
-        )
-        px = max(px, worst) if worst is not None else px
-    whole = CTX.multiply(request.leaves, px)
-    return with_fee(_difference(request, request.added_notional, whole), request.fee_bps)
+        px = max(px, collar.px(request.side, request.reference))
+    whole = request.leaves * px
+    return request.cost(_difference(request, request.added_notional, whole))

@@ -7,49 +7,38 @@ Market orders have no price: they go to the venue as limits at the collar (core/
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from ..core.numbers import text as fmt
 from ..core.reasons import Reason
-from ..core.rules import MARKET, STOP_LIMIT, collar_px
-from ..core.settings import limit_for
+from ..core.rules import MARKET, STOP_LIMIT
 from .base import Denied, RiskRequest
 from .measure import BUY, NEW, TRIGGER, eases, unvalued
 
 
 def check(request: RiskRequest) -> Denied | None:
     """PRICE_COLLAR, STALE_MARKET_DATA, or None."""
-    tightest = _tightest(request)
+    collar = request.bounds().collar
     # a market order is bound by the collar when it is placed, which takes a reference: now, or when a held stop triggers
-    if tightest is None or (request.price is None and request.kind != TRIGGER and request.ord_type != MARKET):
+    if collar is None or (request.price is None and request.kind != TRIGGER and request.ord_type != MARKET):
         return None
-    bps, where = tightest
     at_stop = _is_held(request)
     anchor = request.stop_px if at_stop else request.reference
     if anchor is None:
         if eases(request):
             return None
         shown = fmt(request.price) if request.price is not None else ""
-        return unvalued(44, shown, f"no fresh reference price for the collar of {where}")
+        return unvalued(44, shown, f"no fresh reference price for the collar of {collar.label}")
     price = request.price
-    bound = collar_px(
-        request.side, anchor, request.state.settings, request.session, request.account, request.symbol
-    )
-    if price is None or bound is None or (price <= bound if request.side == BUY else price >= bound):
+    if price is None:
+        return None
+    bound = collar.px(request.side, anchor)
+    if price <= bound if request.side == BUY else price >= bound:
         return None
     side = "above" if request.side == BUY else "below"
     text = (
-        f"price {fmt(price)} is {side} {fmt(bound)}: more than {fmt(bps)} bps ({where}) "
+        f"price {fmt(price)} is {side} {fmt(bound)}: more than {fmt(collar.bps)} bps ({collar.label}) "
         f"from the {'stop' if at_stop else 'reference'} price {fmt(anchor)}"
     )
     return Denied(Reason.PRICE_COLLAR, 44, fmt(price), fmt(bound), text)
-
-
-def _tightest(request: RiskRequest) -> tuple[Decimal, str] | None:
-    """(bps, label) of the scope with the tightest collar."""
-    found = [(limit_for(scope.limits.collar_bps, request.symbol), scope.label) for scope in request.scopes()]
-    collars = [(bps, label) for bps, label in found if bps is not None]
-    return min(collars, key=lambda collar: collar[0]) if collars else None
 
 
 def _is_held(request: RiskRequest) -> bool:

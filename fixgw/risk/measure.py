@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from ..core.evolve import at_risk, notional_at_risk
-from ..core.numbers import BPS, CTX, ZERO
+from ..core.numbers import CTX, ZERO
 from ..core.numbers import text as fmt
 from ..core.reasons import Reason
 from ..core.state import SymbolExposure
@@ -51,7 +51,7 @@ def added_notional(request: RiskRequest, value_px: Decimal) -> Decimal:
     added = request.added_notional
     order = request.order
     if request.kind == NEW:
-        return max(added, CTX.multiply(request.leaves, value_px))
+        return max(added, request.leaves * value_px)
     if request.kind == REPLACE and order is not None:
         worst = CTX.multiply(max(at_risk(order), request.leaves), max(order.risk_px, value_px))
         return max(added, CTX.subtract(worst, notional_at_risk(order)))
@@ -66,11 +66,6 @@ def reducing_room(request: RiskRequest, exposure: SymbolExposure) -> Decimal:
     else:
         room = CTX.subtract(exposure.position, exposure.open_sell)
     return max(CTX.add(room, own_counted(request)), ZERO)
-
-
-def with_fee(notional: Decimal, fee_bps: Decimal) -> Decimal:
-    """Notional (quote) plus a fee charged on top of it."""
-    return CTX.multiply(notional, 1 + CTX.divide(fee_bps, BPS))
 
 
 def exceeds(reason: Reason, tag: int, what: str, value: Decimal | int, limit: Decimal | int, where: str) -> Denied:

@@ -6,44 +6,31 @@ a notional check that passes every market order is none. A replace that is in no
 
 from __future__ import annotations
 
-from decimal import Decimal
-
-from ..core.numbers import CTX
+from ..core.numbers import ZERO
 from ..core.numbers import text as fmt
 from ..core.reasons import Reason
-from ..core.settings import limit_for
-from .base import Denied, RiskRequest, Scope
+from .base import Denied, RiskRequest
 from .measure import added_notional, eases, exceeds, qty_tag, unvalued
 
 
 def check(request: RiskRequest) -> Denied | None:
     """MAX_NOTIONAL, MAX_OPEN_NOTIONAL, STALE_MARKET_DATA, or None."""
-    for scope in request.scopes():
-        most = limit_for(scope.limits.max_notional, request.symbol)
-        most_open = limit_for(scope.limits.max_open_notional, request.symbol)
-        if most is None and most_open is None:
+    scopes = request.bounds().notional
+    if not scopes:
+        return None
+    if request.value_px is None:
+        if eases(request):
+            return None
+        why = f"no fresh market data to value the order with, a notional limit of {scopes[0].label} is in force"
+        return unvalued(qty_tag(request), fmt(request.qty), why)
+    value, added = request.leaves * request.value_px, added_notional(request, request.value_px)
+    for scope in scopes:
+        most, most_open = scope.max_notional, scope.max_open_notional
+        if most is not None and value > most:
+            return exceeds(Reason.MAX_NOTIONAL, qty_tag(request), "order notional", value, most, scope.label)
+        if most_open is None or added <= ZERO:
             continue
-        if request.value_px is None:
-            if eases(request):
-                return None
-            why = f"no fresh market data to value the order with, a notional limit of {scope.label} is in force"
-            return unvalued(qty_tag(request), fmt(request.qty), why)
-        denied = _over(request, scope, request.value_px, most, most_open)
-        if denied is not None:
-            return denied
+        total = request.exposure(scope).open_notional + added
+        if total > most_open:
+            return exceeds(Reason.MAX_OPEN_NOTIONAL, qty_tag(request), "open notional", total, most_open, scope.label)
     return None
-
-
-def _over(
-    request: RiskRequest, scope: Scope, value_px: Decimal, most: Decimal | None, most_open: Decimal | None
-) -> Denied | None:
-    value = CTX.multiply(request.leaves, value_px)
-    if most is not None and value > most:
-        return exceeds(Reason.MAX_NOTIONAL, qty_tag(request), "order notional", value, most, scope.label)
-    added = added_notional(request, value_px)
-    if most_open is None or added <= 0:
-        return None
-    total = CTX.add(request.exposure(scope).open_notional, added)
-    if total <= most_open:
-        return None
-    return exceeds(Reason.MAX_OPEN_NOTIONAL, qty_tag(request), "open notional", total, most_open, scope.label)

@@ -11,12 +11,10 @@ def check(request: RiskRequest) -> Denied | None:
     """MAX_OPEN_ORDERS for a new order, or None."""
     if request.kind != NEW:
         return None
-    for scope in request.scopes():
-        limit = scope.limits.max_open_orders
-        if limit is None:
-            continue
-        exposure = request.state.exposures.get(scope.key)
+    exposures = request.state.exposures
+    for scope in request.bounds().open_orders:
+        limit, exposure = scope.max_open_orders, exposures.get(scope.key)
         count = 1 if exposure is None else exposure.open_orders + 1
-        if count > limit:
+        if limit is not None and count > limit:
             return exceeds(Reason.MAX_OPEN_ORDERS, 11, "number of open orders", count, limit, scope.label)
     return None

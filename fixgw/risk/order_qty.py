@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from ..core.reasons import Reason
-from ..core.settings import limit_for
 from .base import Denied, RiskRequest
 from .measure import exceeds, qty_tag
 
 
 def check(request: RiskRequest) -> Denied | None:
     """MAX_ORDER_QTY, or None."""
-    for scope in request.scopes():
-        limit = limit_for(scope.limits.max_order_qty, request.symbol)
+    for scope in request.bounds().order_qty:
+        limit = scope.max_order_qty
         if limit is not None and request.qty > limit:
             return exceeds(
                 Reason.MAX_ORDER_QTY, qty_tag(request), "order quantity", request.qty, limit, scope.label

@@ -7,46 +7,29 @@ already; it passes when it can only reduce the position (a protective stop must 
 
 from __future__ import annotations
 
-from decimal import Decimal
-
-from ..core.numbers import CTX
+from ..core.numbers import ZERO
 from ..core.reasons import Reason
-from ..core.settings import limit_for
-from .base import Denied, RiskRequest, Scope
+from .base import Denied, RiskRequest
 from .measure import BUY, TRIGGER, exceeds, qty_tag, reducing_room
 
 
 def check(request: RiskRequest) -> Denied | None:
     """MAX_GROSS_POSITION, MAX_NET_POSITION, or None."""
-    if request.added <= 0 and request.kind != TRIGGER:
+    added, trigger, buy = request.added, request.kind == TRIGGER, request.side == BUY
+    if added <= ZERO and not trigger:
         return None
-    for scope in request.scopes():
-        gross = limit_for(scope.limits.max_gross, request.symbol)
-        net = limit_for(scope.limits.max_net, request.symbol)
-        if gross is None and net is None:
+    for scope in request.bounds().position:
+        gross, net, at = scope.max_gross, scope.max_net, request.exposure(scope)
+        if trigger and request.leaves <= reducing_room(request, at):
             continue
-        denied = _over(request, scope, gross, net)
-        if denied is not None:
-            return denied
+        if gross is not None:
+            total = abs(at.position) + (at.open_buy + at.open_sell + added)
+            if total > gross:
+                return exceeds(Reason.MAX_GROSS_POSITION, qty_tag(request), "gross position", total, gross, scope.label)
+        if net is None:
+            continue
+        worst = at.position + at.open_buy + added if buy else at.open_sell + added - at.position
+        if worst > net:
+            side = "long" if buy else "short"
+            return exceeds(Reason.MAX_NET_POSITION, qty_tag(request), f"net {side} position", worst, net, scope.label)
     return None
-
-
-def _over(request: RiskRequest, scope: Scope, gross: Decimal | None, net: Decimal | None) -> Denied | None:
-    at = request.exposure(scope)
-    if request.kind == TRIGGER and request.leaves <= reducing_room(request, at):
-        return None
-    if gross is not None:
-        in_flight = CTX.add(CTX.add(at.open_buy, at.open_sell), request.added)
-        total = CTX.add(CTX.abs(at.position), in_flight)
-        if total > gross:
-            return exceeds(Reason.MAX_GROSS_POSITION, qty_tag(request), "gross position", total, gross, scope.label)
-    if net is None:
-        return None
-    if request.side == BUY:
-        worst = CTX.add(CTX.add(at.position, at.open_buy), request.added)
-    else:
-        worst = CTX.subtract(CTX.add(at.open_sell, request.added), at.position)
-    if worst <= net:
-        return None
-    side = "long" if request.side == BUY else "short"
-    return exceeds(Reason.MAX_NET_POSITION, qty_tag(request), f"net {side} position", worst, net, scope.label)

@@ -12,14 +12,10 @@ from .measure import eases, unvalued
 
 def check(request: RiskRequest) -> Denied | None:
     """STALE_MARKET_DATA, or None."""
-    ages = [
-        (scope.limits.max_quote_age_ns, scope.label)
-        for scope in request.scopes()
-        if scope.limits.max_quote_age_ns is not None
-    ]
-    if not ages:
+    strictest = request.bounds().quote_age
+    if strictest is None:
         return None
-    limit, where = min((age, label) for age, label in ages if age is not None)
+    limit, where = strictest
     age = None if request.quote is None else request.ts_ns - request.quote.recv_ns
     if (age is not None and age <= limit) or eases(request):
         return None
