@@ -13,7 +13,7 @@ from .events import AnyEvent
 SCHEMA_VERSION = 1
 
 
-class Record(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
     """One journal record: a command and what it caused. `part`: the partition it belongs to, "s:SESSION", "v:VENUE" or
     "gw" (the gateway itself)."""
 

@@ -14,7 +14,7 @@ import msgspec
 from .settings import CoreSettings
 
 
-class Quote(msgspec.Struct, frozen=True, array_like=True):
+class Quote(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one venue showed for one instrument. `recv_ns`: when our host received bid and ask; None: nothing on that side.
 
     `last_ns`: when our host received the last trade (0: unknown); `last_low`, `last_high`: the extremes of the trades since
@@ -32,7 +32,7 @@ class Quote(msgspec.Struct, frozen=True, array_like=True):
     last_high: Decimal | None = None
 
 
-class Command(msgspec.Struct, frozen=True, array_like=True, tag=True, kw_only=True):
+class Command(msgspec.Struct, frozen=True, array_like=True, tag=True, kw_only=True, gc=False):
     """Base of all commands."""
 
     ts_ns: int
@@ -165,7 +165,7 @@ class VenueCommand(Command, frozen=True, tag=True, kw_only=True):
     venue: str
 
 
-class VenueTrade(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+class VenueTrade(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
     """One trade of ours; identity = (venue, account, symbol, venue_trade_id). `fee` in `fee_asset`, 0 if unknown."""
 
     account: str
@@ -255,7 +255,7 @@ class VenueLink(VenueCommand, frozen=True, tag="link", kw_only=True):
     reason: str = ""
 
 
-class OpenOrder(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+class OpenOrder(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
     """One open order as a venue lists it."""
 
     venue_cl_ord_id: str
@@ -287,7 +287,7 @@ class BalancesReport(VenueCommand, frozen=True, tag="balances", kw_only=True):
     total: dict[str, Decimal]
 
 
-class InstrumentSpec(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+class InstrumentSpec(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
     """A venue's rules for one instrument. Zero = no rule."""
 
     symbol: str

@@ -17,33 +17,34 @@ from .state import State
 
 __all__ = ["Refusal", "decide", "partition_of"]
 
-_COUNTED = (c.NewOrder, c.ReplaceOrder, c.CancelOrder)
+# a client's messages, and whether they count against the throttle
+_CLIENT: dict[type, bool] = {
+    c.NewOrder: True,
+    c.ReplaceOrder: True,
+    c.CancelOrder: True,
+    c.StatusRequest: False,
+    c.Unsupported: False,
+    c.SeqSeen: False,
+}
 
 
 def decide(state: State, command: c.Command) -> list[e.AnyEvent]:
     """The events of one command; raises Refusal (operations only)."""
-    draft = Draft(state, command.ts_ns)
-    if isinstance(command, c.ClientCommand):
+    draft, kind = Draft(state, command.ts_ns), type(command)
+    counts = _CLIENT.get(kind)
+    if counts is not None:
+        assert isinstance(command, c.ClientCommand)
         if _seen_before(state, command):
             return []
-        _HANDLERS[type(command)](draft, command)
-        draft.events.insert(
-            0,
-            e.Received(
-                session=command.session,
-                reset_epoch=command.reset_epoch,
-                msg_seq=command.msg_seq,
-                ts_ns=command.ts_ns,
-                counts=isinstance(command, _COUNTED),
-            ),
-        )
+        draft.events.append(e.Received(command.session, command.reset_epoch, command.msg_seq, command.ts_ns, counts))
+        _HANDLERS[kind](draft, command)
     elif isinstance(command, c.VenueCommand):
         screened, problems = sanity.screen(command)
         for problem in problems:
             draft.alert("BAD_VENUE_DATA", problem)
         _HANDLERS[type(screened)](draft, screened)
     else:
-        _HANDLERS[type(command)](draft, command)
+        _HANDLERS[kind](draft, command)
     return draft.events
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import copy
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
+
+import msgspec
 
 from . import events as e
 from .child import Child, apply_child, apply_fill, new_child
@@ -68,53 +70,53 @@ class Draft:
     def emit(self, event: Any) -> None:
         """Add an event and apply it to the working copies."""
         self.events.append(event)
-        if isinstance(event, e.OrderReceived):
-            self._orders[event.order_id] = new_order(event)
-        elif isinstance(event, e.OrderEvent):
-            fill = None
-            if isinstance(event, e.OrderFilled | e.FillBusted | e.FillCorrected):
-                fill = apply_fill(self._own_child(event.venue_cl_ord_id), event)
+        kind = _TOUCHES.get(type(event))
+        if kind == "order":
+            apply_order(self._own_order(event.order_id), event)
+        elif kind == "child":
+            apply_child(self._own_child(event.venue_cl_ord_id), event)
+        elif kind == "fill":
+            fill = apply_fill(self._own_child(event.venue_cl_ord_id), event)
             apply_order(self._own_order(event.order_id), event, fill)
-        elif isinstance(event, e.ChildPlaced):
+        elif kind == "new order":
+            self._orders[event.order_id] = new_order(event)
+        elif kind == "new child":
             self._children[event.venue_cl_ord_id] = new_child(event)
             self._own_order(event.order_id).children.append(event.venue_cl_ord_id)
-        elif isinstance(event, e.ChildEvent):
-            apply_child(self._own_child(event.venue_cl_ord_id), event)
 
     def alert(self, kind: str, text: str) -> None:
         """Operations should look at this."""
         self.events.append(e.Alerted(kind=kind, text=text, ts_ns=self.ts_ns))
 
-    def report(self, order: Order, exec_type: str, **fields: Any) -> None:
+    def report(
+        self,
+        order: Order,
+        exec_type: str,
+        *,
+        exec_id: str = "",
+        venue_order_id: str = "",
+        venue_trade_id: str = "",
+        venue_cl_ord_id: str = "",
+        last_qty: Decimal | None = None,
+        last_px: Decimal | None = None,
+        liquidity: str = "",
+        fee: Decimal | None = None,
+        fee_asset: str = "",
+        **fields: Any,
+    ) -> None:
         """An ExecutionReport of the order as it stands; `fields` override or add (see reports.Report)."""
-        values: dict[str, Any] = {
-            "exec_id": "",
-            "exec_type": exec_type,
-            "ord_status": order.ord_status,
-            "order_id": order.order_id,
-            "cl_ord_id": order.cl_ord_id,
-            "symbol": order.client_symbol,
-            "instrument": order.symbol,
-            "account": order.client_account,
-            "side": order.side,
-            "ord_type": order.ord_type,
-            "tif": order.tif,
-            "order_qty": order.order_qty,
-            "cash_qty": order.cash_qty,
-            "price": order.price,
-            "stop_px": order.stop_px,
-            "expire_ns": order.expire_ns if order.tif == "6" else None,
-            "exec_inst": order.exec_inst,
-            "cum_qty": order.cum_qty,
-            "leaves_qty": order.leaves_qty,
-            "avg_px": order.avg_px,
-            "venue": order.venue,
-            "transact_ns": self.ts_ns,
-        }
-        values.update(fields)
-        if not values["exec_id"]:
-            values["exec_id"] = self.next_exec_id()
-        self.events.append(e.Reported(session=order.session, account=order.account, message=Report(**values)))
+        # by position, in the order of Report's fields: to name them costs more than all the rest
+        message = Report(
+            exec_id or self.next_exec_id(), exec_type, order.ord_status, order.order_id, order.cl_ord_id,
+            order.client_symbol, order.side, "", order.client_account, order.symbol, order.ord_type, order.tif,
+            order.order_qty, order.cash_qty, order.price, order.stop_px, order.expire_ns if order.tif == "6" else None,
+            order.exec_inst, order.cum_qty, order.leaves_qty, order.avg_px, last_qty, last_px, "", order.venue,
+            liquidity, fee, fee_asset, venue_order_id, venue_trade_id, venue_cl_ord_id,
+            "", 0, "", "", "", None, False, "", self.ts_ns,
+        )  # fmt: skip
+        if fields:
+            message = msgspec.structs.replace(message, **fields)
+        self.events.append(e.Reported(order.session, order.account, message))
 
     def cancel_reject(
         self,
@@ -177,6 +179,20 @@ class Draft:
             own.fills = dict(own.fills)
             self._children[venue_cl_ord_id] = own
         return own
+
+
+def _touch(kind: type[e.Event]) -> str:
+    if issubclass(kind, e.OrderFilled | e.FillBusted | e.FillCorrected):
+        return "fill"
+    if issubclass(kind, e.OrderEvent):
+        return "new order" if kind is e.OrderReceived else "order"
+    if issubclass(kind, e.ChildEvent):
+        return "new child" if kind is e.ChildPlaced else "child"
+    return ""
+
+
+# what emit does with each kind of event; "" is nothing
+_TOUCHES: dict[type, str] = {kind: _touch(kind) for kind in get_args(e.AnyEvent)}
 
 
 def reason_fields(reason: Reason, tag: int = 0, value: object = "", limit: object = "", text: str = "") -> dict[str, Any]:

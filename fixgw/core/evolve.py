@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from . import events as e
 from .child import CLOSED, SENT, Child, apply_child, apply_fill, new_child
-from .numbers import CTX, ZERO, plain
+from .numbers import CTX, ZERO, plain_text
 from .order import OPEN, REJECTED, Order, apply_order, new_order
 from .state import AccountState, Exposure, State, SymbolExposure
 
@@ -102,7 +102,7 @@ def _order_received(state: State, ev: e.OrderReceived) -> None:
 def repeat_key(symbol: str, side: str, qty: Decimal, price: Decimal | None) -> str:
     """What makes two orders "the same" for the repeated-order throttle; 1 and 1.0 are. `qty`: OrderQty or CashOrderQty.
     Refused orders count too: a client gone wild repeats those most of all."""
-    return f"{symbol}|{side}|{plain(qty)}|{plain(price) if price is not None else None}"
+    return f"{symbol}|{side}|{plain_text(qty)}|{plain_text(price) if price is not None else None}"
 
 
 def _note_repeat(state: State, ev: e.OrderReceived) -> None:

@@ -7,6 +7,7 @@ venue's client-order-id rule known to us (binance 36, okx 32 alphanumeric, derib
 
 from __future__ import annotations
 
+import functools
 from typing import NewType
 
 ClOrdId = NewType("ClOrdId", str)
@@ -15,6 +16,7 @@ ExecId = NewType("ExecId", str)
 VenueClOrdId = NewType("VenueClOrdId", str)
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_PAIRS = tuple(high + low for high in _DIGITS for low in _DIGITS)
 INSTALL_LEN = 5
 
 
@@ -22,25 +24,35 @@ def base36(value: int, width: int) -> str:
     """`value` >= 0 in base 36, zero-filled to `width`; longer when it does not fit (an id may grow, never repeat)."""
     assert value >= 0
     out = ""
-    while value:
-        value, digit = divmod(value, 36)
-        out = _DIGITS[digit] + out
-    return out.rjust(width, "0")
+    while value >= 36:
+        # two digits at a time
+        value, pair = divmod(value, 1296)
+        out = _PAIRS[pair] + out
+    if value:
+        out = _DIGITS[value] + out
+    # pairs may have brought zeros of their own
+    return out.lstrip("0").rjust(width, "0")
+
+
+@functools.lru_cache(maxsize=16)
+def _record(install: str, epoch: int, seq: int) -> str:
+    """What all ids of one journal record begin with. Kept: a decision asks for it several times."""
+    return f"{install}{base36(epoch, 3)}{base36(seq, 7)}"
 
 
 def order_id(install: str, epoch: int, seq: int) -> OrderId:
     """OrderID(37): one new order at most per journal record."""
-    return OrderId(f"{install}{base36(epoch, 3)}{base36(seq, 7)}")
+    return OrderId(_record(install, epoch, seq))
 
 
 def exec_id(install: str, epoch: int, seq: int, index: int) -> ExecId:
     """ExecID(17): `index` counts the reports of the journal record `seq`."""
-    return ExecId(f"{install}{base36(epoch, 3)}{base36(seq, 7)}X{base36(index, 2)}")
+    return ExecId(f"{_record(install, epoch, seq)}X{_PAIRS[index] if index < 1296 else base36(index, 2)}")
 
 
 def venue_cl_ord_id(order: str, child_number: int) -> VenueClOrdId:
     """The id that we give the venue for child `child_number` (from 1) of an order."""
-    return VenueClOrdId(f"{order}C{base36(child_number, 2)}")
+    return VenueClOrdId(f"{order}C{_PAIRS[child_number] if child_number < 1296 else base36(child_number, 2)}")
 
 
 def is_ours(install: str, venue_id: str) -> bool:

@@ -29,15 +29,7 @@ def new_order(draft: Draft, cmd: NewOrder) -> None:
             _refuse_duplicate(draft, cmd, draft.order(known))
         return
     terms = rules.Terms(
-        side=cmd.side,
-        ord_type=cmd.ord_type,
-        tif=cmd.tif,
-        order_qty=cmd.order_qty,
-        cash_qty=cmd.cash_qty,
-        price=cmd.price,
-        stop_px=cmd.stop_px,
-        expire_ns=cmd.expire_ns,
-        exec_inst=cmd.exec_inst,
+        cmd.side, cmd.ord_type, cmd.tif, cmd.order_qty, cmd.cash_qty, cmd.price, cmd.stop_px, cmd.expire_ns, cmd.exec_inst
     )
     market = find_market(state, cmd.session, cmd.symbol, cmd.account, cmd.ex_destination, cmd.quotes)
     if isinstance(market, Denied):
@@ -83,31 +75,17 @@ def _receive(
     expire_ns = cmd.expire_ns if cmd.tif == rules.GTD else None
     if cmd.tif == rules.DAY and market is not None:
         expire_ns = rules.day_end_ns(cmd.ts_ns, market.session.roll_time_s)
+    account, venue, symbol = ("", "", "")
+    if market is not None:
+        account, venue, symbol = market.account.name, market.venue.name, market.instrument.symbol
     order_id = draft.new_order_id()
     draft.emit(
+        # by position (see the fields of OrderReceived): every order comes through here
         e.OrderReceived(
-            order_id=order_id,
-            ts_ns=cmd.ts_ns,
-            session=cmd.session,
-            cl_ord_id=cmd.cl_ord_id,
-            client_account=cmd.account,
-            account=market.account.name if market else "",
-            venue=market.venue.name if market else "",
-            symbol=market.instrument.symbol if market else "",
-            client_symbol=cmd.symbol,
-            side=cmd.side,
-            ord_type=cmd.ord_type,
-            tif=cmd.tif,
-            order_qty=qty,
-            cash_qty=cmd.cash_qty,
-            price=cmd.price,
-            stop_px=cmd.stop_px,
-            expire_ns=expire_ns,
-            exec_inst=cmd.exec_inst,
-            risk_px=risk_px,
-            held=held,
+            order_id, cmd.ts_ns, cmd.session, cmd.cl_ord_id, cmd.account, account, venue, symbol, cmd.symbol,
+            cmd.side, cmd.ord_type, cmd.tif, qty, cmd.cash_qty, cmd.price, cmd.stop_px, expire_ns, cmd.exec_inst, risk_px, held,
         )
-    )
+    )  # fmt: skip
     return draft.order(order_id)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 from . import commands as c
 from . import events as e
@@ -279,7 +280,7 @@ def _bust_or_correct(draft: Draft, order: Order, cmd: c.AdminResolve) -> None:
     fill = child.fills[cmd.trade_id]
     if fill.busted:
         raise Refusal(f"trade {cmd.trade_id} is busted already")
-    common = {
+    common: dict[str, Any] = {
         "exec_ref_id": fill.exec_id,
         "venue_trade_id": cmd.trade_id,
         "venue_order_id": child.venue_order_id,

@@ -98,24 +98,16 @@ def place_child(draft: Draft, order: Order, market: Market, qty: Decimal) -> Non
     buy, instrument = order.side == "1", market.instrument
     cost_px = px if px is not None else order.risk_px
     draft.emit(
+        # by position (see the fields of ChildPlaced): every order comes through here
         e.ChildPlaced(
-            venue_cl_ord_id=venue_cl_ord_id(order.order_id, len(order.children) + 1),
-            ts_ns=draft.ts_ns,
-            order_id=order.order_id,
-            venue=order.venue,
-            account=order.account,
-            symbol=order.symbol,
-            side=order.side,
-            ord_type=ord_type,
-            tif=tif,
-            qty=qty,
-            px=px,
-            post_only=order.exec_inst != "" and rules.POST_ONLY in order.exec_inst.split(),
-            expires_ns=draft.ts_ns + min(market.venue.recv_window_ns, SEND_WINDOW_NS),
-            reserve_asset=instrument.quote if buy else instrument.base,
-            reserve_qty=qty * cost_px * market.with_fee if buy else qty,
+            venue_cl_ord_id(order.order_id, len(order.children) + 1), draft.ts_ns,
+            order.order_id, order.venue, order.account, order.symbol, order.side, ord_type, tif, qty, px,
+            order.exec_inst != "" and rules.POST_ONLY in order.exec_inst.split(),
+            draft.ts_ns + min(market.venue.recv_window_ns, SEND_WINDOW_NS),
+            instrument.quote if buy else instrument.base,
+            qty * cost_px * market.with_fee if buy else qty,
         )
-    )
+    )  # fmt: skip
 
 
 def _most_px(order: Order, market: Market, qty: Decimal) -> Decimal | None:

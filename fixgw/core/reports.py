@@ -13,7 +13,7 @@ import msgspec
 ZERO = Decimal(0)
 
 
-class Report(msgspec.Struct, frozen=True, array_like=True, tag="8", kw_only=True):
+class Report(msgspec.Struct, frozen=True, array_like=True, tag="8", gc=False):
     """ExecutionReport(8). `symbol` and `account` are the client's own words; `instrument` is ours.
 
     exec_type(150): A pending new, 0 new, F trade, 4 canceled, 5 replaced, 6 pending cancel, E pending replace, 8 rejected,
@@ -64,7 +64,7 @@ class Report(msgspec.Struct, frozen=True, array_like=True, tag="8", kw_only=True
     transact_ns: int = 0
 
 
-class CancelReject(msgspec.Struct, frozen=True, array_like=True, tag="9", kw_only=True):
+class CancelReject(msgspec.Struct, frozen=True, array_like=True, tag="9", kw_only=True, gc=False):
     """OrderCancelReject(9). `response_to`(434): "1" cancel request, "2" replace request; order_id "NONE" if unknown."""
 
     order_id: str
@@ -81,7 +81,7 @@ class CancelReject(msgspec.Struct, frozen=True, array_like=True, tag="9", kw_onl
     transact_ns: int = 0
 
 
-class BusinessReject(msgspec.Struct, frozen=True, array_like=True, tag="j", kw_only=True):
+class BusinessReject(msgspec.Struct, frozen=True, array_like=True, tag="j", kw_only=True, gc=False):
     """BusinessMessageReject(j). `business_reason` is tag 380."""
 
     ref_msg_type: str
@@ -95,7 +95,7 @@ class BusinessReject(msgspec.Struct, frozen=True, array_like=True, tag="j", kw_o
     reason_limit: str = ""
 
 
-class Notice(msgspec.Struct, frozen=True, array_like=True, tag="B", kw_only=True):
+class Notice(msgspec.Struct, frozen=True, array_like=True, tag="B", kw_only=True, gc=False):
     """News(B): something that a session must know and did not ask for. `urgency`(61): "0" normal, "1" flash."""
 
     headline: str

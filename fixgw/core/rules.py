@@ -16,10 +16,12 @@ from .reasons import Reason
 MARKET, LIMIT, STOP, STOP_LIMIT = "1", "2", "3", "4"
 DAY, GTC, IOC, FOK, GTD = "0", "1", "3", "4", "6"
 POST_ONLY = "6"
+_ORD_TYPES = frozenset((MARKET, LIMIT, STOP, STOP_LIMIT))
+_TIFS = frozenset((DAY, GTC, IOC, FOK, GTD))
 DAY_NS = 86_400_000_000_000
 
 
-class Terms(msgspec.Struct, frozen=True):
+class Terms(msgspec.Struct, frozen=True, gc=False):
     """The client's terms of an order, new or as it is to be after a replace."""
 
     side: str
@@ -42,42 +44,44 @@ def check_terms(terms: Terms, ts_ns: int) -> Denied | None:
     """Conditionally required fields and combinations, by FIX and by what is supported here."""
     if terms.side not in ("1", "2"):
         return _unsupported(54, terms.side, "1 (buy) or 2 (sell)")
-    if terms.ord_type not in (MARKET, LIMIT, STOP, STOP_LIMIT):
+    if terms.ord_type not in _ORD_TYPES:
         return _unsupported(40, terms.ord_type, "1 market, 2 limit, 3 stop, 4 stop limit")
-    if terms.tif not in (DAY, GTC, IOC, FOK, GTD):
+    if terms.tif not in _TIFS:
         return _unsupported(59, terms.tif, "0 day, 1 GTC, 3 IOC, 4 FOK, 6 GTD")
-    unknown = [inst for inst in terms.exec_inst.split() if inst != POST_ONLY]
-    if unknown:
+    if terms.exec_inst and any(inst != POST_ONLY for inst in terms.exec_inst.split()):
         return _unsupported(18, terms.exec_inst, "6 (participate don't initiate) or absent")
     if terms.order_qty is None and terms.cash_qty is None:
         return _missing(38, "OrderQty(38) or CashOrderQty(152)")
     if terms.order_qty is not None and terms.cash_qty is not None:
         return _invalid(152, fmt(terms.cash_qty), "only one of OrderQty(38) and CashOrderQty(152)")
-    if terms.order_qty is not None and terms.order_qty <= 0:
+    if terms.order_qty is not None and terms.order_qty <= ZERO:
         return _invalid(38, fmt(terms.order_qty), "above 0")
-    if terms.cash_qty is not None and terms.cash_qty <= 0:
+    if terms.cash_qty is not None and terms.cash_qty <= ZERO:
         return _invalid(152, fmt(terms.cash_qty), "above 0")
     return _check_prices(terms) or _check_time(terms, ts_ns)
 
 
 def _check_prices(terms: Terms) -> Denied | None:
-    if terms.ord_type in (LIMIT, STOP_LIMIT) and terms.price is None:
-        return _missing(44, "Price(44) with OrdType(40)=" + terms.ord_type)
-    if terms.ord_type in (LIMIT, STOP_LIMIT) and terms.price is not None and terms.price <= 0:
-        return _invalid(44, fmt(terms.price), "above 0")
-    if terms.ord_type in (STOP, STOP_LIMIT) and terms.stop_px is None:
-        return _missing(99, "StopPx(99) with OrdType(40)=" + terms.ord_type)
-    if terms.stop_px is not None and terms.stop_px <= 0:
+    ord_type, price = terms.ord_type, terms.price
+    if ord_type in (LIMIT, STOP_LIMIT):
+        if price is None:
+            return _missing(44, "Price(44) with OrdType(40)=" + ord_type)
+        if price <= ZERO:
+            return _invalid(44, fmt(price), "above 0")
+    if ord_type in (STOP, STOP_LIMIT) and terms.stop_px is None:
+        return _missing(99, "StopPx(99) with OrdType(40)=" + ord_type)
+    if terms.stop_px is not None and terms.stop_px <= ZERO:
         return _invalid(99, fmt(terms.stop_px), "above 0")
     return None
 
 
 def _check_time(terms: Terms, ts_ns: int) -> Denied | None:
-    if terms.tif == GTD and terms.expire_ns is None:
-        return _missing(126, "ExpireTime(126) or ExpireDate(432) with TimeInForce(59)=6")
-    if terms.tif == GTD and terms.expire_ns is not None and terms.expire_ns <= ts_ns:
-        return _invalid(126, str(terms.expire_ns), f"later than now ({ts_ns} ns)")
-    if terms.post_only and (terms.ord_type in (MARKET, STOP) or terms.tif in (IOC, FOK)):
+    if terms.tif == GTD:
+        if terms.expire_ns is None:
+            return _missing(126, "ExpireTime(126) or ExpireDate(432) with TimeInForce(59)=6")
+        if terms.expire_ns <= ts_ns:
+            return _invalid(126, str(terms.expire_ns), f"later than now ({ts_ns} ns)")
+    if terms.exec_inst and terms.post_only and (terms.ord_type in (MARKET, STOP) or terms.tif in (IOC, FOK)):
         return _unsupported(18, terms.exec_inst, "post-only needs a limit order that may rest")
     if terms.tif == FOK and terms.ord_type in (MARKET, STOP):
         return _unsupported(59, terms.tif, "FOK needs a limit price")
@@ -86,15 +90,15 @@ def _check_time(terms: Terms, ts_ns: int) -> Denied | None:
 
 def check_venue_rules(spec: InstrumentSpec, terms: Terms, qty: Decimal, value_px: Decimal | None) -> Denied | None:
     """Tick, lot, bounds and minimum notional of the venue."""
-    for tag, px in ((44, terms.price if terms.ord_type in (LIMIT, STOP_LIMIT) else None), (99, terms.stop_px)):
-        if px is None:
-            continue
-        if not is_multiple(px, spec.tick):
-            return Denied(Reason.BAD_TICK, tag, fmt(px), fmt(spec.tick), f"not a multiple of the tick {fmt(spec.tick)}")
-        if px < spec.min_px or (spec.max_px and px > spec.max_px):
-            bounds = f"{fmt(spec.min_px)}..{fmt(spec.max_px)}"
-            return Denied(Reason.BAD_TICK, tag, fmt(px), bounds, f"outside the venue's range {bounds}")
     market = terms.ord_type in (MARKET, STOP)
+    if terms.price is not None and not market:
+        denied = _check_px(spec, 44, terms.price)
+        if denied is not None:
+            return denied
+    if terms.stop_px is not None:
+        denied = _check_px(spec, 99, terms.stop_px)
+        if denied is not None:
+            return denied
     lot = spec.market_lot if market and spec.market_lot else spec.lot
     qty_tag = 38 if terms.cash_qty is None else 152
     if not is_multiple(qty, lot):
@@ -104,9 +108,18 @@ def check_venue_rules(spec: InstrumentSpec, terms: Terms, qty: Decimal, value_px
         bounds = f"{fmt(spec.min_qty)}..{fmt(max_qty)}"
         return Denied(Reason.BAD_LOT, qty_tag, fmt(qty), bounds, f"outside the venue's range {bounds}")
     px = terms.price if terms.price is not None and not market else value_px
-    if spec.min_notional and px is not None and CTX.multiply(qty, px) < spec.min_notional:
-        notional = fmt(CTX.multiply(qty, px))
+    if spec.min_notional and px is not None and qty * px < spec.min_notional:
+        notional = fmt(qty * px)
         return Denied(Reason.MIN_NOTIONAL, qty_tag, notional, fmt(spec.min_notional), "below the venue's minimum notional")
+    return None
+
+
+def _check_px(spec: InstrumentSpec, tag: int, px: Decimal) -> Denied | None:
+    if not is_multiple(px, spec.tick):
+        return Denied(Reason.BAD_TICK, tag, fmt(px), fmt(spec.tick), f"not a multiple of the tick {fmt(spec.tick)}")
+    if px < spec.min_px or (spec.max_px and px > spec.max_px):
+        bounds = f"{fmt(spec.min_px)}..{fmt(spec.max_px)}"
+        return Denied(Reason.BAD_TICK, tag, fmt(px), bounds, f"outside the venue's range {bounds}")
     return None
 
 

@@ -84,8 +84,14 @@ def replaced(draft: Draft, order: Order, *, venue_order_id: str = "", venue_cl_o
         # the new child may be smaller than was asked (cash_bound); nothing of it has traded yet
         order_qty = min(order.pending.order_qty, order.cum_qty + draft.child(order.children[-1]).qty)
     draft.emit(e.OrderReplaced(order_id=order.order_id, ts_ns=draft.ts_ns, order_qty=order_qty))
-    ids = {"venue_order_id": venue_order_id, "venue_cl_ord_id": venue_cl_ord_id}
-    draft.report(draft.order(order.order_id), "5", cl_ord_id=new, orig_cl_ord_id=old, **ids)
+    draft.report(
+        draft.order(order.order_id),
+        "5",
+        cl_ord_id=new,
+        orig_cl_ord_id=old,
+        venue_order_id=venue_order_id,
+        venue_cl_ord_id=venue_cl_ord_id,
+    )
 
 
 def trade(draft: Draft, venue: str, item: VenueTrade) -> None:

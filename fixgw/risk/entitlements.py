@@ -15,6 +15,14 @@ def check(request: RiskRequest) -> Denied | None:
     order = request.order if request.kind == "trigger" else None
     ord_type = order.ord_type if order is not None else request.ord_type
     tif = order.tif if order is not None else request.tif
+    if (
+        (may.symbols is None or request.symbol in may.symbols)
+        and (may.venues is None or request.account.venue in may.venues)
+        and (may.sides is None or request.side in may.sides)
+        and (may.ord_types is None or ord_type in may.ord_types)
+        and (may.tifs is None or tif in may.tifs)
+    ):
+        return None
     for tag, what, value, allowed in (
         (55, "symbol", request.symbol, may.symbols),
         (100, "venue", request.account.venue, may.venues),
@@ -26,4 +34,4 @@ def check(request: RiskRequest) -> Denied | None:
             limit = ",".join(sorted(allowed)) or "none"
             text = f"session {request.session.name} may not trade {what} {value}, allowed: {limit}"
             return Denied(Reason.ENTITLEMENT, tag, value, limit, text)
-    return None
+    raise AssertionError("one of them is not allowed")

@@ -19,10 +19,12 @@ def check(request: RiskRequest) -> Denied | None:
     session = request.state.sessions.get(request.session.name)
     if limits.repeat_max is None or request.kind != NEW or session is None:
         return None
-    horizon = request.ts_ns - limits.repeat_window_ns
     qty = request.qty if request.cash_qty is None else request.cash_qty
-    key = repeat_key(request.symbol, request.side, qty, request.price)
-    count = sum(1 for ts_ns in session.repeats.get(key, ()) if ts_ns > horizon)
+    times = session.repeats.get(repeat_key(request.symbol, request.side, qty, request.price))
+    if times is None and limits.repeat_max > 0:
+        return None
+    horizon = request.ts_ns - limits.repeat_window_ns
+    count = sum(1 for ts_ns in times or () if ts_ns > horizon)
     most = min(limits.repeat_max, MAX_REPEATS)
     if count < most:
         return None

@@ -16,9 +16,15 @@ from .measure import eases, reducing_room
 
 def check(request: RiskRequest) -> Denied | None:
     """HALTED or REDUCING, or None."""
-    level = request.state.level_of(request.session.name, request.account.venue)
-    if level == ACTIVE:
+    state, session_name, venue_name = request.state, request.session.name, request.account.venue
+    session, venue = state.sessions.get(session_name), state.venues.get(venue_name)
+    if (
+        state.level == ACTIVE
+        and (session is None or session.level == ACTIVE)
+        and (venue is None or venue.level == ACTIVE)
+    ):
         return None
+    level = state.level_of(session_name, venue_name)
     tag, name, label = _source(request, level)
     if level == HALTED:
         return Denied(Reason.HALTED, tag, name, ACTIVE, f"{label} is {level}: {Reason.HALTED.meaning}")

@@ -19,7 +19,9 @@ def check(request: RiskRequest) -> Denied | None:
     if rate is None or request.kind == TRIGGER:
         return None
     session = request.state.sessions.get(request.session.name)
-    ahead_ns = max(session.tat_ns - request.ts_ns, 0) if session is not None else 0
+    ahead_ns = session.tat_ns - request.ts_ns if session is not None else 0
+    if ahead_ns <= 0:
+        return None
     tolerance_ns = (burst - 1) * (SECOND_NS // rate)
     if ahead_ns <= tolerance_ns:
         return None
