@@ -50,9 +50,9 @@ def parse(raw: str, context: Context) -> ClientMessage:
     msg_type = clean(fields.get("35", ""), 8)
     parser = PARSERS.get(msg_type)
     try:
-        shared = common(fields, context)
+        shared = common(fields, context, seq)
         if msg_type in _ANSWERS:
-            return SeqSeen(**shared)  # type: ignore[arg-type]
+            return SeqSeen(**shared.named())
         if parser is not None and context.role == "trading":
             return parser(fields, shared, context)
         refusal = Reason.UNSUPPORTED_MESSAGE if parser is None else Reason.READ_ONLY
@@ -66,14 +66,10 @@ def parse(raw: str, context: Context) -> ClientMessage:
             refusal, business_reason = Reason.INVALID_VALUE, OTHER
         else:
             refusal, business_reason = Reason.MISSING_FIELD, MISSING
-        shared = {
-            "ts_ns": context.ts_ns,
-            "session": context.session,
-            "reset_epoch": context.reset_epoch,
-            "msg_seq": seq,
-        }
+        # its flags and times may be what is at fault
+        shared = Common(context.ts_ns, context.session, context.reset_epoch, seq, False, False, None)
     return Unsupported(
-        **shared,  # type: ignore[arg-type]
+        **shared.named(),
         msg_type=msg_type,
         reason=refusal.value,
         business_reason=business_reason,

@@ -6,9 +6,10 @@ import calendar
 import functools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from fixgw.core.commands import Quote
 
@@ -19,11 +20,19 @@ LAST_YEAR: Final = 2261
 MAX_DIGITS: Final = 30
 MAX_ID: Final = 64
 MAX_TEXT: Final = 512
+_AN_ID: Final = f"at most {MAX_ID} printable ASCII characters"
 # length field -> data field, whose value may itself hold SOH
 DATA_FIELDS: Final = {90: 91, 93: 89, 95: 96, 212: 213, 348: 349, 350: 351, 352: 353, 354: 355, 1401: 1402}
 _DATA_LENGTHS: Final = frozenset(map(str, DATA_FIELDS))
 _DECIMAL: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)\Z", re.ASCII)
-_TIME: Final = re.compile(r"(\d{8})-(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?\Z", re.ASCII)
+# to the second; a fraction may follow
+_TIME: Final = re.compile(r"(\d{8})-(\d\d):(\d\d):(\d\d)\Z", re.ASCII)
+_SECOND_LEN: Final = 17
+MAX_FRACTION: Final = 9
+# number of digits of a fraction of a second -> ns of its last one
+_UNITS: Final = tuple(int(f"1{'0' * (MAX_FRACTION - digits)}") for digits in range(MAX_FRACTION + 1))
+# tag -> its text: cheaper to look up than to make
+_KEYS: Final = tuple(map(str, range(1024)))
 _DATE: Final = re.compile(r"\d{8}\Z", re.ASCII)
 
 Fields = Mapping[str, str]
@@ -40,8 +49,7 @@ class FieldError(Exception):
         self.expected = expected
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True, gc=False):
     """Where a message came from, and the edge's stamp. `quotes`: client symbol -> venue -> quote."""
 
     session: str
@@ -51,18 +59,30 @@ class Context:
     role: str = "trading"
 
 
-Common = dict[str, object]  # what all commands of a client share: the fields of core ClientCommand
+class Common(msgspec.Struct, frozen=True, gc=False):
+    """What all commands of a client share: the fields of core ClientCommand."""
+
+    ts_ns: int
+    session: str
+    reset_epoch: int
+    msg_seq: int
+    poss_dup: bool
+    poss_resend: bool
+    origin_ns: int | None
+
+    def named(self) -> dict[str, Any]:
+        """Keyword arguments of a command."""
+        return msgspec.structs.asdict(self)
 
 
 def split(raw: str) -> dict[str, str]:
     """Tag -> value. The first occurrence counts, so that no group member can overwrite what stands before it."""
-    parts = [part.split("=", 1) for part in raw.split(SOH)[:-1]]
-    parts.reverse()
-    try:
-        fields = dict(parts)
-    except ValueError:
-        # a piece of a data field
-        fields = {part[0]: part[1] for part in parts if len(part) == 2}
+    fields = {}
+    # from the last to the first, without what follows the last SOH
+    for part in raw.split(SOH)[-2::-1]:
+        tag, equal, value = part.partition("=")
+        if equal:  # else a piece of a data field
+            fields[tag] = value
     if _DATA_LENGTHS.isdisjoint(fields):
         return fields
     return _split_data(raw) or fields
@@ -90,21 +110,21 @@ def _split_data(raw: str) -> dict[str, str] | None:
     return out
 
 
-def common(fields: Fields, context: Context) -> Common:
+def common(fields: Fields, context: Context, msg_seq: int) -> Common:
     """The header's part. TransactTime(60) stands in for OrigSendingTime(122)."""
     origin = fields.get("122")
     origin_tag = 122
     if origin is None:
         origin, origin_tag = fields.get("60"), 60
-    return {
-        "ts_ns": context.ts_ns,
-        "session": context.session,
-        "reset_epoch": context.reset_epoch,
-        "msg_seq": sequence_number(fields),
-        "poss_dup": fields.get("43") == "Y",
-        "poss_resend": fields.get("97") == "Y",
-        "origin_ns": None if origin is None else time_ns(origin_tag, origin),
-    }
+    return Common(
+        context.ts_ns,
+        context.session,
+        context.reset_epoch,
+        msg_seq,
+        fields.get("43") == "Y",
+        fields.get("97") == "Y",
+        None if origin is None else time_ns(origin_tag, origin),
+    )
 
 
 def sequence_number(fields: Fields) -> int:
@@ -117,17 +137,19 @@ def sequence_number(fields: Fields) -> int:
 
 def required(fields: Fields, tag: int) -> str:
     """An identifier or enumeration that must be there."""
-    value = optional(fields, tag)
+    value = fields.get(_KEYS[tag], "")
     if not value:
         raise FieldError(tag, "", "a value")
+    if not (len(value) <= MAX_ID and value.isascii() and value.isprintable()):
+        raise FieldError(tag, value, _AN_ID)
     return value
 
 
 def optional(fields: Fields, tag: int) -> str:
     """An identifier or enumeration; "" when missing. It will be echoed and journaled, so only printable ASCII passes."""
-    value = fields.get(str(tag), "")
+    value = fields.get(_KEYS[tag], "")
     if value and not (len(value) <= MAX_ID and value.isascii() and value.isprintable()):
-        raise FieldError(tag, value, f"at most {MAX_ID} printable ASCII characters")
+        raise FieldError(tag, value, _AN_ID)
     return value
 
 
@@ -154,9 +176,11 @@ def clean(value: str, limit: int) -> str:
 
 def decimal(fields: Fields, tag: int) -> Decimal | None:
     """The exact decimal; None when missing."""
-    value = fields.get(str(tag))
+    value = fields.get(_KEYS[tag])
     if value is None:
         return None
+    if len(value) <= MAX_DIGITS and value.isascii() and value.replace(".", "", 1).isdigit():
+        return Decimal(value)  # nearly all of them: no sign, no need to look closer
     if not _DECIMAL.match(value):
         raise FieldError(tag, value, "a decimal number without exponent")
     if len(value.lstrip("+-").replace(".", "")) > MAX_DIGITS:
@@ -174,19 +198,32 @@ def _day_ns(day: str) -> int:
     return calendar.timegm((year, month, number, 0, 0, 0)) * NS
 
 
+@functools.lru_cache(maxsize=64)
+def _second_ns(value: str) -> int:
+    """YYYYMMDD-HH:MM:SS -> ns since the epoch, -1 for what is none. Kept: most messages of a moment tell the same second."""
+    found = _TIME.match(value)
+    if found is None:
+        return -1
+    day, hour, minute, second = found.groups()
+    try:
+        start = _day_ns(day)
+    except ValueError:
+        return -1
+    # a leap second is second 60
+    if int(hour) >= 24 or int(minute) >= 60 or int(second) > 60:
+        return -1
+    return start + (int(hour) * 3600 + int(minute) * 60 + int(second)) * NS
+
+
 def time_ns(tag: int, value: str) -> int:
     """UTCTimestamp with up to 9 digits of a second -> ns since the epoch."""
-    found = _TIME.match(value)
-    if found is not None:
-        day, hour, minute, second, fraction = found.groups()
-        try:
-            start = _day_ns(day)
-        except ValueError:
-            start = -1
-        # a leap second is second 60
-        if start >= 0 and int(hour) < 24 and int(minute) < 60 and int(second) <= 60:
-            seconds = int(hour) * 3600 + int(minute) * 60 + int(second)
-            return start + seconds * NS + int((fraction or "0").ljust(9, "0"))
+    start = _second_ns(value[:_SECOND_LEN])
+    if start >= 0:
+        if len(value) == _SECOND_LEN:
+            return start
+        digits = value[_SECOND_LEN + 1 :]
+        if value[_SECOND_LEN] == "." and len(digits) <= MAX_FRACTION and digits.isascii() and digits.isdigit():
+            return start + int(digits) * _UNITS[len(digits)]
     raise FieldError(tag, value, f"a UTC time YYYYMMDD-HH:MM:SS[.fraction up to 9 digits], 1970 to {LAST_YEAR}")
 
 

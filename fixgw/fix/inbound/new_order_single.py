@@ -7,6 +7,8 @@ from fixgw.core.commands import NewOrder
 from . import fields as f
 
 MSG_TYPE = "D"
+# PossDupFlag, PossResend, and terms that most orders do without
+_SELDOM = frozenset(("43", "97", "152", "99", "126", "432", "18", "100", "48", "22", "58"))
 
 
 def parse(fields: f.Fields, common: f.Common, context: f.Context) -> NewOrder:
@@ -14,8 +16,26 @@ def parse(fields: f.Fields, common: f.Common, context: f.Context) -> NewOrder:
     f.refuse_unsupported_terms(fields)
     security_id = f.optional(fields, 48)
     symbol = f.optional(fields, 55) if security_id else f.required(fields, 55)
+    if _SELDOM.isdisjoint(fields):
+        # what most orders look like. Not one call for all: with more than 15 named arguments Python makes a dict first
+        return NewOrder(
+            ts_ns=common.ts_ns,
+            session=common.session,
+            reset_epoch=common.reset_epoch,
+            msg_seq=common.msg_seq,
+            origin_ns=common.origin_ns,
+            cl_ord_id=f.required(fields, 11),
+            symbol=symbol,
+            side=f.one_char(fields, 54),
+            ord_type=f.one_char(fields, 40),
+            tif=f.optional(fields, 59) or "0",
+            account=f.optional(fields, 1),
+            order_qty=f.decimal(fields, 38),
+            price=f.decimal(fields, 44),
+            quotes=context.quotes(symbol) if symbol else {},
+        )
     return NewOrder(
-        **common,  # type: ignore[arg-type]
+        **common.named(),
         cl_ord_id=f.required(fields, 11),
         symbol=symbol,
         side=f.one_char(fields, 54),

@@ -15,7 +15,7 @@ def parse(fields: f.Fields, common: f.Common, context: f.Context) -> ReplaceOrde
     order_id = f.optional(fields, 37)
     symbol = f.optional(fields, 55)
     return ReplaceOrder(
-        **common,  # type: ignore[arg-type]
+        **common.named(),
         cl_ord_id=f.required(fields, 11),
         orig_cl_ord_id=f.optional(fields, 41) if order_id else f.required(fields, 41),
         symbol=symbol,

@@ -13,7 +13,7 @@ def parse(fields: f.Fields, common: f.Common, context: f.Context) -> CancelOrder
     """Raises FieldError. FIX 5.0SP2 may name the order by OrderID(37) alone."""
     order_id = f.optional(fields, 37)
     return CancelOrder(
-        **common,  # type: ignore[arg-type]
+        **common.named(),
         cl_ord_id=f.required(fields, 11),
         orig_cl_ord_id=f.optional(fields, 41) if order_id else f.required(fields, 41),
         order_id=order_id,
