@@ -18,7 +18,7 @@ from .numbers import ZERO
 SENT, UNKNOWN, WORKING, CLOSING, CLOSED = "sent", "unknown", "working", "closing", "closed"
 
 
-class Fill(msgspec.Struct, array_like=True):
+class Fill(msgspec.Struct, array_like=True, gc=False):
     """One trade, keyed by its venue_trade_id in the child. `exec_id` is that of the report that last told of it."""
 
     qty: Decimal
@@ -28,7 +28,7 @@ class Fill(msgspec.Struct, array_like=True):
     busted: bool = False
 
 
-class Child(msgspec.Struct, array_like=True):
+class Child(msgspec.Struct, array_like=True, gc=False):
     """One child order. `closed_as`: filled, canceled, expired, rejected, not_placed."""
 
     venue_cl_ord_id: str
@@ -76,23 +76,11 @@ class Child(msgspec.Struct, array_like=True):
 
 def new_child(ev: e.ChildPlaced) -> Child:
     """The child as it is sent."""
+    # by position, in the order of Child's fields: with more than 15 named arguments Python makes a dict first
     return Child(
-        venue_cl_ord_id=ev.venue_cl_ord_id,
-        order_id=ev.order_id,
-        venue=ev.venue,
-        account=ev.account,
-        symbol=ev.symbol,
-        side=ev.side,
-        ord_type=ev.ord_type,
-        tif=ev.tif,
-        qty=ev.qty,
-        px=ev.px,
-        sent_ns=ev.ts_ns,
-        expires_ns=ev.expires_ns,
-        reserve_asset=ev.reserve_asset,
-        reserve_qty=ev.reserve_qty,
-        fills={},
-    )
+        ev.venue_cl_ord_id, ev.order_id, ev.venue, ev.account, ev.symbol, ev.side, ev.ord_type, ev.tif, ev.qty, ev.px,
+        ev.ts_ns, ev.expires_ns, ev.reserve_asset, ev.reserve_qty, fills={},
+    )  # fmt: skip
 
 
 def apply_child(child: Child, ev: e.ChildEvent) -> None:

@@ -95,24 +95,17 @@ class Draft:
         *,
         exec_id: str = "",
         venue_order_id: str = "",
-        venue_trade_id: str = "",
         venue_cl_ord_id: str = "",
-        last_qty: Decimal | None = None,
-        last_px: Decimal | None = None,
-        liquidity: str = "",
-        fee: Decimal | None = None,
-        fee_asset: str = "",
         **fields: Any,
     ) -> None:
         """An ExecutionReport of the order as it stands; `fields` override or add (see reports.Report)."""
-        # by position, in the order of Report's fields: to name them costs more than all the rest
+        # the first 21 fields by position: Python makes a dict when positions + 2 x names are more than 30
         message = Report(
             exec_id or self.next_exec_id(), exec_type, order.ord_status, order.order_id, order.cl_ord_id,
             order.client_symbol, order.side, "", order.client_account, order.symbol, order.ord_type, order.tif,
             order.order_qty, order.cash_qty, order.price, order.stop_px, order.expire_ns if order.tif == "6" else None,
-            order.exec_inst, order.cum_qty, order.leaves_qty, order.avg_px, last_qty, last_px, "", order.venue,
-            liquidity, fee, fee_asset, venue_order_id, venue_trade_id, venue_cl_ord_id,
-            "", 0, "", "", "", None, False, "", self.ts_ns,
+            order.exec_inst, order.cum_qty, order.leaves_qty, order.avg_px,
+            venue=order.venue, venue_order_id=venue_order_id, venue_cl_ord_id=venue_cl_ord_id, transact_ns=self.ts_ns,
         )  # fmt: skip
         if fields:
             message = msgspec.structs.replace(message, **fields)

@@ -82,7 +82,7 @@ class IllegalTransition(Exception):
     """An event does not fit the order's state: our bug, or a venue's nonsense that decide let through. Crash."""
 
 
-class Pending(msgspec.Struct, array_like=True):
+class Pending(msgspec.Struct, array_like=True, gc=False):
     """A client's request that is not settled. `kind`: "6" cancel, "E" replace; the other fields are those of a replace."""
 
     kind: str
@@ -98,7 +98,7 @@ class Pending(msgspec.Struct, array_like=True):
     risk_px: Decimal = ZERO
 
 
-class Order(msgspec.Struct, array_like=True):
+class Order(msgspec.Struct, array_like=True, gc=False):
     """One client order. Quantities in the base asset; `notional` is the sum of qty x px of its fills."""
 
     order_id: str
@@ -158,39 +158,21 @@ class Order(msgspec.Struct, array_like=True):
 
 def new_order(ev: e.OrderReceived) -> Order:
     """The order as it begins."""
+    # by position, in the order of Order's fields: with more than 15 named arguments Python makes a dict first
     return Order(
-        order_id=ev.order_id,
-        session=ev.session,
-        cl_ord_id=ev.cl_ord_id,
-        client_account=ev.client_account,
-        account=ev.account,
-        venue=ev.venue,
-        symbol=ev.symbol,
-        client_symbol=ev.client_symbol,
-        side=ev.side,
-        ord_type=ev.ord_type,
-        tif=ev.tif,
-        order_qty=ev.order_qty,
-        cash_qty=ev.cash_qty,
-        price=ev.price,
-        stop_px=ev.stop_px,
-        expire_ns=ev.expire_ns,
-        exec_inst=ev.exec_inst,
-        risk_px=ev.risk_px,
-        held=ev.held,
-        received_ns=ev.ts_ns,
-        children=[],
-        cl_ord_ids=[ev.cl_ord_id],
-    )
+        ev.order_id, ev.session, ev.cl_ord_id, ev.client_account, ev.account, ev.venue, ev.symbol, ev.client_symbol,
+        ev.side, ev.ord_type, ev.tif, ev.order_qty, ev.cash_qty, ev.price, ev.stop_px, ev.expire_ns, ev.exec_inst,
+        ev.risk_px, ev.held, ev.ts_ns, children=[], cl_ord_ids=[ev.cl_ord_id],
+    )  # fmt: skip
 
 
 def kind_of(order: Order, ev: e.OrderEvent) -> str:
     """The row label of an event for this order."""
     match ev:
-        case e.OrderFilled():
-            return "fill_all" if order.cum_qty + ev.qty >= order.order_qty else "fill"
         case e.OrderConfirmed():
             return "confirm"
+        case e.OrderFilled():
+            return "fill_all" if order.cum_qty + ev.qty >= order.order_qty else "fill"
         case e.OrderRejected():
             return "reject"
         case e.OrderCanceled():
@@ -226,6 +208,8 @@ def apply_order(order: Order, ev: e.OrderEvent, fill: tuple[Decimal, Decimal] | 
     if status is None or not _pending_fits(order, ev):
         raise IllegalTransition(f"order {order.order_id}: {kind} at status {order.status} (pending {order.ord_status})")
     match ev:
+        case e.OrderConfirmed():
+            pass  # first, as the most frequent one
         case e.OrderFilled():
             order.cum_qty += ev.qty
             order.notional += CTX.multiply(ev.qty, ev.px)
@@ -261,9 +245,14 @@ def apply_order(order: Order, ev: e.OrderEvent, fill: tuple[Decimal, Decimal] | 
         order.finished_ns = ev.ts_ns
 
 
+_REQUESTS = frozenset((e.CancelRequested, e.ReplaceRequested, e.CancelRefused, e.OrderReplaced, e.ReplaceRefused))
+
+
 def _pending_fits(order: Order, ev: e.OrderEvent) -> bool:
     """A request needs that nothing is pending; its end needs that just it is."""
     pending = order.pending.kind if order.pending is not None else ""
+    if type(ev) not in _REQUESTS:
+        return True
     match ev:
         case e.CancelRequested() | e.ReplaceRequested():
             return not pending

@@ -65,8 +65,14 @@ def quote_problem(quote: c.Quote, now_ns: int) -> str:
     return "received in the future" if quote.recv_ns > now_ns + FUTURE_NS else ""
 
 
+# words of a venue in which nothing can be nonsense, or whose trades are judged one by one
+_PLAIN = frozenset((c.ChildAck, c.ChildTrade))
+
+
 def screen(command: c.VenueCommand) -> tuple[c.VenueCommand, list[str]]:
     """The command without nonsense, and what was wrong with it."""
+    if type(command) in _PLAIN:
+        return command, []
     if isinstance(command, c.ChildQueryResult | c.VenueReconciled) and command.asked_ns > command.ts_ns:
         # what was asked in the future would make a "not found" count at once, and hide trades from the next reconciliation
         command = msgspec.structs.replace(command, asked_ns=command.ts_ns)

@@ -20,7 +20,7 @@ from ..core.order import Order
 from ..core.reasons import Reason
 from ..core.settings import AccountSettings, SessionSettings
 from ..core.state import State, SymbolExposure
-from .bounds import Bounds, Scope, bounds_of
+from .bounds import Bounds, bounds_of
 
 
 class Denied(msgspec.Struct, frozen=True, gc=False):
@@ -72,6 +72,8 @@ class RiskRequest(msgspec.Struct, frozen=True, gc=False):
     known_bounds: Bounds | None = None
     # 1 + fee_bps as a fraction, likewise; see cost()
     known_with_fee: Decimal | None = None
+    # exposures_of(state, bounds, symbol), likewise; see exposures()
+    known_exposures: list[SymbolExposure] | None = None
 
     def bounds(self) -> Bounds:
         """The limits of session, account and firm that hold for this instrument."""
@@ -83,9 +85,15 @@ class RiskRequest(msgspec.Struct, frozen=True, gc=False):
         known = self.known_with_fee
         return notional * (1 + CTX.divide(self.fee_bps, BPS) if known is None else known)
 
-    def exposure(self, scope: Scope) -> SymbolExposure:
-        """What that scope has at risk in this instrument, before this request."""
-        return self.state.exposure(scope.key, self.symbol)
+    def exposures(self) -> list[SymbolExposure]:
+        """What each scope (see Scope.index) has at risk in this instrument, before this request."""
+        known = self.known_exposures
+        return exposures_of(self.state, self.bounds(), self.symbol) if known is None else known
+
+
+def exposures_of(state: State, bounds: Bounds, symbol: str) -> list[SymbolExposure]:
+    """What each scope has at risk in the instrument. Read only."""
+    return [state.exposure(scope.key, symbol) for scope in bounds.scopes]
 
 
 Check = Callable[[RiskRequest], Denied | None]

@@ -16,8 +16,9 @@ from ..core.settings import AccountSettings, Limits, SessionSettings, limit_for
 
 class Scope(msgspec.Struct, frozen=True, gc=False):
     """One set of limits, those of one instrument, and what counts against them (state.exposures[key]). None: not in force.
-    `label` is for people: "session OMS44"."""
+    `label` is for people: "session OMS44"; `index`: its place in Bounds.scopes."""
 
+    index: int
     key: str
     label: str
     max_order_qty: Decimal | None
@@ -64,6 +65,7 @@ def bounds_of(session: SessionSettings, account: AccountSettings, firm: Limits, 
     )
     scopes = tuple(
         Scope(
+            index=index,
             key=key,
             label=label,
             max_order_qty=limit_for(limits.max_order_qty, symbol),
@@ -73,7 +75,7 @@ def bounds_of(session: SessionSettings, account: AccountSettings, firm: Limits, 
             max_net=limit_for(limits.max_net, symbol),
             max_open_orders=limits.max_open_orders,
         )
-        for key, label, limits in named
+        for index, (key, label, limits) in enumerate(named)
     )
     ages = [(limits.max_quote_age_ns, label) for _, label, limits in named if limits.max_quote_age_ns is not None]
     return Bounds(

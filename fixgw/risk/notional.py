@@ -24,13 +24,14 @@ def check(request: RiskRequest) -> Denied | None:
         why = f"no fresh market data to value the order with, a notional limit of {scopes[0].label} is in force"
         return unvalued(qty_tag(request), fmt(request.qty), why)
     value, added = request.leaves * request.value_px, added_notional(request, request.value_px)
+    exposures = request.exposures()
     for scope in scopes:
         most, most_open = scope.max_notional, scope.max_open_notional
         if most is not None and value > most:
             return exceeds(Reason.MAX_NOTIONAL, qty_tag(request), "order notional", value, most, scope.label)
         if most_open is None or added <= ZERO:
             continue
-        total = request.exposure(scope).open_notional + added
+        total = exposures[scope.index].open_notional + added
         if total > most_open:
             return exceeds(Reason.MAX_OPEN_NOTIONAL, qty_tag(request), "open notional", total, most_open, scope.label)
     return None
