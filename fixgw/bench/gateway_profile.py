@@ -41,14 +41,16 @@ _STAGES: Final = (
     ("    pwrite", "fixgw.journal.disk", "Disk", "write_all"),
     ("  effect: venue link", "fixgw.venues.gateway_link", "VenueLinks", "effect"),
     ("  effect: edge", "fixgw.marketdata.edge", "Edge", "effect"),
-    ("sender: turn", "fixgw.fix.delivery", "Delivery", "_turn"),
-    ("  records (waiting included)", "fixgw.engine", "Engine", "records"),
+    ("  reply in the connection's thread", "fixgw.fix.delivery", "Delivery", "reply"),
+    ("router of reports", "fixgw.fix.delivery", "Router", "__call__"),
+    ("deliver: one batch (reply or sender)", "fixgw.fix.delivery", "Delivery", "_hand_over"),
+    ("  records", "fixgw.engine", "Engine", "records"),
     ("  encode FIX", "fixgw.fix.delivery", "", "encode"),
     ("  sendToTarget", "fixgw.fix.callbacks", "SessionLink", "send"),
     ("callback toApp", "fixgw.fix.callbacks", "Application", "toApp"),
     ("raw log: in and out", "fixgw.fix.rawlog", "RawLog", "write"),
     ("raw log: its thread", "fixgw.fix.rawlog", "RawLog", "_write_round"),
-    ("venue link: one message in", "fixgw.venues.gateway_link", "VenueLinks", "_dispatch"),
+    ("venue link: what one read brought", "fixgw.venues.gateway_link", "VenueLinks", "_dispatch"),
 )
 
 
