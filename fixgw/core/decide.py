@@ -48,10 +48,14 @@ def decide(state: State, command: c.Command) -> list[e.AnyEvent]:
     return draft.events
 
 
+_OF_SESSION = frozenset((*_CLIENT, c.SessionLogon, c.SessionLogout, c.Delivered))
+
+
 def partition_of(command: c.Command) -> str:
     """The partition that a command's record belongs to."""
-    if isinstance(command, c.ClientCommand | c.SessionLogon | c.SessionLogout | c.Delivered):
-        return "s:" + command.session
+    if type(command) in _OF_SESSION:
+        session: str = command.session  # type: ignore[attr-defined]
+        return "s:" + session
     if isinstance(command, c.VenueCommand):
         return "v:" + command.venue
     return "gw"

@@ -7,6 +7,7 @@ counts after it is put in.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -99,9 +100,10 @@ def _order_received(state: State, ev: e.OrderReceived) -> None:
     _note_repeat(state, ev)
 
 
+@functools.lru_cache(maxsize=64)
 def repeat_key(symbol: str, side: str, qty: Decimal, price: Decimal | None) -> str:
     """What makes two orders "the same" for the repeated-order throttle; 1 and 1.0 are. `qty`: OrderQty or CashOrderQty.
-    Refused orders count too: a client gone wild repeats those most of all."""
+    Refused orders count too: a client gone wild repeats those most of all. Kept: decide asks for it just before evolve."""
     return f"{symbol}|{side}|{plain_text(qty)}|{plain_text(price) if price is not None else None}"
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from ..risk.base import Denied, RiskRequest, exposures_of, run_stages
+from ..risk.base import Denied, RiskRequest, run_stages
 from . import events as e
 from . import rules
 from .draft import Draft
@@ -60,7 +60,7 @@ def assess(state: State, market: Market, terms: rules.Terms, ts_ns: int, kind: s
             kind, state, ts_ns, market.session, market.account, instrument.symbol, instrument.base, instrument.quote,
             terms.side, terms.ord_type, terms.tif, qty, leaves, added, notional, terms.price, terms.stop_px,
             value_px, reference, market.quote, market.venue.taker_fee_bps,
-            order, terms.cash_qty, market.bounds, market.with_fee, exposures_of(state, market.bounds, instrument.symbol),
+            order, terms.cash_qty, market.bounds, market.with_fee,
         )
     )  # fmt: skip
     if denied is not None and denied.tag == 38 and terms.cash_qty is not None:

@@ -15,12 +15,12 @@ from decimal import Decimal
 import msgspec
 
 from ..core.commands import Quote
-from ..core.numbers import BPS, CTX
+from ..core.numbers import BPS, CTX, ZERO
 from ..core.order import Order
 from ..core.reasons import Reason
 from ..core.settings import AccountSettings, SessionSettings
 from ..core.state import State, SymbolExposure
-from .bounds import Bounds, bounds_of
+from .bounds import NO_BOUNDS, Bounds, bounds_of
 
 
 class Denied(msgspec.Struct, frozen=True, gc=False):
@@ -68,32 +68,23 @@ class RiskRequest(msgspec.Struct, frozen=True, gc=False):
     order: Order | None = None
     # CashOrderQty(152) where the client sized the order by it
     cash_qty: Decimal | None = None
-    # kept by whoever asks often; see bounds()
-    known_bounds: Bounds | None = None
-    # 1 + fee_bps as a fraction, likewise; see cost()
-    known_with_fee: Decimal | None = None
-    # exposures_of(state, bounds, symbol), likewise; see exposures()
-    known_exposures: list[SymbolExposure] | None = None
+    # what follows from the fields above, worked out here unless whoever asks has it already:
+    # the limits of session, account and firm that hold for this instrument
+    bounds: Bounds = NO_BOUNDS
+    # 1 + fee_bps as a fraction
+    with_fee: Decimal = ZERO
+    # what each scope (see Scope.index) has at risk in this instrument, before this request; read only
+    exposures: tuple[SymbolExposure, ...] = ()
 
-    def bounds(self) -> Bounds:
-        """The limits of session, account and firm that hold for this instrument."""
-        known = self.known_bounds
-        return bounds_of(self.session, self.account, self.state.settings.firm, self.symbol) if known is None else known
-
-    def cost(self, notional: Decimal) -> Decimal:
-        """Notional (quote) plus a fee charged on top of it."""
-        known = self.known_with_fee
-        return notional * (1 + CTX.divide(self.fee_bps, BPS) if known is None else known)
-
-    def exposures(self) -> list[SymbolExposure]:
-        """What each scope (see Scope.index) has at risk in this instrument, before this request."""
-        known = self.known_exposures
-        return exposures_of(self.state, self.bounds(), self.symbol) if known is None else known
-
-
-def exposures_of(state: State, bounds: Bounds, symbol: str) -> list[SymbolExposure]:
-    """What each scope has at risk in the instrument. Read only."""
-    return [state.exposure(scope.key, symbol) for scope in bounds.scopes]
+    def __post_init__(self) -> None:
+        if self.bounds is NO_BOUNDS:
+            bounds = bounds_of(self.session, self.account, self.state.settings.firm, self.symbol)
+            msgspec.structs.force_setattr(self, "bounds", bounds)
+            msgspec.structs.force_setattr(self, "with_fee", 1 + CTX.divide(self.fee_bps, BPS))
+        exposure, symbol = self.state.exposure, self.symbol
+        session, account, firm = self.bounds.scopes
+        at = exposure(session.key, symbol), exposure(account.key, symbol), exposure(firm.key, symbol)
+        msgspec.structs.force_setattr(self, "exposures", at)
 
 
 Check = Callable[[RiskRequest], Denied | None]

@@ -56,6 +56,9 @@ class Bounds(msgspec.Struct, frozen=True, gc=False):
     buying_power: str | None
 
 
+NO_BOUNDS = Bounds((), (), (), (), (), None, None, None)
+
+
 def bounds_of(session: SessionSettings, account: AccountSettings, firm: Limits, symbol: str) -> Bounds:
     """From nothing; whoever asks often keeps it."""
     named = (

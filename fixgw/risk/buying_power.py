@@ -22,7 +22,7 @@ from .measure import BUY, REPLACE, qty_tag, unvalued
 
 def check(request: RiskRequest) -> Denied | None:
     """BUYING_POWER, STALE_MARKET_DATA (a buy that cannot be valued), or None."""
-    bounds = request.bounds()
+    bounds = request.bounds
     wanted = bounds.buying_power
     if wanted is None:
         return None
@@ -69,4 +69,4 @@ def _cost(request: RiskRequest, collar: Collar | None) -> Decimal | None:
         # a market order goes out as a limit at the collar, and that is what the venue locks
         px = max(px, collar.px(request.side, request.reference))
     whole = request.leaves * px
-    return request.cost(_difference(request, request.added_notional, whole))
+    return _difference(request, request.added_notional, whole) * request.with_fee

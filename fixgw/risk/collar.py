@@ -16,7 +16,7 @@ from .measure import BUY, NEW, TRIGGER, eases, unvalued
 
 def check(request: RiskRequest) -> Denied | None:
     """PRICE_COLLAR, STALE_MARKET_DATA, or None."""
-    collar = request.bounds().collar
+    collar = request.bounds.collar
     # a market order is bound by the collar when it is placed, which takes a reference: now, or when a held stop triggers
     if collar is None or (request.price is None and request.kind != TRIGGER and request.ord_type != MARKET):
         return None

@@ -15,7 +15,7 @@ from .measure import added_notional, eases, exceeds, qty_tag, unvalued
 
 def check(request: RiskRequest) -> Denied | None:
     """MAX_NOTIONAL, MAX_OPEN_NOTIONAL, STALE_MARKET_DATA, or None."""
-    scopes = request.bounds().notional
+    scopes = request.bounds.notional
     if not scopes:
         return None
     if request.value_px is None:
@@ -24,7 +24,7 @@ def check(request: RiskRequest) -> Denied | None:
         why = f"no fresh market data to value the order with, a notional limit of {scopes[0].label} is in force"
         return unvalued(qty_tag(request), fmt(request.qty), why)
     value, added = request.leaves * request.value_px, added_notional(request, request.value_px)
-    exposures = request.exposures()
+    exposures = request.exposures
     for scope in scopes:
         most, most_open = scope.max_notional, scope.max_open_notional
         if most is not None and value > most:

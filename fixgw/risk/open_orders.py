@@ -12,7 +12,7 @@ def check(request: RiskRequest) -> Denied | None:
     if request.kind != NEW:
         return None
     exposures = request.state.exposures
-    for scope in request.bounds().open_orders:
+    for scope in request.bounds.open_orders:
         limit, exposure = scope.max_open_orders, exposures.get(scope.key)
         count = 1 if exposure is None else exposure.open_orders + 1
         if limit is not None and count > limit:

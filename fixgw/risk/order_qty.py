@@ -9,7 +9,7 @@ from .measure import exceeds, qty_tag
 
 def check(request: RiskRequest) -> Denied | None:
     """MAX_ORDER_QTY, or None."""
-    for scope in request.bounds().order_qty:
+    for scope in request.bounds.order_qty:
         limit = scope.max_order_qty
         if limit is not None and request.qty > limit:
             return exceeds(

@@ -18,8 +18,8 @@ def check(request: RiskRequest) -> Denied | None:
     added, trigger, buy = request.added, request.kind == TRIGGER, request.side == BUY
     if added <= ZERO and not trigger:
         return None
-    exposures = request.exposures()
-    for scope in request.bounds().position:
+    exposures = request.exposures
+    for scope in request.bounds.position:
         gross, net, at = scope.max_gross, scope.max_net, exposures[scope.index]
         if trigger and request.leaves <= reducing_room(request, at):
             continue

@@ -12,7 +12,7 @@ from .measure import eases, unvalued
 
 def check(request: RiskRequest) -> Denied | None:
     """STALE_MARKET_DATA, or None."""
-    strictest = request.bounds().quote_age
+    strictest = request.bounds.quote_age
     if strictest is None:
         return None
     limit, where = strictest
