@@ -118,8 +118,8 @@ def replace_order(draft: Draft, cmd: ReplaceOrder) -> None:
     assert order is not None
     terms = _new_terms(cmd, order)
     denied = rules.check_terms(terms, cmd.ts_ns)
-    market = market_of(draft.state, order, cmd.quotes)
-    verdict = denied if denied is not None else assess(draft.state, market, terms, cmd.ts_ns, "replace", order)
+    market = market_of(draft.state, order)
+    verdict = denied or assess(draft.state, market, cmd.quotes, terms, cmd.ts_ns, "replace", order)
     if isinstance(verdict, Denied):
         _reject(draft, cmd, order, "2", verdict)
         return

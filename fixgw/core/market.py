@@ -1,7 +1,7 @@
 """Where an order goes: the names of its message, resolved by the configuration, and whether the venue takes orders now.
 
-The configuration changes only by an event, and then it is another object. What follows from it alone, a Market without its
-quote, is therefore worked out once for each (session, Symbol(55), Account(1)) and kept while that very object is in force.
+The configuration changes only by an event, and then it is another object. A Market follows from it alone, and is therefore
+worked out once for each (session, Symbol(55), Account(1)) and kept while that very object is in force.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import msgspec
 
 from ..risk.base import Denied
 from ..risk.bounds import Bounds, bounds_of
-from .commands import Quote
 from .numbers import BPS, CTX
 from .order import Order
 from .reasons import Reason
@@ -31,15 +30,6 @@ class Market(msgspec.Struct, frozen=True, gc=False):
     spec_key: str
     with_fee: Decimal
     bounds: Bounds
-    quote: Quote | None
-
-    def quoted(self, quotes: dict[str, Quote]) -> Market:
-        """The same with the venue's quote."""
-        # by position, which costs a third of naming the fields
-        return Market(
-            self.session, self.account, self.venue, self.instrument, self.spec_key, self.with_fee, self.bounds,
-            quotes.get(self.venue.name),
-        )  # fmt: skip
 
 
 class _Kept:
@@ -47,10 +37,10 @@ class _Kept:
 
     def __init__(self) -> None:
         # one value, so that whoever looks sees the markets of just these settings
-        self._now: tuple[CoreSettings | None, dict[tuple[str, str, str], Market]] = (None, {})
+        self._now: tuple[CoreSettings | None, dict[tuple[str, ...], Market]] = (None, {})
 
-    def of(self, settings: CoreSettings) -> dict[tuple[str, str, str], Market]:
-        """(session, client's symbol, client's account) -> market."""
+    def of(self, settings: CoreSettings) -> dict[tuple[str, ...], Market]:
+        """(session, Symbol(55), Account(1)), or (session, account, venue, instrument), -> market."""
         known, markets = self._now
         if known is not settings:
             markets = {}
@@ -61,9 +51,7 @@ class _Kept:
 _kept = _Kept()
 
 
-def find_market(
-    state: State, session_name: str, symbol: str, client_account: str, ex_destination: str, quotes: dict[str, Quote]
-) -> Market | Denied:
+def find_market(state: State, session_name: str, symbol: str, client_account: str, ex_destination: str) -> Market | Denied:
     """Session + Account(1) -> one venue account; Symbol(55) -> instrument; by the session's maps."""
     settings = state.settings
     kept, key = _kept.of(settings), (session_name, symbol, client_account)
@@ -76,7 +64,7 @@ def find_market(
     if ex_destination and ex_destination != found.venue.name:
         text = f"account {found.account.name} trades at {found.venue.name}, not at {ex_destination!r}"
         return Denied(Reason.UNKNOWN_VENUE, 100, ex_destination, found.venue.name, text)
-    return found.quoted(quotes)
+    return found
 
 
 def _resolve(settings: CoreSettings, session_name: str, symbol: str, client_account: str) -> Market | Denied:
@@ -91,16 +79,20 @@ def _resolve(settings: CoreSettings, session_name: str, symbol: str, client_acco
     return _market(settings, session, account, settings.venues[account.venue], instrument)
 
 
-def market_of(state: State, order: Order, quotes: dict[str, Quote]) -> Market:
+def market_of(state: State, order: Order) -> Market:
     """The market of an order that was accepted before (its names may have left the configuration: KeyError)."""
     settings = state.settings
-    return _market(
-        settings,
-        settings.sessions[order.session],
-        settings.accounts[order.account],
-        settings.venues[order.venue],
-        settings.instruments[order.symbol],
-    ).quoted(quotes)
+    kept, key = _kept.of(settings), (order.session, order.account, order.venue, order.symbol)
+    found = kept.get(key)
+    if found is None:
+        found = kept[key] = _market(
+            settings,
+            settings.sessions[order.session],
+            settings.accounts[order.account],
+            settings.venues[order.venue],
+            settings.instruments[order.symbol],
+        )
+    return found
 
 
 def _market(
@@ -118,7 +110,6 @@ def _market(
         spec_key=f"{venue.name}|{instrument.symbol}",
         with_fee=1 + CTX.divide(venue.taker_fee_bps, BPS),
         bounds=bounds_of(session, account, settings.firm, instrument.symbol),
-        quote=None,
     )
 
 

@@ -28,22 +28,19 @@ def new_order(draft: Draft, cmd: NewOrder) -> None:
         else:
             _refuse_duplicate(draft, cmd, draft.order(known))
         return
-    terms = rules.Terms(
-        cmd.side, cmd.ord_type, cmd.tif, cmd.order_qty, cmd.cash_qty, cmd.price, cmd.stop_px, cmd.expire_ns, cmd.exec_inst
-    )
-    market = find_market(state, cmd.session, cmd.symbol, cmd.account, cmd.ex_destination, cmd.quotes)
+    market = find_market(state, cmd.session, cmd.symbol, cmd.account, cmd.ex_destination)
     if isinstance(market, Denied):
         _deny(draft, cmd, None, market)
         return
     denied = (
         rules.check_age(cmd, state.settings.max_order_age_ns)
-        or rules.check_terms(terms, cmd.ts_ns)
+        or rules.check_terms(cmd, cmd.ts_ns)
         or venue_ready(state, market.venue.name)
     )
     if denied is not None:
         _deny(draft, cmd, market, denied)
         return
-    verdict = assess(state, market, terms, cmd.ts_ns, "new", None)
+    verdict = assess(state, market, cmd.quotes, cmd, cmd.ts_ns, "new", None)
     if isinstance(verdict, Denied):
         _deny(draft, cmd, market, verdict)
         return
@@ -66,7 +63,7 @@ def _accept(draft: Draft, cmd: NewOrder, market: Market, verdict: Assessment) ->
         draft.emit(e.OrderConfirmed(order_id=order.order_id, ts_ns=cmd.ts_ns))
         draft.report(draft.order(order.order_id), "0")
     else:
-        place_child(draft, order, market, order.order_qty)
+        place_child(draft, order, market, cmd.quotes, order.order_qty)
 
 
 def _receive(
@@ -129,7 +126,7 @@ def trigger_stop(draft: Draft, cmd: TriggerStop) -> None:
     if order is None or not order.held or not order.is_open or order.stopping:
         return
     try:
-        market = market_of(draft.state, order, cmd.quotes)
+        market = market_of(draft.state, order)
     except KeyError:
         return  # a name of it has left the configuration: it stays held
     if venue_ready(draft.state, order.venue) is not None:
@@ -145,7 +142,7 @@ def trigger_stop(draft: Draft, cmd: TriggerStop) -> None:
         expire_ns=order.expire_ns,
         exec_inst=order.exec_inst,
     )
-    verdict = assess(draft.state, market, terms, cmd.ts_ns, "trigger", order)
+    verdict = assess(draft.state, market, cmd.quotes, terms, cmd.ts_ns, "trigger", order)
     if isinstance(verdict, Denied):
         if verdict.reason is Reason.STALE_MARKET_DATA:
             return  # never triggered on stale data
@@ -161,4 +158,4 @@ def trigger_stop(draft: Draft, cmd: TriggerStop) -> None:
     draft.emit(e.StopTriggered(
             order_id=order.order_id, ts_ns=cmd.ts_ns, trigger_px=cmd.trigger_px, risk_px=verdict.risk_px
         ))
-    place_child(draft, draft.order(order.order_id), market, order.order_qty)
+    place_child(draft, draft.order(order.order_id), market, cmd.quotes, order.order_qty)

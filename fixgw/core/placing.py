@@ -9,6 +9,7 @@ import msgspec
 from ..risk.base import Denied, RiskRequest, run_stages
 from . import events as e
 from . import rules
+from .commands import Quote
 from .draft import Draft
 from .evolve import at_risk, notional_at_risk
 from .ids import venue_cl_ord_id
@@ -32,13 +33,22 @@ class Assessment(msgspec.Struct, frozen=True, gc=False):
     risk_px: Decimal
 
 
-def assess(state: State, market: Market, terms: rules.Terms, ts_ns: int, kind: str, order: Order | None) -> Assessment | Denied:
-    """Order rules, then venue rules, then the risk stages. `order`: the one that is replaced or triggered."""
-    instrument = market.instrument
+def assess(
+    state: State,
+    market: Market,
+    quotes: dict[str, Quote],
+    terms: rules.AnyTerms,
+    ts_ns: int,
+    kind: str,
+    order: Order | None,
+) -> Assessment | Denied:
+    """Order rules, then venue rules, then the risk stages. `order`: the one that is replaced or triggered; `quotes`: by
+    venue."""
+    instrument, quote = market.instrument, quotes.get(market.venue.name)
     spec = state.instruments.get(market.spec_key)
     if spec is None:
         return Denied(Reason.UNKNOWN_SYMBOL, 55, instrument.symbol, market.venue.name, "not listed by the venue")
-    reference = rules.reference_px(terms.side, market.quote)
+    reference = rules.reference_px(terms.side, quote)
     value_px = rules.value_px(terms, reference)
     executed, spent = (order.cum_qty, order.notional) if order is not None else (ZERO, ZERO)
     qty = terms.order_qty
@@ -59,7 +69,7 @@ def assess(state: State, market: Market, terms: rules.Terms, ts_ns: int, kind: s
         RiskRequest(
             kind, state, ts_ns, market.session, market.account, instrument.symbol, instrument.base, instrument.quote,
             terms.side, terms.ord_type, terms.tif, qty, leaves, added, notional, terms.price, terms.stop_px,
-            value_px, reference, market.quote, market.venue.taker_fee_bps,
+            value_px, reference, quote, market.venue.taker_fee_bps,
             order, terms.cash_qty, market.bounds, market.with_fee,
         )
     )  # fmt: skip
@@ -68,7 +78,7 @@ def assess(state: State, market: Market, terms: rules.Terms, ts_ns: int, kind: s
     return denied if denied is not None else Assessment(qty, value_px or ZERO)
 
 
-def _cash_px(market: Market, terms: rules.Terms, reference: Decimal | None) -> Decimal | None:
+def _cash_px(market: Market, terms: rules.AnyTerms, reference: Decimal | None) -> Decimal | None:
     """The price that sizes a CashOrderQty(152): the limit, for a market buy the collar, else the reference."""
     if terms.price is not None and terms.ord_type in (rules.LIMIT, rules.STOP_LIMIT):
         return terms.price
@@ -80,7 +90,7 @@ def _cash_px(market: Market, terms: rules.Terms, reference: Decimal | None) -> D
     return collar.px(terms.side, reference)
 
 
-def place_child(draft: Draft, order: Order, market: Market, qty: Decimal) -> None:
+def place_child(draft: Draft, order: Order, market: Market, quotes: dict[str, Quote], qty: Decimal) -> None:
     """Decide the child order of `qty` (base) and emit ChildPlaced. A market order with a collar goes out as an immediate
     limit at the collar, so that it can never trade beyond it; a quote-sized market buy likewise at the price that sized it.
     """
@@ -89,7 +99,7 @@ def place_child(draft: Draft, order: Order, market: Market, qty: Decimal) -> Non
         px = order.price
     if ord_type == rules.MARKET:
         tif = rules.IOC
-        most = _most_px(order, market, qty)
+        most = _most_px(order, market, quotes.get(market.venue.name), qty)
         if most is not None:
             ord_type, px = rules.LIMIT, rules.to_tick_inside(order.side, most, draft.state.instruments[market.spec_key])
     elif tif not in (rules.IOC, rules.FOK):
@@ -102,7 +112,7 @@ def place_child(draft: Draft, order: Order, market: Market, qty: Decimal) -> Non
         e.ChildPlaced(
             venue_cl_ord_id(order.order_id, len(order.children) + 1), draft.ts_ns,
             order.order_id, order.venue, order.account, order.symbol, order.side, ord_type, tif, qty, px,
-            order.exec_inst != "" and rules.POST_ONLY in order.exec_inst.split(),
+            rules.is_post_only(order.exec_inst),
             draft.ts_ns + min(market.venue.recv_window_ns, SEND_WINDOW_NS),
             instrument.quote if buy else instrument.base,
             qty * cost_px * market.with_fee if buy else qty,
@@ -110,9 +120,9 @@ def place_child(draft: Draft, order: Order, market: Market, qty: Decimal) -> Non
     )  # fmt: skip
 
 
-def _most_px(order: Order, market: Market, qty: Decimal) -> Decimal | None:
+def _most_px(order: Order, market: Market, quote: Quote | None, qty: Decimal) -> Decimal | None:
     """The worst price (quote per base) that a market order may get; None: any."""
-    collar, reference = market.bounds.collar, rules.reference_px(order.side, market.quote)
+    collar, reference = market.bounds.collar, rules.reference_px(order.side, quote)
     px = collar.px(order.side, reference) if collar is not None and reference is not None else None
     if order.cash_qty is None or order.side != "1" or not qty:
         return px

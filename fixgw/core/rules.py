@@ -8,7 +8,7 @@ from decimal import Decimal
 import msgspec
 
 from ..risk.base import Denied
-from .commands import ClientCommand, InstrumentSpec, Quote
+from .commands import ClientCommand, InstrumentSpec, NewOrder, Quote
 from .numbers import CTX, ZERO, ceil_to, floor_to, is_multiple
 from .numbers import text as fmt
 from .reasons import Reason
@@ -22,7 +22,7 @@ DAY_NS = 86_400_000_000_000
 
 
 class Terms(msgspec.Struct, frozen=True, gc=False):
-    """The client's terms of an order, new or as it is to be after a replace."""
+    """The client's terms of an order that there is already, as it is to be."""
 
     side: str
     ord_type: str
@@ -34,13 +34,17 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
     expire_ns: int | None
     exec_inst: str
 
-    @property
-    def post_only(self) -> bool:
-        """ExecInst(18) holds 6, "participate don't initiate"."""
-        return POST_ONLY in self.exec_inst.split()
+
+# the command has the very same fields, and is not copied
+AnyTerms = Terms | NewOrder
 
 
-def check_terms(terms: Terms, ts_ns: int) -> Denied | None:
+def is_post_only(exec_inst: str) -> bool:
+    """ExecInst(18) holds 6, "participate don't initiate"."""
+    return exec_inst != "" and POST_ONLY in exec_inst.split()
+
+
+def check_terms(terms: AnyTerms, ts_ns: int) -> Denied | None:
     """Conditionally required fields and combinations, by FIX and by what is supported here."""
     if terms.side not in ("1", "2"):
         return _unsupported(54, terms.side, "1 (buy) or 2 (sell)")
@@ -61,7 +65,7 @@ def check_terms(terms: Terms, ts_ns: int) -> Denied | None:
     return _check_prices(terms) or _check_time(terms, ts_ns)
 
 
-def _check_prices(terms: Terms) -> Denied | None:
+def _check_prices(terms: AnyTerms) -> Denied | None:
     ord_type, price = terms.ord_type, terms.price
     if ord_type in (LIMIT, STOP_LIMIT):
         if price is None:
@@ -75,20 +79,20 @@ def _check_prices(terms: Terms) -> Denied | None:
     return None
 
 
-def _check_time(terms: Terms, ts_ns: int) -> Denied | None:
+def _check_time(terms: AnyTerms, ts_ns: int) -> Denied | None:
     if terms.tif == GTD:
         if terms.expire_ns is None:
             return _missing(126, "ExpireTime(126) or ExpireDate(432) with TimeInForce(59)=6")
         if terms.expire_ns <= ts_ns:
             return _invalid(126, str(terms.expire_ns), f"later than now ({ts_ns} ns)")
-    if terms.exec_inst and terms.post_only and (terms.ord_type in (MARKET, STOP) or terms.tif in (IOC, FOK)):
+    if terms.exec_inst and is_post_only(terms.exec_inst) and (terms.ord_type in (MARKET, STOP) or terms.tif in (IOC, FOK)):
         return _unsupported(18, terms.exec_inst, "post-only needs a limit order that may rest")
     if terms.tif == FOK and terms.ord_type in (MARKET, STOP):
         return _unsupported(59, terms.tif, "FOK needs a limit price")
     return None
 
 
-def check_venue_rules(spec: InstrumentSpec, terms: Terms, qty: Decimal, value_px: Decimal | None) -> Denied | None:
+def check_venue_rules(spec: InstrumentSpec, terms: AnyTerms, qty: Decimal, value_px: Decimal | None) -> Denied | None:
     """Tick, lot, bounds and minimum notional of the venue."""
     market = terms.ord_type in (MARKET, STOP)
     if terms.price is not None and not market:
@@ -124,7 +128,7 @@ def _check_px(spec: InstrumentSpec, tag: int, px: Decimal) -> Denied | None:
 
 
 def base_qty(
-    terms: Terms, spec: InstrumentSpec, px: Decimal | None, with_fee: Decimal, cum_qty: Decimal = ZERO, spent: Decimal = ZERO
+    terms: AnyTerms, spec: InstrumentSpec, px: Decimal | None, with_fee: Decimal, cum_qty: Decimal = ZERO, spent: Decimal = ZERO
 ) -> Decimal | Denied:
     """OrderQty(38) of a quote-sized order: the lot floor of cash / price, for a buy with the fee inside the cash; of one
     that has traded `cum_qty` for `spent` (quote) already: that quantity and what the rest of the cash buys. `with_fee`: 1 +
@@ -149,7 +153,7 @@ def reference_px(side: str, quote: Quote | None) -> Decimal | None:
     return near if near is not None else quote.last
 
 
-def value_px(terms: Terms, reference: Decimal | None) -> Decimal | None:
+def value_px(terms: AnyTerms, reference: Decimal | None) -> Decimal | None:
     """The price at which an order is valued: never below what it could cost."""
     if terms.ord_type in (LIMIT, STOP_LIMIT):
         assert terms.price is not None

@@ -307,7 +307,7 @@ def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> No
         # nothing was ever at a venue: cannot happen for an order with children
         raise AssertionError(f"order {order.order_id} pending replace without a child")
     try:
-        market = market_of(draft.state, order, {})
+        market = market_of(draft.state, order)
         _ = draft.state.instruments[f"{order.venue}|{order.symbol}"]
     except KeyError as name:
         _replace_failed(draft, order, f"{name} has left the configuration")
@@ -322,7 +322,7 @@ def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> No
     if qty <= 0:
         _replace_failed(draft, order, "what traded meanwhile left no cash for it")
         return
-    place_child(draft, as_replaced, market, qty)
+    place_child(draft, as_replaced, market, {}, qty)
 
 
 def cash_bound(draft: Draft, order: Order, market: Market, qty: Decimal) -> Decimal:

@@ -29,6 +29,23 @@ def raw(body: str, msg_type: str = "D", header: str = "", begin: str = "FIX.4.4"
 ORDER = "11=a1|38=1.50|40=2|44=60000.10|54=1|55=BTC/USDT|60=20240229-12:00:00.000"
 
 
+def test_a_plain_order_is_the_same_by_the_short_way_and_by_the_long():
+    """An empty Text(58) means nothing, and takes the way of the orders with seldom fields."""
+    for body in (ORDER, ORDER + "|1=acc|59=3", ORDER.replace("55=BTC/USDT", "55=ETH")):
+        short, long = parse(raw(body), context()), parse(raw(body + "|58="), context())
+        assert isinstance(short, NewOrder) and short == long
+
+
+@pytest.mark.parametrize(
+    "bad", ["11=", "11=" + "x" * 65, "38=1e3", "38=.", "38=1.2.3", "38=" + "1" * 31, "44=٣", "54=", "54=12", "55=", "59=\x7f"]
+)
+def test_a_field_at_fault_is_the_same_by_both_ways(bad):
+    tag = bad.split("=")[0]
+    body = "|".join(part for part in ORDER.split("|") if not part.startswith(f"{tag}=")) + "|" + bad
+    short, long = parse(raw(body), context()), parse(raw(body + "|58="), context())
+    assert isinstance(short, Unsupported) and short == long and short.tag == int(tag)
+
+
 @pytest.mark.parametrize("begin", ["FIX.4.2", "FIX.4.4", "FIXT.1.1"])
 def test_new_order(begin):
     extra = "|1=acc|18=6|59=6|126=20240301-00:00:00.5|100=BINANCE|99=59000|48=4H95|22=Y|58=hi=there"
