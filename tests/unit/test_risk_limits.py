@@ -214,6 +214,8 @@ def test_a_protective_stop_triggers_over_a_gross_limit_that_was_lowered() -> Non
     request = ask(state, "trigger", side="2", qty="5", order=order_of(side="2", held=True), added=D(0))
     assert run(position.check, request) is None
     state.exposures["s:S"].symbols[SYMBOL] = SymbolExposure(position=D(10), open_sell=D(11))
+    # a request shows the exposures of the moment at which it was made
+    request = ask(state, "trigger", side="2", qty="5", order=order_of(side="2", held=True), added=D(0))
     assert code(run(position.check, request)) == "MAX_GROSS_POSITION"
 
 
