@@ -34,7 +34,7 @@ Params = dict[str, Any]
 MAX_ROWS = 10_000
 DURABLE_WAIT_S = 5.0
 # the last fills kept at hand; older ones stand in the projection and the journal
-RECENT_FILLS = 10_000
+RECENT_FILLS = 2_000
 SEED_RECORDS = 50_000
 MAX_HISTORY_RECORDS = 500_000
 MAX_HISTORY = 1_000

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import msgspec
@@ -19,10 +22,10 @@ from ..chaos.world import World
 from ..fix.client import ClientError, FixClient
 from ..sim.client import SimError
 from ..supervisor.plan import GATEWAY_MODULE_ENV
-from .gateway import RETENTION_ENV
+from .gateway import HEAP_FILE, RETENTION_ENV, STATE_FILE
 from .latency import Latency
-from .sample import JournalSize, Sample, look
-from .trend import Point, Trend, judge_trend
+from .sample import HeapFile, JournalSize, Sample, look
+from .trend import GROWS, Point, Trend, judge_trend
 
 PRODUCT = ("supervisor", "front", "gateway", "venue:sim", "follower")
 # the simulator keeps every order it ever saw: it is a stand-in, shown and not judged
@@ -30,6 +33,12 @@ STAND_IN = "simulator"
 MEMORY_LIMIT_MB_H = 1.0
 HANDLE_LIMIT_H = 4.0
 LATENCY_LIMIT_MS_H = 1.0
+# of the bytes that a request takes in the journal
+REQUEST_LIMIT_PART_H = 0.1
+# preallocated segments and snapshots come and go: one segment of 64 MB an hour
+SPARE_LIMIT_MB_H = 64.0
+# samples over which journal bytes are set against requests: their replies, cancels and fills come later
+PER_REQUEST_SAMPLES = 10
 SAMPLES = 360
 
 
@@ -58,6 +67,16 @@ class Mark(msgspec.Struct, frozen=True):
     what: str
 
 
+class PerOrder(msgspec.Struct, frozen=True):
+    """What grows with the load by design, in bytes. `state`: per order in the gateway's memory, kept for the retention time
+    (finished ones, and the few open ones); None where it was not told. `index`: QuickFIX's, per order and for all sessions."""
+
+    state: float | None
+    journal: float
+    index: float
+    new_orders: int
+
+
 class Soak(msgspec.Struct):
     """The outcome."""
 
@@ -66,16 +85,14 @@ class Soak(msgspec.Struct):
     marks: list[Mark] = []
     died: list[str] = []
     trends: list[Trend] = []
-
-    @property
-    def grows(self) -> list[str]:
-        """Names of the series that grow beyond their limit."""
-        return [trend.name for trend in self.trends if trend.verdict == "GROWS"]
+    # names of the series that grow beyond their limit
+    flags: list[str] = []
+    per_order: PerOrder | None = None
 
 
 def run_soak(directory: Path, plan: Plan, say: Callable[[str], None]) -> Soak:
     """Run, sample and judge. Raises RuntimeError, TimeoutError when the installation does not come up."""
-    soak = Soak(plan=plan, samples=[], marks=[], died=[], trends=[])
+    soak = Soak(plan=plan, samples=[], marks=[], died=[], trends=[], flags=[])
     env = {GATEWAY_MODULE_ENV: "fixgw.soak.gateway", RETENTION_ENV: str(plan.retention_s)} if plan.retention_s else {}
     latency = Latency()
     with World(directory, env=env) as world:
@@ -106,8 +123,21 @@ def run_soak(directory: Path, plan: Plan, say: Callable[[str], None]) -> Soak:
         finally:
             for client in everybody:
                 client.stop(logout=False)
+        orders = sum(1 for load in loads for request in load.requests if request.kind == "D")
     soak.trends = trends(soak.samples, plan.warmup_s)
+    soak.flags = [trend.name for trend in soak.trends if trend.verdict == GROWS]
+    soak.per_order = _per_order(soak, orders, directory / "run" / STATE_FILE)
     return soak
+
+
+def _per_order(soak: Soak, new_orders: int, told: Path) -> PerOrder | None:
+    if not soak.samples or not new_orders:
+        return None
+    last, state = soak.samples[-1], None
+    with contextlib.suppress(OSError, ValueError, KeyError, ZeroDivisionError):
+        found = json.loads(told.read_text())
+        state = found["bytes"] / found["orders"]
+    return PerOrder(state, last.journal_mb * 1e6 / new_orders, last.index_mb * 1e6 / new_orders, new_orders)
 
 
 def _steady(
@@ -122,6 +152,7 @@ def _steady(
     """The time itself: disturb and sample."""
     trouble = _Trouble(world, plan, clients)
     journal = JournalSize(world.directory / "data" / "journal")
+    heap = HeapFile(world.directory / "run" / HEAP_FILE)
     began = time.monotonic()
     next_sample = 0.0
     while (at_s := time.monotonic() - began) < plan.duration_s:
@@ -131,7 +162,7 @@ def _steady(
             took = latency.take()
             sent = sum(load.sent for load in loads)
             with contextlib.suppress(OSError, ValueError, KeyError):  # the ready file is just being written
-                soak.samples.append(look(world, at_s, journal, sent, took.p50_ms, took.p99_ms))
+                soak.samples.append(look(world, at_s, journal, heap, sent, took.p50_ms, took.p99_ms))
                 if len(soak.samples) % 10 == 1:
                     say(_line(soak.samples[-1], plan))
         time.sleep(0.05)
@@ -200,6 +231,16 @@ def _session(client: FixClient) -> Any:
     return session
 
 
+def bytes_per_request(samples: list[Sample]) -> list[Point]:
+    """Journal bytes per request, over each PER_REQUEST_SAMPLES samples."""
+    ends = samples[::PER_REQUEST_SAMPLES]
+    return [
+        Point(b.at_s, (b.journal_mb - a.journal_mb) * 1e6 / (b.requests - a.requests))
+        for a, b in pairwise(ends)
+        if b.requests > a.requests
+    ]
+
+
 def trends(samples: list[Sample], warmup_s: float) -> list[Trend]:
     """Every series judged. What grows by design (journal, QuickFIX's index, its files) is told and not judged; what the
     index takes is taken off the gateway's memory, so that the rest can be judged."""
@@ -214,14 +255,24 @@ def trends(samples: list[Sample], warmup_s: float) -> list[Trend]:
         points = [Point(s.at_s, p.rss_mb, p.pid) for s in samples if (p := s.processes.get(name)) is not None]
         if name == "gateway":
             found.append(judge_trend("gateway memory, all", "MB", points, warmup_s, None))
-            indexes = {s.at_s: s.index_mb for s in samples}
-            points = [Point(p.at_s, p.value - indexes[p.at_s], p.life) for p in points]
-            found.append(judge_trend("gateway memory, without QuickFIX's index", "MB", points, warmup_s, limit))
+            at = {s.at_s: s for s in samples}
+            without = [Point(p.at_s, p.value - at[p.at_s].index_mb, p.life) for p in points]
+            found.append(judge_trend("gateway memory, without QuickFIX's index", "MB", without, warmup_s, limit))
+            # the index fills what the start left free on the heap, and could so hide what grows besides
+            used = [Point(p.at_s, p.value - free, p.life) for p in without if (free := at[p.at_s].free_mb) is not None]
+            if used:
+                found.append(judge_trend("gateway memory in use, without index", "MB", used, warmup_s, limit))
         else:
             found.append(judge_trend(f"{name} memory", "MB", points, warmup_s, limit))
     found.append(judge_trend("QuickFIX's index in memory", "MB", of(lambda s: s.index_mb), warmup_s, None))
     found.append(judge_trend("QuickFIX's store files", "MB", of(lambda s: s.store_mb), warmup_s, None))
     found.append(judge_trend("journal, records", "MB", of(lambda s: s.journal_mb), warmup_s, None))
+    per_request = bytes_per_request(samples)
+    typical = median(p.value for p in per_request) if per_request else 0.0
+    # more load is more journal; what may not grow is what one request takes, and the room besides the records
+    found.append(judge_trend("journal, bytes per request", "B", per_request, warmup_s, typical * REQUEST_LIMIT_PART_H or None))
+    spare = of(lambda s: s.journal_disk_mb - s.journal_mb)
+    found.append(judge_trend("journal, disk besides records", "MB", spare, warmup_s, SPARE_LIMIT_MB_H))
     for name in names:
         limit = HANDLE_LIMIT_H if name in PRODUCT else None
         handles = [Point(s.at_s, p.handles, p.pid) for s in samples if (p := s.processes.get(name)) is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class Process(msgspec.Struct, frozen=True):
 
 class Sample(msgspec.Struct, frozen=True):
     """One moment. `at_s`: since the start. Sizes in MB (10^6 bytes); `index_mb`: QuickFIX's index in memory, by the number
-    of messages; `store_mb`: its files."""
+    of messages; `store_mb`: its files; `free_mb`: of the gateway's memory what its malloc holds free, None: not told."""
 
     at_s: float
     processes: dict[str, Process]
@@ -42,6 +43,7 @@ class Sample(msgspec.Struct, frozen=True):
     index_messages: int
     index_mb: float
     store_mb: float
+    free_mb: float | None = None
 
 
 def read_process(pid: int) -> Process | None:
@@ -91,6 +93,21 @@ class JournalSize:
         return folder_bytes(self._directory)
 
 
+class HeapFile:
+    """What the gateway (gateway.py) told last of its heap."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def free_mb(self, pid: int) -> float | None:
+        """Free within malloc's arenas; None when the process has not told."""
+        try:
+            told = json.loads(self._path.read_text())
+        except (OSError, ValueError):
+            return None
+        return told["free"] / _MB if told["pid"] == pid else None
+
+
 def folder_bytes(folder: Path, suffix: str = "") -> int:
     """Sum of the sizes of the files in a folder; a file that vanishes meanwhile counts nothing."""
     total = 0
@@ -111,7 +128,9 @@ def index_messages(store: Path) -> int:
     return total
 
 
-def look(world: World, at_s: float, journal: JournalSize, requests: int, p50: float | None, p99: float | None) -> Sample:
+def look(
+    world: World, at_s: float, journal: JournalSize, heap: HeapFile, requests: int, p50: float | None, p99: float | None
+) -> Sample:
     """Take a sample. A process that is just being restarted is left out."""
     pids = dict(world.ready()["pids"])
     pids |= _helpers(pids.get("gateway", -1))
@@ -131,4 +150,5 @@ def look(world: World, at_s: float, journal: JournalSize, requests: int, p50: fl
         index_messages=messages,
         index_mb=messages * INDEX_BYTES_PER_MESSAGE / _MB,
         store_mb=folder_bytes(store) / _MB,
+        free_mb=heap.free_mb(pids.get("gateway", -1)),
     )

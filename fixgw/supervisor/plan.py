@@ -51,6 +51,9 @@ class Plan:
             first.append(self._child("simulator", self._simulator_argv, self._simulator_ready))
         gateway = self._child("gateway", self._gateway_argv, self._gateway_ready, after=tuple(c.name for c in first))
         gateway.grace_s, gateway.fatal = 20.0, GATEWAY_FATAL
+        # one heap for all threads: glibc would give each connection's thread an arena that fragments and grows by itself,
+        # while what the start left free lies idle
+        gateway.env = {"MALLOC_ARENA_MAX": "1", **gateway.env}
         venues = []
         for name in sorted(self.config.venues):
             child = self._child(f"venue:{name}", self._venue_argv(name), self._venue_ready(name), after=("gateway",))

@@ -172,7 +172,7 @@ class CcxtVenue:
         if self.tracker.full:
             raise NeverSent("TOO_MANY_ORDERS", "the host follows as many orders as it can")
         our_id = order.venue_cl_ord_id
-        if self.tracker.get(our_id) is not None:
+        if self.tracker.was_placed(our_id):
             raise Ambiguous("DUPLICATE_ID", f"{our_id} was placed before by this host: never sent twice")
         tracked = self.tracker.begin(our_id, order.symbol)
         tracked.placing, tracked.side, tracked.qty = True, order.side, order.qty

@@ -73,6 +73,7 @@ class Dialect(GeneralDialect):
                 "warnOnFetchOpenOrdersWithoutSymbol": False,
                 "recvWindow": self.settings.recv_window_ms,
                 "ws": {"compress": 0},
+                "tradesLimit": 1,
             }
         }
 
@@ -295,11 +296,12 @@ class Dialect(GeneralDialect):
             client.on_error(ccxt.NetworkError(str(kind)))
             return True
         if kind == "trade":
-            self.events.on_last(self._symbol(event["s"]), plain(dec(event["p"], "p")))
-            return not client.futures
+            symbol = self._symbol(event["s"])
+            self.events.on_last(symbol, plain(dec(event["p"], "p")))
+            return not _awaited(client, symbol)
         if kind is None and "b" in message and "a" in message and "s" in message:
             self._book(message)
-            return not client.futures  # ccxt only needs the first, which confirms the subscription
+            return not _awaited(client, self._symbol(message["s"]))
         return False
 
     def _answer(self, client: Any, message: dict[str, Any]) -> bool:
@@ -375,6 +377,11 @@ class Dialect(GeneralDialect):
             recv_ns=time.time_ns(),
         )
         self.events.on_quote(self._symbol(message["s"]), quote)
+
+
+def _awaited(client: Any, symbol: str) -> bool:
+    """ccxt only needs the first message of a symbol, which confirms the subscription; it would keep a thousand of each."""
+    return any(symbol in key for key in client.futures)
 
 
 def _prune(client: Any) -> None:

@@ -1,6 +1,13 @@
 """What a connector remembers of its orders: to name trades by our id, to drop duplicates, to notice what it missed.
 
-It is a cache, never the truth: after a restart of the host it is empty, and then the venue is asked.
+It is a cache, never the truth: after a restart of the host it is empty, and then the venue is asked. What is kept of an order
+that has ended is what the venue can still bring again, and for as long as it can:
+
+    the order itself           FULL_NS: late events of the stream, answers under way, trades that its end announced
+    the name of its trades     NAMED_NS: a reconciliation asks for trades again, from one interval (5 min) and the overlap
+                               (10 min) ago; for older ones the venue is asked whose they are. An order without trades has none
+    that it was placed         the last PLACED orders at least: never sent twice
+    trades                     the last SEEN trades at least, of open orders as well: never counted twice
 """
 
 from __future__ import annotations
@@ -12,10 +19,16 @@ from decimal import Decimal
 
 from ..core.commands import VenueTrade
 from .base import Done
+from .memory import Names, Seen
 
 MAX_ORDERS = 200_000
 MAX_FINISHED = 50_000
-MAX_SEEN = 200_000
+PLACED = 50_000
+SEEN = 200_000
+FULL_NS = 120_000_000_000
+NAMED_NS = 1_200_000_000_000
+# looked at per finished order: more than come in, so that what is old goes
+_FORGET_AT_ONCE = 4
 
 
 @dataclass(slots=True)
@@ -39,13 +52,16 @@ class Tracked:
 
 
 class Tracker:
-    """Orders by our id and by (symbol, venue order id); trades seen. Finished orders beyond MAX_FINISHED are forgotten."""
+    """Orders by our id and by (symbol, venue order id); trades seen. See the module's docstring for what is forgotten when."""
 
     def __init__(self) -> None:
         self._orders: dict[str, Tracked] = {}
         self._by_venue_id: dict[tuple[str, str], str] = {}
-        self._finished: OrderedDict[str, None] = OrderedDict()
-        self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
+        # our id -> when it ended, the oldest first
+        self._finished: OrderedDict[str, int] = OrderedDict()
+        self._names = Names(NAMED_NS, MAX_FINISHED)
+        self._placed = Seen(PLACED)
+        self._seen = Seen(SEEN)
 
     def begin(self, venue_cl_ord_id: str, symbol: str) -> Tracked:
         """An order is about to be placed, or was heard of."""
@@ -59,6 +75,10 @@ class Tracker:
 
     def open_orders(self) -> list[Tracked]:
         return [t for t in self._orders.values() if t.open]
+
+    def was_placed(self, venue_cl_ord_id: str) -> bool:
+        """The order is followed, or was."""
+        return venue_cl_ord_id in self._orders or venue_cl_ord_id in self._placed
 
     def drop(self, venue_cl_ord_id: str) -> None:
         """The order never came to be."""
@@ -74,16 +94,12 @@ class Tracker:
 
     def our_id(self, symbol: str, venue_order_id: str) -> str | None:
         """Our id of the venue's order; None when it is not known."""
-        return self._by_venue_id.get((symbol, venue_order_id))
+        return self._by_venue_id.get((symbol, venue_order_id)) or self._names.get(f"{symbol}|{venue_order_id}")
 
     def fresh(self, trade: VenueTrade) -> bool:
         """True the first time that this trade is shown; then it is counted into its order."""
-        key = (trade.symbol, trade.venue_trade_id)
-        if key in self._seen:
+        if not self._seen.add(f"{trade.symbol}|{trade.venue_trade_id}"):
             return False
-        self._seen[key] = None
-        if len(self._seen) > MAX_SEEN:
-            self._seen.popitem(last=False)
         tracked = self._orders.get(trade.venue_cl_ord_id)
         if tracked is not None:
             tracked.cum_qty += trade.qty
@@ -102,11 +118,27 @@ class Tracker:
 
     def ended(self, tracked: Tracked) -> None:
         """It works no longer; the oldest of these are forgotten."""
+        now_ns = time.time_ns()
         tracked.open = tracked.unsure = False
-        self._finished[tracked.venue_cl_ord_id] = None
-        while len(self._finished) > MAX_FINISHED:
-            oldest, _ = self._finished.popitem(last=False)
-            self.drop(oldest)
+        self._finished.pop(tracked.venue_cl_ord_id, None)
+        self._finished[tracked.venue_cl_ord_id] = now_ns
+        for _ in range(_FORGET_AT_ONCE):
+            oldest, ended_ns = next(iter(self._finished.items()))
+            if now_ns - ended_ns < FULL_NS and len(self._finished) <= MAX_FINISHED:
+                break
+            del self._finished[oldest]
+            self._forget(oldest, now_ns)
+
+    def _forget(self, venue_cl_ord_id: str, now_ns: int) -> None:
+        """Keep of an ended order what the module's docstring says, and no more."""
+        tracked = self._orders.get(venue_cl_ord_id)
+        if tracked is None:
+            return
+        self._placed.add(venue_cl_ord_id)
+        executed = tracked.done is None or tracked.done.cum_qty is None or tracked.done.cum_qty > 0 or tracked.cum_qty > 0
+        if executed and tracked.venue_order_id:
+            self._names.put(f"{tracked.symbol}|{tracked.venue_order_id}", venue_cl_ord_id, now_ns)
+        self.drop(venue_cl_ord_id)
 
     @property
     def full(self) -> bool:

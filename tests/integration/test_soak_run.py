@@ -33,15 +33,35 @@ def series(slope_per_h: float, noise: float, hours: float, *, lives: int = 1, se
 
 
 def test_the_slope_is_found() -> None:
-    slope, error, span_s = fit(series(5.0, 0.2, 1.0), warmup_s=300)
-    assert slope == pytest.approx(5.0, abs=0.3) and error is not None and error < 0.3
-    assert span_s == pytest.approx(3300, abs=30)
+    found = fit(series(5.0, 0.2, 1.0), warmup_s=300)
+    assert found.slope == pytest.approx(5.0, abs=0.3) and found.low is not None and found.high is not None
+    assert found.low < 5.0 < found.high and found.high - found.low < 1.0
+    assert found.span_s == pytest.approx(3300, abs=30)
 
 
 def test_restarts_are_no_growth() -> None:
     """Three lives on different levels: one line through all of them would show 20 MB/h that nobody lost."""
-    slope, _, _ = fit(series(0.0, 0.2, 1.0, lives=3), warmup_s=300)
-    assert slope == pytest.approx(0.0, abs=0.5)
+    assert fit(series(0.0, 0.2, 1.0, lives=3), warmup_s=300).slope == pytest.approx(0.0, abs=0.5)
+
+
+@pytest.mark.parametrize("where", [0.3, 0.5, 0.7])
+def test_a_step_is_no_trend(where: float) -> None:
+    """One more arena of 2 MB, somewhere: nothing grows, and least squares would say 3 to 4 MB/h."""
+    points = series(0.0, 0.01, 0.75)
+    stepped = [Point(p.at_s, p.value + (2.0 if p.at_s > where * 0.75 * HOUR_S else 0.0)) for p in points]
+    assert judge_trend("x", "MB", stepped, 60, 1.0).verdict != GROWS
+
+
+def test_a_sawtooth_is_no_trend() -> None:
+    """Garbage that is collected every 7 minutes."""
+    points = [Point(p.at_s, p.value + 5.0 * (p.at_s % 420) / 420) for p in series(0.0, 0.05, 0.5)]
+    assert judge_trend("x", "MB", points, 60, 1.0).verdict != GROWS
+
+
+def test_a_slow_leak_in_steps_is_a_trend() -> None:
+    """1 MB arenas, one every 4 minutes: 15 MB/h however it looks."""
+    points = [Point(p.at_s, p.value + p.at_s // 240) for p in series(0.0, 0.05, 0.5)]
+    assert judge_trend("x", "MB", points, 60, 1.0).verdict == GROWS
 
 
 @pytest.mark.parametrize(
