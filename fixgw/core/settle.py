@@ -31,6 +31,9 @@ from .placing import place_child
 from .reasons import Reason
 from .sanity import trade_problem
 
+# a picture holds every trade up to when it was asked for; the margin is for clocks and for venues' lists that lag
+JUDGED_NS = 1_800_000_000_000
+
 
 def find_child(draft: Draft, venue: str, venue_cl_ord_id: str, venue_order_id: str = "", symbol: str = "") -> Child | None:
     """By our id, else by the venue's within the instrument; only a child of that venue."""
@@ -182,6 +185,10 @@ def _external(draft: Draft, venue: str, item: VenueTrade) -> None:
         # of an order that is forgotten by now: its position was counted then
         text = f"{venue}: trade {item.venue_trade_id} of {item.venue_cl_ord_id}, an order of ours that is forgotten"
         draft.alert("FORGOTTEN_ORDER", text)
+        return
+    if state is not None and item.venue_ns and item.venue_ns < state.reconciled_ns - JUDGED_NS:
+        # a complete picture of later has told it; an answer to a question from before that brings it again, perhaps after
+        # external_trades has forgotten it (evolve.EXTERNAL_KEPT_NS, which is longer)
         return
     draft.emit(e.ExternalFill(venue=venue, trade=item, ts_ns=draft.ts_ns))
     draft.alert("EXTERNAL_FILL", f"{venue}: trade {item.venue_trade_id} {item.symbol} {item.qty} @ {item.px} is no order of ours")

@@ -200,6 +200,37 @@ def test_a_stop_restarted_off_says_why() -> None:
 # --- reconciliation ---
 
 
+def test_late_answers_to_overlapping_requests_count_nothing_twice() -> None:
+    """Three requests for the same long outage are under way. The first answer makes the picture new, the second forgets
+    foreign trades from before it, and the third brings them once more."""
+    world = World()
+    hours = 3600 * SECOND
+
+    def foreign(number: str, venue_ns: int) -> c.VenueTrade:
+        return c.VenueTrade(
+            account=VENUE_ACCOUNT, symbol=SYMBOL, venue_cl_ord_id="zz", venue_order_id="9", venue_trade_id=number, side="1",
+            qty=Decimal(1), px=Decimal(100), venue_ns=venue_ns,
+        )  # fmt: skip
+
+    def answer(*trades: c.VenueTrade) -> list[str]:
+        command = c.VenueReconciled(
+            ts_ns=world.tick(), venue=VENUE, account=VENUE_ACCOUNT, asked_ns=world.now_ns, trades=trades
+        )
+        return [event.trade.venue_trade_id for event in world.run(command) if isinstance(event, e.ExternalFill)]
+
+    world.run(c.VenueLink(ts_ns=world.tick(), venue=VENUE, up=True))
+    before = foreign("t1", world.now_ns)
+    assert answer(before) == ["t1"]
+    world.tick(3 * hours)
+    during, recent = foreign("t2", world.now_ns - hours), foreign("t3", world.now_ns)
+    assert answer(before, during) == ["t2"]
+    for _ in range(3):
+        assert answer(before, during) == []
+    # what is new in a late answer still counts
+    assert answer(before, during, recent) == ["t3"]
+    assert world.state.exposure("firm", SYMBOL).position == 3
+
+
 def _order(world: World, cl_ord_id: str, session: str = "OMS44", **fields: Any) -> c.ClientCommand:
     values: dict[str, Any] = {
         "cl_ord_id": cl_ord_id, "symbol": SYMBOL, "side": "1", "ord_type": "2", "tif": "1", "quotes": world.quotes,
