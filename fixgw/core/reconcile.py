@@ -107,3 +107,5 @@ def _settle(draft: Draft, child: Child, listed: c.OpenOrder | None, asked_ns: in
         if order.pending is not None and order.pending.kind == "E" and not child.cancel and len(order.children) > 1:
             return  # the new child of a replace
         draft.emit(e.ChildCancelSent(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
+    elif child.next_query_ns > 0:
+        query_now(draft, child)  # what was asked before went with the link: without this it waits for the back-off

@@ -49,7 +49,9 @@ STORIES = {
         reject C1                      | !REJECT_AFTER_ACK; query C1
         link down                      | DOWN
         link up                        | DOWN; RECONCILING; reconcile
-        reconciled open=C1             | READY
+        reconciled open=C1             | query C1; READY
+        answer C1 open cum=0           | -
+        reconciled open=C1             | -
     """,
     "external": """
         trade zz x1 0.5                | external x1; !EXTERNAL_FILL
