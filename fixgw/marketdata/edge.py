@@ -1,7 +1,8 @@
 """The edge: keeps the newest quotes, stamps commands with them, and raises TriggerStop and Timer commands.
 
-Quotes come on the venue links' reader threads. A stop triggers on the last trade (or bid / ask, by instrument), never on
-stale data; the core runs the risk stages again:
+Quotes come on the venue links' reader threads, one per venue: what they share is changed under a lock that is never held
+while the engine is called (the index of stops has one of its own, since it waits for the state).
+A stop triggers on the last trade (or bid / ask, by instrument), never on stale data; the core runs the risk stages again:
     last      the update must tell of a trade that is newer than the one seen before at that venue, and of the last
               FRESH_NS; a buy stop looks at the highest price traded since the update before, a sell stop at the lowest
     bid, ask  the book must have been received within FRESH_NS
@@ -53,7 +54,10 @@ class Edge:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # each inner dict is replaced, never changed: readers need no lock
         self._quotes: dict[str, dict[str, Quote]] = {}
+        self._lock = threading.Lock()
+        self._index_lock = threading.Lock()
         # (venue, symbol) -> [(order_id, side, stop_px)]
         self._stops: dict[tuple[str, str], list[tuple[str, str, Decimal]]] = {}
         self._stops_stale = True
@@ -82,14 +86,17 @@ class Edge:
     def on_book(self, update: BookUpdate) -> None:
         """A host's book update: merged, since a trade says nothing of the book and the other way round."""
         symbol, venue, new = update.symbol, update.venue, update.quote
-        by_venue = self._quotes.get(symbol, {})
         # the extremes are for stops only: commands and the journal do without
-        self._quotes[symbol] = {**by_venue, venue: msgspec.structs.replace(new, last_low=None, last_high=None)}
+        kept = msgspec.structs.replace(new, last_low=None, last_high=None)
+        with self._lock:
+            self._quotes[symbol] = {**self._quotes.get(symbol, {}), venue: kept}
         now_ns = self._engine.now_ns()
         # noted before there is a stop, too: a trade that a stop's order came after must not trigger it
         traded = self._is_new_trade((venue, symbol), new, now_ns)
-        if self._stops_stale:
-            self._index_stops()
+        if self._stops_stale or self._index_lock.locked():
+            with self._index_lock:  # who finds another thread at it waits: its trade must see the new stop
+                if self._stops_stale:
+                    self._index_stops()
         watched = self._stops.get((venue, symbol))
         if watched:
             self._check_stops(watched, symbol, new, traded, now_ns)
@@ -137,10 +144,11 @@ class Edge:
                 hit = msgspec.structs.replace(hit, asked_ns=now_ns)
                 quotes = dict(self._quotes[symbol])
                 self._engine.submit(c.TriggerStop(ts_ns=now_ns, order_id=order_id, trigger_px=hit.px, quotes=quotes))
-            self._hits.pop(order_id, None)
-            self._hits[order_id] = hit
-            if len(self._hits) > MAX_HITS:
-                del self._hits[next(iter(self._hits))]
+            with self._lock:
+                self._hits.pop(order_id, None)
+                self._hits[order_id] = hit
+                if len(self._hits) > MAX_HITS:
+                    del self._hits[next(iter(self._hits))]
 
     def _run(self) -> None:
         while not self._stop.wait(TICK_S):

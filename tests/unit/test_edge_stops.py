@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal as D
@@ -171,3 +173,56 @@ def test_nonsense_extremes_trigger_nothing_and_break_nothing(px: D) -> None:
     scene = Scene("2", "95")
     scene.show(last="100", last_low=px, last_ns=0, recv_ns=0)
     assert scene.triggered == []
+
+
+def test_books_of_two_venues_at_once() -> None:
+    """Each venue has a reader thread: neither may lose the other's newest quote."""
+    edge = Scene().edge
+    rounds = 3000
+
+    def feed(venue: str) -> None:
+        for number in range(1, rounds + 1):
+            edge.on_book(BookUpdate(venue=venue, symbol=SYMBOL, quote=Quote(bid=D(number))))
+            seen = edge.quotes_of(SYMBOL)[venue].bid
+            if seen != number:
+                lost.append((venue, number, seen))
+
+    lost: list[tuple[str, int, D | None]] = []
+    threads = [threading.Thread(target=feed, args=(venue,)) for venue in ("a", "b", "c")]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    finally:
+        sys.setswitchinterval(interval)
+    assert lost == []
+    assert {venue: quote.bid for venue, quote in edge.quotes_of(SYMBOL).items()} == dict.fromkeys("abc", D(rounds))
+
+
+def test_who_finds_the_index_being_made_waits_for_it() -> None:
+    """A trade that comes on another thread while a new stop is being indexed must see that stop."""
+    scene = Scene()
+    reading, go_on = threading.Event(), threading.Event()
+    inner = scene.engine.reading
+
+    @contextmanager
+    def slow() -> Iterator[State]:
+        reading.set()
+        assert go_on.wait(10)
+        with inner() as state:
+            yield state
+
+    scene.engine.reading = slow  # type: ignore[method-assign]
+    other = BookUpdate(venue="b", symbol=SYMBOL, quote=Quote(bid=D(1)))
+    first = threading.Thread(target=scene.edge.on_book, args=(other,))
+    first.start()
+    assert reading.wait(10)
+    second = threading.Thread(target=scene.show, kwargs={"last": "106", "last_ns": 0, "recv_ns": 0})
+    second.start()
+    go_on.set()
+    for thread in (first, second):
+        thread.join(10)
+    assert scene.triggered == [D(106)]
