@@ -15,13 +15,13 @@ def die_with_parent(number: int = signal.SIGTERM, parent: int = 0) -> None:
     """Have the kernel send `number` to this process when its parent dies; ends at once if the parent is gone already.
 
     `parent`: its pid, as it told us; without it a parent that died before this call goes unnoticed. Raises OSError where the
-    kernel refuses.
+    kernel refuses. The kernel means the parent's thread that started us: start such a process from one that lives on.
     """
     parent = parent or os.getppid()
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != parent:
-        sys.exit(0)
+        raise SystemExit(f"{Path(sys.argv[0]).name}: the parent process has already ended")
 
 
 # sun_path of Linux, without the final zero

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -113,7 +114,7 @@ def play(parties: dict[str, Party], turns: list[Turn], directory: Path, tell: Ca
     answer_file = directory / "answer.json"
     with answer_file.open("wb") as answer:
         process = subprocess.Popen(
-            [sys.executable, "-m", "fixgw.bench.oms", str(plan_file)],
+            [sys.executable, "-m", "fixgw.bench.oms", str(plan_file), str(os.getpid())],
             stdin=subprocess.DEVNULL, stdout=answer, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         problem = ""

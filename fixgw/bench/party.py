@@ -100,6 +100,7 @@ def start_reference(party: Party, synced: bool) -> None:
     config = make_firm(party.directory)
     ready, port = party.directory / "reference.json", _free_port()
     argv = [sys.executable, "-m", "fixgw.bench.reference", "--port", str(port), "--store", str(config.paths.data / "fix")]
+    argv += ["--parent", str(os.getpid())]
     argv += ["--ready-file", str(ready)]
     if synced:
         argv += ["--sync-file", str(config.paths.data / "synced")]
@@ -128,7 +129,8 @@ def environment(directory: Path) -> dict[str, str]:
 def spinner() -> Iterator[None]:
     """A process of nice 19 that never sleeps: on an idle virtual machine each sync may wait for a timer tick, 4 ms. Just one,
     and not bound to a core: with one on every core it was the syncs of the measured processes that waited."""
-    code = "import os; from fixgw.process import die_with_parent; die_with_parent(); os.nice(19)\nwhile True: pass"
+    ends_with_us = f"from fixgw.process import die_with_parent; die_with_parent(parent={os.getpid()})"
+    code = f"import os; {ends_with_us}; os.nice(19)\nwhile True: pass"
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL)
     try:
         yield

@@ -23,7 +23,6 @@ import argparse
 import asyncio
 import collections
 import contextlib
-import ctypes
 import enum
 import json
 import os
@@ -50,12 +49,12 @@ from fixgw.fix.front_logon import (
     load_config,
 )
 from fixgw.fix.front_pace import ReaderWatch, unacknowledged
+from fixgw.process import die_with_parent
 
 # QuickFIX closes its socket a moment before it frees the session; a Logon in between would wait a whole second there.
 _BACKEND_LETS_GO_S: Final = 0.02
 # A client that reconnects at once: its new Logon may be read a moment before the end of its old connection.
 _SAME_MOMENT_S: Final = 0.1
-_PR_SET_PDEATHSIG: Final = 1
 
 
 class Phase(enum.Enum):
@@ -442,17 +441,6 @@ def _write_ready(path: Path, content: dict[str, object]) -> None:
     temporary.replace(path)
 
 
-def die_with_parent(parent: int) -> None:
-    """Asks the kernel for SIGTERM when the parent ends; exits if `parent` (its pid as it was) has ended already.
-
-    The kernel means the parent's thread that started us: start the front from a thread that lives on.
-    """
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
-    if os.getppid() != parent:
-        raise SystemExit("front: the parent process has already ended")
-
-
 def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdigit() or int(port) > 65535:
@@ -470,7 +458,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--ready-file", type=Path, metavar="FILE")
     parser.add_argument("--parent", type=int, default=parent, metavar="PID", help="pid of the process to end with")
     options = parser.parse_args(argv)
-    die_with_parent(options.parent)
+    die_with_parent(parent=options.parent)
     log = LineLog()
     try:
         uvloop.run(serve(options.listen, options.backend, options.sessions, options.ready_file, log))

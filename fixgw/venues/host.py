@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import ctypes
 import json
 import logging
 import os
@@ -26,7 +25,7 @@ import uvloop
 from msgspec.structs import replace
 
 from ..core import commands as c
-from ..process import socket_address
+from ..process import die_with_parent, socket_address
 from .balances import BalanceDesk
 from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, Venue, VenueError, connect_venue
 from .host_link import HostLink
@@ -49,7 +48,6 @@ log = logging.getLogger("fixgw.venues.host")
 MAX_PLACES = 10_000
 MAX_REQUESTS = 50_000
 TRADES_AT_ONCE = 500
-_PR_SET_PDEATHSIG = 1
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -411,19 +409,6 @@ class VenueHost:
         )  # fmt: skip
 
 
-def die_with_parent() -> None:
-    """Ask the kernel for SIGTERM when the parent dies; exit if it has died already (Linux)."""
-    parent = os.getppid()
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
-            log.warning("prctl(PR_SET_PDEATHSIG) failed: errno %d", ctypes.get_errno())
-    except (OSError, AttributeError):
-        log.warning("prctl is not available: the host may outlive its parent")
-    if parent == 1 or os.getppid() != parent:
-        raise SystemExit("the parent of the venue host is gone")
-
-
 async def _serve(host: VenueHost, ready_file: Path | None) -> None:
     loop = asyncio.get_running_loop()
     serving = asyncio.ensure_future(host.run())
@@ -445,6 +430,7 @@ async def _serve(host: VenueHost, ready_file: Path | None) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Process entry; exit status 0 after SIGTERM, 2 for an unusable configuration."""
+    parent = os.getppid()
     parser = argparse.ArgumentParser(prog="python -m fixgw.venues.host", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--config", required=True, type=Path, help="the venue's TOML file")
     parser.add_argument("--socket", required=True, help="the gateway's Unix socket")
@@ -453,7 +439,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     options = parser.parse_args(arguments)
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    die_with_parent()
+    die_with_parent(parent=parent)
 
     async def run() -> None:
         await _serve(VenueHost(settings, options.socket, options.name), options.ready_file)
