@@ -36,7 +36,7 @@ HEARTBEAT_S = 1.0
 MAX_BAD_QUOTES = 1000
 # while clients send orders (`busy`), what hosts say is read at most this often: decided and synced together it costs a
 # fraction, and does not come between an order and its answer. The first word after a quiet time is taken at once
-GATHER_S = 0.001
+GATHER_S = 0.002
 _READ_BYTES = 1 << 16
 
 
