@@ -31,12 +31,12 @@ _CLIENT: dict[type, bool] = {
 def decide(state: State, command: c.Command) -> list[e.AnyEvent]:
     """The events of one command; raises Refusal (operations only)."""
     draft, kind = Draft(state, command.ts_ns), type(command)
-    counts = _CLIENT.get(kind)
-    if counts is not None:
-        assert isinstance(command, c.ClientCommand)
+    if isinstance(command, c.ClientCommand):
         if _seen_before(state, command):
             return []
-        draft.events.append(e.Received(command.session, command.reset_epoch, command.msg_seq, command.ts_ns, counts))
+        draft.events.append(
+            e.Received(command.session, command.reset_epoch, command.msg_seq, command.ts_ns, _CLIENT[kind])
+        )
         _HANDLERS[kind](draft, command)
     elif isinstance(command, c.VenueCommand):
         screened, problems = sanity.screen(command)

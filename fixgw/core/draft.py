@@ -28,6 +28,11 @@ class Refusal(Exception):
 class Draft:
     """Events of one command. Read through order() / child(), change only through emit()."""
 
+    # one is made for each command
+    __slots__ = (
+        "_children", "_exec_count", "_orders", "epoch", "events", "external", "install", "seq", "state", "ts_ns",
+    )  # fmt: skip
+
     def __init__(self, state: State, ts_ns: int) -> None:
         self.state = state
         self.ts_ns = ts_ns

@@ -15,6 +15,7 @@ from fixgw.core.numbers import text as number
 from .versions import SOH, Version, dictionaries
 
 _MS: Final = 1_000_000
+_FRACTIONS: Final = tuple(f".{ms:03d}" for ms in range(1000))
 MAX_TEXT: Final = 512
 
 
@@ -54,8 +55,8 @@ def _second(seconds: int) -> str:
 
 def utc(ns: int) -> str:
     """UTCTimestamp in milliseconds (cut, not rounded: a report must not lie in the future)."""
-    seconds, rest = divmod(ns, 1_000_000_000)
-    return f"{_second(seconds)}.{rest // _MS:03d}"
+    seconds, ms = divmod(ns // _MS, 1000)
+    return _second(seconds) + _FRACTIONS[ms]
 
 
 def reason_text(reason: str, text: str) -> str:
