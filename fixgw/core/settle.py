@@ -113,7 +113,8 @@ def trade(draft: Draft, venue: str, item: VenueTrade) -> None:
         return
     if item.venue_trade_id in child.fills:
         return
-    if external_key(item.account, item.symbol, item.venue_trade_id) in draft.state.venues[venue].external_trades:
+    external = draft.state.venues[venue].external_trades
+    if external and external_key(item.account, item.symbol, item.venue_trade_id) in external:
         draft.alert("EXTERNAL_FILL", f"{venue}: trade {item.venue_trade_id} turned out to be of order {child.order_id}")
     confirm(draft, child, item.venue_order_id)
     order = draft.order(child.order_id)
