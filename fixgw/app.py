@@ -40,7 +40,7 @@ from .journal.snapshot import latest_snapshot
 from .journal.space import SpaceWatch
 from .journal.store import Journal
 from .marketdata.edge import Edge
-from .process import die_with_parent
+from .process import die_with_parent, give_back_memory
 from .venues.gateway_link import VenueLinks
 
 log = logging.getLogger("fixgw.app")
@@ -179,8 +179,12 @@ class Gateway:
     # --- parts ---
 
     def _child(self, venue_cl_ord_id: str) -> Child | None:
-        """Called for effects, while others may decide: one look-up, and what it finds is never changed in place."""
-        return self.engine.state.children.get(venue_cl_ord_id)
+        """Called for effects, while others may decide: what is found is never changed in place."""
+        found = self.engine.state.children.get(venue_cl_ord_id)
+        if found is None:
+            with self.engine.reading() as state:
+                found = state.find_child(venue_cl_ord_id)
+        return found
 
     def _is_full(self) -> bool:
         """The journal, or the disk for everything else, has no room for new orders."""
@@ -219,7 +223,9 @@ def recover(config: Config, on_full: Callable[[bool], None]) -> tuple[Journal, S
     collecting = gc.isenabled()
     gc.disable()
     try:
+        base_seq = snapshot.seq if snapshot is not None else 0
         state = new_state() if snapshot is None else load_state(snapshot.payload)
+        snapshot = None  # its bytes are as much as the state
 
         def take(seq: int, payload: bytes) -> None:
             if seq == state.seq + 1:
@@ -230,7 +236,7 @@ def recover(config: Config, on_full: Callable[[bool], None]) -> tuple[Journal, S
             sync=table.sync,
             segment_bytes=table.segment_mb << 20,
             reserve_bytes=table.reserve_mb << 20,
-            check_from_seq=snapshot.seq + 1 if snapshot is not None else 0,
+            check_from_seq=base_seq + 1 if base_seq else 0,
             on_full=on_full,
             on_record=take,
         )
@@ -245,6 +251,7 @@ def recover(config: Config, on_full: Callable[[bool], None]) -> tuple[Journal, S
     finally:
         if collecting:
             gc.enable()
+    give_back_memory()
     return journal, state
 
 

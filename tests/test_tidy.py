@@ -22,7 +22,7 @@ PURE_PACKAGES = ("core", "risk", "algos", "router")
 PURE_IMPORTS = frozenset((
     "__future__", "abc", "ast", "bisect", "collections", "contextlib", "copy", "dataclasses", "decimal",
     "enum", "functools", "hashlib", "heapq", "importlib", "itertools", "math", "msgspec", "numbers",
-    "operator", "pkgutil", "re", "string", "struct", "types", "typing",
+    "operator", "pkgutil", "re", "string", "struct", "types", "typing", "zlib",
 ))
 # fmt: on
 IMPURE_CALLS = frozenset(("open", "input", "print", "id", "hash", "exec", "eval", "breakpoint", "float"))

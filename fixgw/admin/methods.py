@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -18,6 +18,7 @@ from ..config import Config
 from ..core import commands as c
 from ..core import events as e
 from ..core.codec import Record, decode_record
+from ..core.cold import Row
 from ..core.decide import Refusal
 from ..core.order import Order
 from ..core.reports import CancelReject, Report
@@ -181,24 +182,25 @@ class AdminMethods:
         if session:
             self._known_session(session)
 
-        def make(state: State) -> Params:
-            ids = state.open_orders if only_open else state.orders
-            found = (state.orders[order_id] for order_id in reversed(ids))
-            chosen = (
-                order
-                for order in found
-                if session in ("", order.session) and symbol in ("", order.symbol, order.client_symbol)
-            )
-            rows = [views.order_row(state, order) for order in islice(chosen, limit + 1)]
-            return {"orders": rows[:limit], "more": len(rows) > limit}
+        def asked_for(order: Order) -> bool:
+            return session in ("", order.session) and symbol in ("", order.symbol, order.client_symbol)
 
-        return self._view(make)
+        def make(state: State) -> tuple[list[Params], Iterator[Row]]:
+            found = (state.orders[order_id] for order_id in reversed(state.open_orders if only_open else state.orders))
+            rows = [views.order_row(state, order) for order in islice(filter(asked_for, found), limit + 1)]
+            return rows, state.cold.rows() if not only_open and len(rows) <= limit else iter(())
+
+        rows, packed = self._view(make)
+        # decoding thousands of packed orders must not hold the state
+        older = (row.order for row in packed if asked_for(row.order))
+        rows += [views.order_row(self._engine.state, order) for order in islice(older, limit + 1 - len(rows))]
+        return {"orders": rows[:limit], "more": len(rows) > limit}
 
     def _order(self, params: Params, user: str) -> object:
         order_id = _text(params, "order_id")
 
         def make(state: State) -> tuple[Params, list[Params]] | None:
-            order = state.orders.get(order_id)
+            order = state.find_order(order_id)
             return (views.order_row(state, order), views.child_rows(state, order)) if order is not None else None
 
         found = self._view(make)
@@ -368,10 +370,10 @@ class AdminMethods:
             )
         )
 
-        def make(state: State) -> Order:
-            return state.orders[order_id]
+        def make(state: State) -> Order | None:
+            return state.find_order(order_id)
 
-        order: Order = self._view(make)
+        order = self._view(make)
         return {
             "order_id": order_id,
             "outcome": params["outcome"],

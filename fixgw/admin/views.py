@@ -18,7 +18,9 @@ _PENDING = {"6": "cancel", "E": "replace"}
 
 def is_unknown(state: State, order: Order) -> bool:
     """Something of it has no answer from the venue."""
-    return any(state.children[child].is_uncertain for child in order.children if child in state.children)
+    # what is packed away has no open question
+    found = [state.children.get(child) for child in order.children]
+    return any(child.is_uncertain for child in found if child is not None)
 
 
 def order_row(state: State, order: Order) -> Row:
@@ -63,7 +65,8 @@ def child_rows(state: State, order: Order) -> list[Row]:
             "cum_qty": child.cum_qty,
             "state": child.closed_as or child.state,
         }
-        for child in (state.children[item] for item in order.children)
+        for child in map(state.find_child, order.children)
+        if child is not None
     ]
 
 
@@ -93,7 +96,7 @@ def fill_row(event: Reported, state: State) -> Row | None:
 
 
 def _is_busted(state: State, report: Report) -> bool:
-    child = state.children.get(report.venue_cl_ord_id)
+    child = state.find_child(report.venue_cl_ord_id)
     fill = child.fills.get(report.venue_trade_id) if child is not None else None
     return fill is not None and fill.busted
 

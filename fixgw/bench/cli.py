@@ -119,4 +119,8 @@ def recovery(events: int, open_count: int, runs: int, directory: Path | None, js
         value = found[key]
         table.add_row(key, f"{value:,.0f}" if key.startswith("bytes") else f"{value:.2f}", f"<= {bound:,}")
     console.print(table)
+    console.print(
+        f"memory counts {found['orders_held']:,} orders that are held, finished ones with them; without those "
+        f"{found['bytes_open_orders_only']:,} bytes per open order"
+    )
     _write(json_file, found)

@@ -170,6 +170,7 @@ def make_journal(
                 tell(f"writing the journal: {maker.events:,} of {events:,} events")
         maker.journal.commit()
         state = maker.state
-        return Made(events=maker.events, records=state.seq, open_orders=len(state.open_orders), orders=len(state.orders))
+        orders = len(state.orders) + state.cold.count
+        return Made(events=maker.events, records=state.seq, open_orders=len(state.open_orders), orders=orders)
     finally:
         maker.journal.close(clean=True)

@@ -42,7 +42,7 @@ def main() -> int:
         told["resident_after"] = resident_bytes()
         usage = resource.getrusage(resource.RUSAGE_SELF)
         told["cpu_s"] = usage.ru_utime + usage.ru_stime
-        told.update(seq=state.seq, open_orders=len(state.open_orders), orders=len(state.orders))
+        told.update(seq=state.seq, open_orders=len(state.open_orders), orders=len(state.orders) + state.cold.count)
         journal.close(clean=True)
         print(json.dumps(told), flush=True)
         os._exit(0)

@@ -200,14 +200,14 @@ def _check_children(verdict: Verdict, exchange: AtExchange, journal: Journaled) 
 
 def _check_orders(verdict: Verdict, state: State, at_venue: set[str], fills_told: dict[str, Decimal], sessions: set[str]) -> None:
     """Quantities add up, nothing is left in between, and the book holds what we think it holds."""
-    verdict.orders = len(state.orders)
-    for order in state.orders.values():
+    verdict.orders = len(state.orders) + state.cold.count
+    for order in state.all_orders():
         told = fills_told.get(order.order_id, ZERO)
         if order.session in sessions and order.cum_qty != told:
             verdict.add("mismatched", f"order {order.order_id}: CumQty {order.cum_qty}, fills told {told}")
         if order.cum_qty > order.order_qty:
             verdict.add("doubled", f"order {order.order_id}: executed {order.cum_qty} of {order.order_qty}")
-        children = [state.children[child] for child in order.children]
+        children = [child for child in map(state.find_child, order.children) if child is not None]
         works = any(child.venue_cl_ord_id in at_venue for child in children)
         if any(child.is_uncertain for child in children):
             verdict.add("stuck", f"order {order.order_id} ({order.cl_ord_id}): something is still unknown")

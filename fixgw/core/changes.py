@@ -10,7 +10,7 @@ from ..risk.base import Denied
 from . import events as e
 from . import rules
 from .commands import CancelOrder, ReplaceOrder, StatusRequest
-from .draft import Draft, reason_fields
+from .draft import Draft, is_forgotten, reason_fields
 from .market import market_of
 from .order import Order
 from .placing import assess
@@ -21,9 +21,8 @@ from .settle import finish_if_idle, is_replacing, replaced
 
 def _find(draft: Draft, session_name: str, orig_cl_ord_id: str, order_id: str) -> Order | None:
     """By OrigClOrdID(41), any id of the order's chain, else by OrderID(37); of this session only."""
-    session = draft.state.sessions.get(session_name)
-    found = session.cl_ord_ids.get(orig_cl_ord_id) if session is not None else None
-    order = draft.state.orders.get(found or order_id)
+    found = draft.state.order_of(session_name, orig_cl_ord_id)
+    order = draft.state.find_order(found or order_id)
     return order if order is not None and order.session == session_name else None
 
 
@@ -39,7 +38,8 @@ def _refusal(draft: Draft, cmd: CancelOrder | ReplaceOrder, order: Order | None)
         return Denied(Reason.MISMATCH, 55, cmd.symbol, order.client_symbol, "the symbol is not that of the order")
     if cmd.side and cmd.side != order.side:
         return Denied(Reason.MISMATCH, 54, cmd.side, order.side, "the side is not that of the order")
-    if cmd.cl_ord_id in draft.state.sessions[cmd.session].cl_ord_ids:
+    used_by = draft.state.order_of(cmd.session, cmd.cl_ord_id)
+    if used_by is not None and not is_forgotten(draft, used_by):
         text = f"ClOrdID {cmd.cl_ord_id!r} was used before"
         return Denied(Reason.DUPLICATE_CL_ORD_ID, 11, cmd.cl_ord_id, "unused", text)
     if not order.is_open:
@@ -51,7 +51,7 @@ def _is_repeat(draft: Draft, cmd: CancelOrder | ReplaceOrder, order: Order | Non
     """A possible resend of a request that we have: answered with the current status."""
     if order is None or not (cmd.poss_dup or cmd.poss_resend):
         return False
-    return draft.state.sessions[cmd.session].cl_ord_ids.get(cmd.cl_ord_id) == order.order_id
+    return draft.state.order_of(cmd.session, cmd.cl_ord_id) == order.order_id
 
 
 def cancel_order(draft: Draft, cmd: CancelOrder) -> None:

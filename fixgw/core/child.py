@@ -85,15 +85,27 @@ def new_child(ev: e.ChildPlaced) -> Child:
 
 def apply_child(child: Child, ev: e.ChildEvent) -> None:
     """Apply one event. A closed child changes only by fills (see apply_fill)."""
+    if isinstance(ev, e.ChildConfirmed):
+        child.venue_order_id = ev.venue_order_id or child.venue_order_id
+        if child.state in (SENT, UNKNOWN):
+            child.state = WORKING
+            child.not_found = 0
+            if child.cancel != "unknown":
+                child.queries = 0
+                child.next_query_ns = 0
+    elif isinstance(ev, e.ChildClosed):
+        child.state = CLOSED
+        child.closed_as = ev.status
+        child.closed_ns = ev.ts_ns
+        child.cancel = ""
+        child.next_query_ns = 0
+    else:
+        _change(child, ev)
+
+
+def _change(child: Child, ev: e.ChildEvent) -> None:
+    """The rarer events."""
     match ev:
-        case e.ChildConfirmed():
-            child.venue_order_id = ev.venue_order_id or child.venue_order_id
-            if child.state in (SENT, UNKNOWN):
-                child.state = WORKING
-                child.not_found = 0
-                if child.cancel != "unknown":
-                    child.queries = 0
-                    child.next_query_ns = 0
         case e.ChildCancelSent():
             child.cancel = "sent"
             child.cancel_ns = ev.ts_ns
@@ -121,12 +133,6 @@ def apply_child(child: Child, ev: e.ChildEvent) -> None:
             child.state = CLOSING
             child.final_cum = ev.final_cum
             child.closed_as = ev.status
-        case e.ChildClosed():
-            child.state = CLOSED
-            child.closed_as = ev.status
-            child.closed_ns = ev.ts_ns
-            child.cancel = ""
-            child.next_query_ns = 0
         case _:
             raise AssertionError(f"{type(ev).__name__} is no child event")
 

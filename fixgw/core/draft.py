@@ -14,6 +14,7 @@ import msgspec
 
 from . import events as e
 from .child import Child, apply_child, apply_fill, new_child
+from .cold import Row
 from .ids import exec_id, order_id
 from .order import Order, apply_order, new_order
 from .reasons import Reason
@@ -50,11 +51,32 @@ class Draft:
 
     def order(self, order: str) -> Order:
         """The order as it stands after the events so far. Do not change it."""
-        return self._orders.get(order) or self.state.orders[order]
+        found = self._orders.get(order) or self.state.orders.get(order) or self._unpack(self.state.cold.order(order))
+        if found is None:
+            raise KeyError(order)
+        return found
 
     def child(self, venue_cl_ord_id: str) -> Child:
         """The child as it stands after the events so far. Do not change it."""
-        return self._children.get(venue_cl_ord_id) or self.state.children[venue_cl_ord_id]
+        found = self.find_child(venue_cl_ord_id)
+        if found is None:
+            raise KeyError(venue_cl_ord_id)
+        return found
+
+    def find_child(self, venue_cl_ord_id: str) -> Child | None:
+        """The same, None for an unknown one."""
+        found = self._children.get(venue_cl_ord_id) or self.state.children.get(venue_cl_ord_id)
+        if found is None and self._unpack(self.state.cold.child(venue_cl_ord_id)) is not None:
+            return self._children[venue_cl_ord_id]
+        return found
+
+    def _unpack(self, row: Row | None) -> Order | None:
+        """A packed order is copied into the draft with its children; one that is there already stays as it is."""
+        if row is None:
+            return None
+        for child in row.children:
+            self._children.setdefault(child.venue_cl_ord_id, child)
+        return self._orders.setdefault(row.order.order_id, row.order)
 
     def live_children(self, order: Order) -> list[Child]:
         """The order's children that are not closed."""
@@ -163,7 +185,9 @@ class Draft:
 
     def _own_order(self, order: str) -> Order:
         own = self._orders.get(order)
-        if own is None:
+        if own is None and order not in self.state.orders:
+            own = self.order(order)
+        elif own is None:
             own = copy.copy(self.state.orders[order])
             own.children = list(own.children)
             own.cl_ord_ids = list(own.cl_ord_ids)
@@ -172,11 +196,22 @@ class Draft:
 
     def _own_child(self, venue_cl_ord_id: str) -> Child:
         own = self._children.get(venue_cl_ord_id)
-        if own is None:
+        if own is None and venue_cl_ord_id not in self.state.children:
+            own = self.child(venue_cl_ord_id)
+        elif own is None:
             own = copy.copy(self.state.children[venue_cl_ord_id])
             own.fills = dict(own.fills)
             self._children[venue_cl_ord_id] = own
         return own
+
+
+def is_forgotten(draft: Draft, order_id: str) -> bool:
+    """A ClOrdID may be used again once its order finished longer ago than the retention time, whether it is still here or
+    not."""
+    order = draft.state.find_order(order_id)
+    if order is None:
+        return True
+    return bool(order.finished_ns) and order.finished_ns + draft.state.settings.cl_ord_id_retention_ns < draft.ts_ns
 
 
 def _touch(kind: type[e.Event]) -> str:

@@ -10,29 +10,37 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from decimal import Decimal
+from functools import lru_cache
 
+from . import cold
 from . import events as e
 from .child import CLOSED, SENT, Child, apply_child, apply_fill, new_child
+from .freezing import freeze_oldest, thaw_child, thaw_order
 from .numbers import CTX, ZERO, plain_text
 from .order import OPEN, REJECTED, Order, apply_order, new_order
-from .state import AccountState, Exposure, State, SymbolExposure
+from .retention import forget, keep_refused, release
+from .sharing import share_child, share_order
+from .state import Exposure, State, SymbolExposure
 
 MINUTE_NS = 60_000_000_000
 MAX_REPEATS = 1024
 # more than twice the overlap of reconciliations (reconcile.py)
 EXTERNAL_KEPT_NS = 3_600_000_000_000
-# refused orders at hand; older ones are forgotten, and their ClOrdIDs with them
-MAX_REFUSED = 10_000
 
 
 def evolve(state: State, event: e.Event) -> None:
     """Apply one event in place. Raises only for our own bugs (IllegalTransition, KeyError): the engine then stops."""
-    _HANDLERS[type(event)](state, event)
+    HANDLERS[type(event)](state, event)
 
 
 def scopes_of(order: Order) -> tuple[str, str, str]:
     """The scopes in which an order counts."""
-    return ("s:" + order.session, "a:" + order.account, "firm")
+    return _scopes(order.session, order.account)
+
+
+@lru_cache(maxsize=4096)
+def _scopes(session: str, account: str) -> tuple[str, str, str]:
+    return ("s:" + session, "a:" + account, "firm")
 
 
 def at_risk(order: Order) -> Decimal:
@@ -48,10 +56,18 @@ def at_risk(order: Order) -> Decimal:
 
 def notional_at_risk(order: Order) -> Decimal:
     """at_risk valued at the order's risk price (quote asset)."""
+    return _risk(order)[1]
+
+
+def _risk(order: Order) -> tuple[Decimal, Decimal]:
+    """at_risk and notional_at_risk in one."""
+    qty = at_risk(order)
+    if not qty:
+        return ZERO, ZERO
     px = order.risk_px
     if order.pending is not None and order.pending.risk_px > px:
         px = order.pending.risk_px
-    return CTX.multiply(at_risk(order), px)
+    return qty, CTX.multiply(qty, px)
 
 
 def _symbol_exposure(state: State, scope: str, symbol: str) -> SymbolExposure:
@@ -64,19 +80,25 @@ def _symbol_exposure(state: State, scope: str, symbol: str) -> SymbolExposure:
     return found
 
 
-def _count(state: State, order: Order, orders: int, qty: Decimal, notional: Decimal) -> None:
+def _count(state: State, order: Order, orders: int, qty: Decimal, notional: Decimal, position: Decimal = ZERO) -> None:
     """Add to what an order counts in its scopes."""
-    if not order.symbol or (not orders and not qty and not notional):
+    if not order.symbol or (not orders and not qty and not notional and not position):
         return  # refused before it had an instrument, or nothing changes
-    buy = order.side == "1"
+    buy, exposures = order.side == "1", state.exposures
     for scope in scopes_of(order):
-        symbol = _symbol_exposure(state, scope, order.symbol)
+        exposure = exposures.get(scope)
+        symbol = exposure.symbols.get(order.symbol) if exposure is not None else None
+        if symbol is None:
+            symbol = _symbol_exposure(state, scope, order.symbol)
         if buy:
             symbol.open_buy += qty
         else:
             symbol.open_sell += qty
         symbol.open_notional += notional
-        state.exposures[scope].open_orders += orders
+        if orders:
+            exposures[scope].open_orders += orders
+        if position:
+            symbol.position += position
 
 
 def _move_position(state: State, order: Order, qty: Decimal, base_fee: Decimal) -> None:
@@ -86,7 +108,7 @@ def _move_position(state: State, order: Order, qty: Decimal, base_fee: Decimal) 
 
 
 def _order_received(state: State, ev: e.OrderReceived) -> None:
-    order = new_order(ev)
+    order = share_order(new_order(ev))
     state.orders[ev.order_id] = order
     state.open_orders[ev.order_id] = None
     session = state.session(ev.session)
@@ -96,7 +118,7 @@ def _order_received(state: State, ev: e.OrderReceived) -> None:
         state.stops[ev.order_id] = None
     if ev.expire_ns is not None:
         state.expiries.setdefault(ev.expire_ns // MINUTE_NS, {})[ev.order_id] = ev.expire_ns
-    _count(state, order, 1, at_risk(order), notional_at_risk(order))
+    _count(state, order, 1, *_risk(order))
     _note_repeat(state, ev)
 
 
@@ -114,8 +136,8 @@ def _note_repeat(state: State, ev: e.OrderReceived) -> None:
     repeats = state.session(ev.session).repeats
     horizon = ev.ts_ns - settings.limits.repeat_window_ns
     key = repeat_key(ev.symbol, ev.side, ev.order_qty if ev.cash_qty is None else ev.cash_qty, ev.price)
-    times = [ts for ts in repeats.pop(key, []) if ts > horizon]
-    repeats[key] = [*times, ev.ts_ns][-MAX_REPEATS:]
+    before = repeats.pop(key, None)
+    repeats[key] = [ev.ts_ns] if before is None else [*(ts for ts in before if ts > horizon), ev.ts_ns][-MAX_REPEATS:]
     # the oldest key stands first: drop what has left the window, a few at a time
     for _ in range(2):
         oldest = next(iter(repeats))
@@ -124,23 +146,47 @@ def _note_repeat(state: State, ev: e.OrderReceived) -> None:
         del repeats[oldest]
 
 
+def _order_confirmed(state: State, ev: e.OrderConfirmed) -> None:
+    """Open before and after, at the same risk: only the order itself changes."""
+    apply_order(state.orders[ev.order_id], ev)
+
+
+def _order_filled(state: State, ev: e.OrderFilled) -> None:
+    """The most frequent of the order events, by itself."""
+    order = state.orders.get(ev.order_id) or thaw_order(state, ev.order_id)
+    child = state.children[ev.venue_cl_ord_id]
+    was_open = order.status in OPEN
+    qty, notional = _risk(order)
+    apply_fill(child, ev)
+    apply_order(order, ev)
+    change = (ev.qty if order.side == "1" else -ev.qty) - ev.base_fee
+    qty_now, notional_now = _risk(order)
+    ended = was_open and order.status not in OPEN
+    _count(state, order, -1 if ended else 0, qty_now - qty, notional_now - notional, change)
+    if state.venues[child.venue].external_trades:
+        _claim_external(state, child, ev)
+    if order.held:
+        state.stops.pop(order.order_id, None)
+    if ended:
+        _finish(state, order)
+
+
 def _order_event(state: State, ev: e.OrderEvent) -> None:
-    order = state.orders[ev.order_id]
-    was_open, qty, notional = order.status in OPEN, at_risk(order), notional_at_risk(order)
-    expire_ns = order.expire_ns
+    order = state.orders.get(ev.order_id) or thaw_order(state, ev.order_id)
+    was_open, expire_ns = order.status in OPEN, order.expire_ns
+    qty, notional = _risk(order)
     fill = None
-    if isinstance(ev, e.OrderFilled | e.FillBusted | e.FillCorrected):
+    if isinstance(ev, e.FillBusted | e.FillCorrected):
         fill = _fill(state, order, ev)
     elif isinstance(ev, e.CancelRequested | e.ReplaceRequested):
         state.session(order.session).cl_ord_ids[ev.cl_ord_id] = ev.order_id
     apply_order(order, ev, fill)
     now_open = order.status in OPEN
-    _count(
-        state, order, int(now_open) - int(was_open), at_risk(order) - qty, notional_at_risk(order) - notional
-    )
+    qty_now, notional_now = _risk(order)
+    _count(state, order, int(now_open) - int(was_open), qty_now - qty, notional_now - notional)
     if order.expire_ns != expire_ns:
         _move_expiry(state, order, expire_ns)
-    if not order.held or not now_open:
+    if state.stops and (not order.held or not now_open):
         state.stops.pop(order.order_id, None)
     if was_open and not now_open:
         _finish(state, order)
@@ -150,14 +196,11 @@ def _order_event(state: State, ev: e.OrderEvent) -> None:
         state.finished.pop(order.order_id, None)
 
 
-def _fill(state: State, order: Order, ev: e.OrderFilled | e.FillBusted | e.FillCorrected) -> tuple[Decimal, Decimal]:
-    """Record the trade in its child and in the positions; gives what stood before."""
+def _fill(state: State, order: Order, ev: e.FillBusted | e.FillCorrected) -> tuple[Decimal, Decimal]:
+    """Take the trade back or change it in its child and in the positions; gives what stood before."""
     child = state.children[ev.venue_cl_ord_id]
     before = apply_fill(child, ev)
-    if isinstance(ev, e.OrderFilled):
-        _move_position(state, order, ev.qty, ev.base_fee)
-        _claim_external(state, child, ev)
-    elif isinstance(ev, e.FillBusted):
+    if isinstance(ev, e.FillBusted):
         _move_position(state, order, -before[0], -child.fills[ev.venue_trade_id].base_fee)
     else:
         _move_position(state, order, ev.qty - before[0], ZERO)
@@ -180,20 +223,15 @@ def _claim_external(state: State, child: Child, ev: e.OrderFilled) -> None:
 def _finish(state: State, order: Order) -> None:
     state.open_orders.pop(order.order_id, None)
     state.session(order.session).open_orders.pop(order.order_id, None)
-    _move_expiry(state, order, order.expire_ns, keep=False)
-    _forget(state, order.finished_ns)
+    if order.expire_ns is not None:
+        _move_expiry(state, order, order.expire_ns, keep=False)
+    forget(state, order.finished_ns)
     if order.children or order.status != REJECTED:
         state.finished[order.order_id] = None
+        if len(state.finished) > cold.WARM:
+            freeze_oldest(state)
         return
-    # denied, nothing was ever sent of it: kept by number, so that a client that floods cannot fill the memory
-    state.refused[order.order_id] = None
-    horizon = order.finished_ns - state.settings.cl_ord_id_retention_ns
-    for _ in range(2):
-        oldest = next(iter(state.refused))
-        if len(state.refused) <= MAX_REFUSED and state.orders[oldest].finished_ns > horizon:
-            return
-        _drop_ids(state, state.orders.pop(oldest))
-        del state.refused[oldest]
+    keep_refused(state, order)
 
 
 def _move_expiry(state: State, order: Order, old_ns: int | None, keep: bool = True) -> None:
@@ -207,80 +245,60 @@ def _move_expiry(state: State, order: Order, old_ns: int | None, keep: bool = Tr
         state.expiries.setdefault(order.expire_ns // MINUTE_NS, {})[order.order_id] = order.expire_ns
 
 
-def _forget(state: State, now_ns: int) -> None:
-    """Drop orders that finished longer ago than the retention time; two a step keep up with any flow."""
-    horizon = now_ns - state.settings.cl_ord_id_retention_ns
-    for _ in range(2):
-        oldest = next(iter(state.finished), None)
-        if oldest is None or state.orders[oldest].finished_ns > horizon:
-            return
-        order = state.orders[oldest]
-        del state.finished[oldest]
-        if any(state.children[child].state != CLOSED for child in order.children):
-            state.finished[oldest] = None  # not settled yet: its turn comes again
-            continue
-        del state.orders[oldest]
-        for child_id in order.children:
-            child = state.children.pop(child_id)
-            _release(state.account(child.account), child)
-            state.venue(child.venue).order_ids.pop(f"{child.symbol}|{child.venue_order_id}", None)
-        _drop_ids(state, order)
-
-
-def _drop_ids(state: State, order: Order) -> None:
-    ids = state.session(order.session).cl_ord_ids
-    for cl_ord_id in order.cl_ord_ids:
-        if ids.get(cl_ord_id) == order.order_id:
-            del ids[cl_ord_id]
-
-
 def _child_placed(state: State, ev: e.ChildPlaced) -> None:
-    child = new_child(ev)
+    order = state.orders.get(ev.order_id) or thaw_order(state, ev.order_id)
+    child = share_child(new_child(ev), order)
     state.children[ev.venue_cl_ord_id] = child
-    state.orders[ev.order_id].children.append(ev.venue_cl_ord_id)
+    order.children.append(ev.venue_cl_ord_id)
+    account = state.account(ev.account)
     state.venue(ev.venue).live[ev.venue_cl_ord_id] = None
     state.inflight[ev.venue_cl_ord_id] = ev.ts_ns
     if ev.reserve_qty:
-        account = state.account(ev.account)
         account.uncovered[ev.venue_cl_ord_id] = None
         account.reserved[ev.reserve_asset] = account.reserved.get(ev.reserve_asset, ZERO) + ev.reserve_qty
 
 
-def _child_event(state: State, ev: e.ChildEvent) -> None:
-    child = state.children[ev.venue_cl_ord_id]
+def _child_confirmed(state: State, ev: e.ChildConfirmed) -> None:
+    child = state.children.get(ev.venue_cl_ord_id) or thaw_child(state, ev.venue_cl_ord_id)
     apply_child(child, ev)
-    if isinstance(ev, e.ChildConfirmed) and ev.venue_order_id:
-        state.venue(child.venue).order_ids[f"{child.symbol}|{ev.venue_order_id}"] = ev.venue_cl_ord_id
-        account = state.account(child.account)
+    if ev.venue_order_id:
+        state.venues[child.venue].order_ids[f"{child.symbol}|{ev.venue_order_id}"] = child.venue_cl_ord_id
+        account = state.accounts[child.account]
         if ev.venue_cl_ord_id in account.uncovered:
-            account.covered_from.setdefault(ev.venue_cl_ord_id, ev.ts_ns)
-    if isinstance(ev, e.ChildCancelSent):
-        state.inflight.pop(ev.venue_cl_ord_id, None)
-        state.inflight[ev.venue_cl_ord_id] = ev.ts_ns
-    elif child.state != SENT and child.cancel != "sent":
-        state.inflight.pop(ev.venue_cl_ord_id, None)
-    if child.is_uncertain:
-        state.uncertain[ev.venue_cl_ord_id] = None
-    else:
-        state.uncertain.pop(ev.venue_cl_ord_id, None)
+            account.covered_from.setdefault(child.venue_cl_ord_id, ev.ts_ns)
+    _index_child(state, child, ev.ts_ns)
+
+
+def _index_child(state: State, child: Child, ts_ns: int) -> None:
+    """Where a child stands after an event of its own."""
+    child_id = child.venue_cl_ord_id
+    if child.state != SENT and child.cancel != "sent":
+        state.inflight.pop(child_id, None)
     if child.state == CLOSED:
-        state.venue(child.venue).live.pop(ev.venue_cl_ord_id, None)
-        _uncover(state, child, ev.ts_ns)
+        state.uncertain.pop(child_id, None)
+        state.venues[child.venue].live.pop(child_id, None)
+        _uncover(state, child, ts_ns)
+    elif child.is_uncertain:
+        state.uncertain[child_id] = None
+    elif state.uncertain:
+        state.uncertain.pop(child_id, None)
 
 
-def _release(account: AccountState, child: Child) -> None:
-    """The venue's balance shows it now, or it will never take anything."""
-    account.covered_from.pop(child.venue_cl_ord_id, None)
-    if child.venue_cl_ord_id in account.uncovered:
-        del account.uncovered[child.venue_cl_ord_id]
-        account.reserved[child.reserve_asset] -= child.reserve_qty
+def _child_event(state: State, ev: e.ChildEvent) -> None:
+    child = state.children.get(ev.venue_cl_ord_id) or thaw_child(state, ev.venue_cl_ord_id)
+    apply_child(child, ev)
+    if isinstance(ev, e.ChildCancelSent):
+        # behind those that were sent before
+        state.inflight.pop(ev.venue_cl_ord_id, None)
+        state.inflight[child.venue_cl_ord_id] = ev.ts_ns
+    _index_child(state, child, ev.ts_ns)
 
 
 def _uncover(state: State, child: Child, ts_ns: int) -> None:
     account = state.account(child.account)
     # what a closed child spent shows in the next balance report; until then its fills stay reserved
     if not child.cum_qty:
-        _release(account, child)
+        release(account, child)
     elif child.venue_cl_ord_id in account.uncovered:
         account.covered_from[child.venue_cl_ord_id] = ts_ns
 
@@ -292,7 +310,9 @@ def _balances(state: State, ev: e.BalancesUpdated) -> None:
     account.asof_ns = ev.asof_ns
     account.free, account.total = ev.free, ev.total
     for child_id in [child_id for child_id, ts_ns in account.covered_from.items() if ts_ns <= ev.asof_ns]:
-        _release(account, state.children[child_id])
+        release(account, state.children[child_id])
+    for asset, qty in account.settling.release(ev.asof_ns).items():
+        account.reserved[asset] -= qty
 
 
 def _received(state: State, ev: e.Received) -> None:
@@ -408,21 +428,24 @@ def _nothing(state: State, ev: e.Event) -> None:
     """For the record and for its effect; the state is not concerned."""
 
 
-_HANDLERS: dict[type, Callable[..., None]] = {
+HANDLERS: dict[type, Callable[..., None]] = {
     e.OrderReceived: _order_received,
+    e.OrderConfirmed: _order_confirmed,
+    e.OrderFilled: _order_filled,
     **{
         kind: _order_event
         for kind in (
-            e.OrderConfirmed, e.OrderRejected, e.OrderFilled, e.FillBusted, e.FillCorrected, e.OrderCanceled,
+            e.OrderRejected, e.FillBusted, e.FillCorrected, e.OrderCanceled,
             e.OrderExpired, e.CancelRequested, e.CancelRefused, e.ReplaceRequested, e.OrderReplaced, e.ReplaceRefused,
             e.OrderStopping, e.StopTriggered,
         )
     },
     e.ChildPlaced: _child_placed,
+    e.ChildConfirmed: _child_confirmed,
     **{
         kind: _child_event
         for kind in (
-            e.ChildConfirmed, e.ChildCancelSent, e.ChildCancelRefused, e.ChildUnknown, e.ChildQueried, e.ChildNotFound,
+            e.ChildCancelSent, e.ChildCancelRefused, e.ChildUnknown, e.ChildQueried, e.ChildNotFound,
             e.ChildSettled, e.ChildClosing, e.ChildClosed,
         )
     },

@@ -8,7 +8,7 @@ from ..risk.base import Denied
 from . import events as e
 from . import rules
 from .commands import NewOrder, TriggerStop
-from .draft import Draft, reason_fields
+from .draft import Draft, is_forgotten, reason_fields
 from .market import Market, find_market, market_of, venue_ready
 from .numbers import ZERO
 from .order import Order
@@ -20,9 +20,8 @@ from .reports import BusinessReject
 def new_order(draft: Draft, cmd: NewOrder) -> None:
     """Accept (150=A, and 150=0 for what the gateway holds), deny (150=8) or, for what is known, tell the status again."""
     state = draft.state
-    session = state.sessions.get(cmd.session)
-    known = session.cl_ord_ids.get(cmd.cl_ord_id) if session is not None else None
-    if known is not None and not _forgotten(draft, known):
+    known = state.order_of(cmd.session, cmd.cl_ord_id)
+    if known is not None and not is_forgotten(draft, known):
         if cmd.poss_resend or cmd.poss_dup:
             draft.report(draft.order(known), "I", status_reply=True)
         else:
@@ -45,14 +44,6 @@ def new_order(draft: Draft, cmd: NewOrder) -> None:
         _deny(draft, cmd, market, verdict)
         return
     _accept(draft, cmd, market, verdict)
-
-
-def _forgotten(draft: Draft, order_id: str) -> bool:
-    """A ClOrdID may be used again once its order finished longer ago than the retention time."""
-    order = draft.state.orders.get(order_id)
-    if order is None:
-        return True
-    return bool(order.finished_ns) and order.finished_ns + draft.state.settings.cl_ord_id_retention_ns < draft.ts_ns
 
 
 def _accept(draft: Draft, cmd: NewOrder, market: Market, verdict: Assessment) -> None:

@@ -241,7 +241,7 @@ def resolve(draft: Draft, cmd: c.AdminResolve) -> None:
 
 
 def _order(draft: Draft, order_id: str) -> Order:
-    order = draft.state.orders.get(order_id)
+    order = draft.state.find_order(order_id)
     if order is None:
         raise Refusal(f"order {order_id!r} is unknown")
     return order

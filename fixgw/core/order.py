@@ -166,32 +166,31 @@ def new_order(ev: e.OrderReceived) -> Order:
     )  # fmt: skip
 
 
+_KINDS: dict[type, str] = {
+    e.OrderConfirmed: "confirm",
+    e.OrderRejected: "reject",
+    e.OrderCanceled: "cancel",
+    e.OrderExpired: "expire",
+    e.CancelRequested: "request",
+    e.ReplaceRequested: "request",
+    e.CancelRefused: "refuse",
+    e.ReplaceRefused: "refuse",
+    e.OrderStopping: "stop",
+    e.StopTriggered: "trigger",
+}
+
+
 def kind_of(order: Order, ev: e.OrderEvent) -> str:
     """The row label of an event for this order."""
-    match ev:
-        case e.OrderConfirmed():
-            return "confirm"
-        case e.OrderFilled():
-            return "fill_all" if order.cum_qty + ev.qty >= order.order_qty else "fill"
-        case e.OrderRejected():
-            return "reject"
-        case e.OrderCanceled():
-            return "cancel"
-        case e.OrderExpired():
-            return "expire"
-        case e.CancelRequested() | e.ReplaceRequested():
-            return "request"
-        case e.CancelRefused() | e.ReplaceRefused():
-            return "refuse"
-        case e.OrderStopping():
-            return "stop"
-        case e.StopTriggered():
-            return "trigger"
-        case e.OrderReplaced():
-            pending = order.pending
-            return "replace_all" if pending is not None and pending.order_qty <= order.cum_qty else "replace"
-        case _:
-            raise IllegalTransition(f"{type(ev).__name__} is no order event")
+    kind = _KINDS.get(type(ev))
+    if kind is not None:
+        return kind
+    if isinstance(ev, e.OrderFilled):
+        return "fill_all" if order.cum_qty + ev.qty >= order.order_qty else "fill"
+    if isinstance(ev, e.OrderReplaced):
+        pending = order.pending
+        return "replace_all" if pending is not None and pending.order_qty <= order.cum_qty else "replace"
+    raise IllegalTransition(f"{type(ev).__name__} is no order event")
 
 
 def apply_order(order: Order, ev: e.OrderEvent, fill: tuple[Decimal, Decimal] | None = None) -> None:
@@ -199,20 +198,27 @@ def apply_order(order: Order, ev: e.OrderEvent, fill: tuple[Decimal, Decimal] | 
 
     Raises IllegalTransition, with the order unchanged, when TABLE has no such row.
     """
-    if isinstance(ev, e.FillBusted | e.FillCorrected):
+    if type(ev) not in _KINDS and isinstance(ev, e.FillBusted | e.FillCorrected):
         assert fill is not None
         _unfill(order, ev, *fill)
         return
     kind = kind_of(order, ev)
     status = TABLE.get((order.status, kind))
-    if status is None or not _pending_fits(order, ev):
+    if status is None or (type(ev) in _PENDING and not _pending_fits(order, ev)):
         raise IllegalTransition(f"order {order.order_id}: {kind} at status {order.status} (pending {order.ord_status})")
+    if isinstance(ev, e.OrderFilled):
+        order.cum_qty += ev.qty
+        order.notional += CTX.multiply(ev.qty, ev.px)
+    elif kind != "confirm":
+        _change(order, ev)
+    order.status = status
+    if status not in OPEN and not order.finished_ns:
+        order.finished_ns = ev.ts_ns
+
+
+def _change(order: Order, ev: e.OrderEvent) -> None:
+    """What the rarer events change besides the status."""
     match ev:
-        case e.OrderConfirmed():
-            pass  # first, as the most frequent one
-        case e.OrderFilled():
-            order.cum_qty += ev.qty
-            order.notional += CTX.multiply(ev.qty, ev.px)
         case e.CancelRequested():
             order.pending = Pending(kind=PENDING_CANCEL, cl_ord_id=ev.cl_ord_id)
             order.cl_ord_ids.append(ev.cl_ord_id)
@@ -240,9 +246,16 @@ def apply_order(order: Order, ev: e.OrderEvent, fill: tuple[Decimal, Decimal] | 
             order.risk_px = ev.risk_px or order.risk_px
         case _:
             pass
-    order.status = status
-    if status not in OPEN and not order.finished_ns:
-        order.finished_ns = ev.ts_ns
+
+
+# what must be pending ("": nothing) for these events; others come whatever is
+_PENDING: dict[type, str] = {
+    e.CancelRequested: "",
+    e.ReplaceRequested: "",
+    e.CancelRefused: PENDING_CANCEL,
+    e.OrderReplaced: PENDING_REPLACE,
+    e.ReplaceRefused: PENDING_REPLACE,
+}
 
 
 _REQUESTS = frozenset((e.CancelRequested, e.ReplaceRequested, e.CancelRefused, e.OrderReplaced, e.ReplaceRefused))
@@ -250,18 +263,8 @@ _REQUESTS = frozenset((e.CancelRequested, e.ReplaceRequested, e.CancelRefused, e
 
 def _pending_fits(order: Order, ev: e.OrderEvent) -> bool:
     """A request needs that nothing is pending; its end needs that just it is."""
-    pending = order.pending.kind if order.pending is not None else ""
-    if type(ev) not in _REQUESTS:
-        return True
-    match ev:
-        case e.CancelRequested() | e.ReplaceRequested():
-            return not pending
-        case e.CancelRefused():
-            return pending == PENDING_CANCEL
-        case e.OrderReplaced() | e.ReplaceRefused():
-            return pending == PENDING_REPLACE
-        case _:
-            return True
+    wanted = _PENDING.get(type(ev))
+    return wanted is None or wanted == (order.pending.kind if order.pending is not None else "")
 
 
 def _pending_replace(ev: e.ReplaceRequested) -> Pending:

@@ -82,7 +82,7 @@ def venue_reconciled(draft: Draft, cmd: c.VenueReconciled) -> None:
             _settle(draft, child, listed.get(child_id), cmd.asked_ns)
     for found in cmd.open_orders:
         if found.venue_cl_ord_id not in live and is_ours(draft.state.install, found.venue_cl_ord_id):
-            known = draft.state.children.get(found.venue_cl_ord_id)
+            known = draft.find_child(found.venue_cl_ord_id)
             if known is not None and max(known.sent_ns, known.closed_ns + LAG_NS) >= cmd.asked_ns:
                 continue  # sent or ended while the picture was taken
             draft.emit(e.OrphanCancelSent(venue=cmd.venue, order=found))

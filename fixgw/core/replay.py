@@ -8,7 +8,7 @@ import msgspec
 
 from . import events as e
 from .codec import SCHEMA_VERSION, Record
-from .evolve import evolve
+from .evolve import HANDLERS, evolve
 from .state import State, dump_state, load_state, new_state
 from .statehash import state_hash
 
@@ -27,7 +27,7 @@ _ReplayEvent: typing.Any = typing.Union[  # noqa: UP007
 ]
 
 
-class _ReplayRecord(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+class _ReplayRecord(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
     """codec.Record without its command."""
 
     seq: int
@@ -47,7 +47,7 @@ def replay_record(state: State, payload: bytes) -> None:
     assert record.seq == state.seq + 1, f"record {record.seq} after {state.seq}"
     for event in record.events:
         if type(event) is not _Unread:
-            evolve(state, event)
+            HANDLERS[type(event)](state, event)
     state.seq = record.seq
 
 

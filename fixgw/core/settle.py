@@ -37,14 +37,13 @@ JUDGED_NS = 1_800_000_000_000
 
 def find_child(draft: Draft, venue: str, venue_cl_ord_id: str, venue_order_id: str = "", symbol: str = "") -> Child | None:
     """By our id, else by the venue's within the instrument; only a child of that venue."""
-    state = draft.state
-    known = venue_cl_ord_id
-    if known not in state.children and venue in state.venues:
-        known = state.venues[venue].order_ids.get(f"{symbol}|{venue_order_id}", "")
-    if known not in state.children:
-        return None
-    child = draft.child(known)
-    return child if child.venue == venue else None
+    # ids that are not ours are looked for among the orders at hand only: others trade on the account too
+    known_here = venue_cl_ord_id in draft.state.children or is_ours(draft.install, venue_cl_ord_id)
+    child = draft.find_child(venue_cl_ord_id) if known_here else None
+    if child is None and venue in draft.state.venues:
+        known = draft.state.child_of(venue, symbol, venue_order_id)
+        child = draft.find_child(known) if known is not None else None
+    return child if child is not None and child.venue == venue else None
 
 
 def confirm(draft: Draft, child: Child, venue_order_id: str) -> None:

@@ -6,15 +6,20 @@ makes every iteration the same on replay; sets are not used. Keys joined with "|
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
 from .child import Child
+from .cold import Cold
 from .commands import InstrumentSpec
 from .numbers import ZERO
 from .order import Order
 from .settings import CoreSettings
+from .settling import Settling
+from .sharing import share_child, share_order
 
 ACTIVE, REDUCING, HALTED = "ACTIVE", "REDUCING", "HALTED"
 DOWN, RECONCILING, READY = "DOWN", "RECONCILING", "READY"
@@ -88,10 +93,13 @@ class AccountState(msgspec.Struct, array_like=True):
     reserved: dict[str, Decimal] = {}
     # when the venue acknowledged those of them that it has
     covered_from: dict[str, int] = {}
+    # those of orders that are packed away
+    settling: Settling = msgspec.field(default_factory=Settling)
 
 
 class State(msgspec.Struct):
-    """All of it. `seq`: the last record applied."""
+    """All of it. `seq`: the last record applied. `orders` and `children` hold what is open or finished lately; what finished
+    before is in `cold`, and the find_* methods look in both."""
 
     seq: int = 0
     install: str = ""
@@ -119,6 +127,42 @@ class State(msgspec.Struct):
     refused: dict[str, None] = {}
     # finished orders in the order of finishing, to forget them after the retention time
     finished: dict[str, None] = {}
+    cold: Cold = msgspec.field(default_factory=Cold)
+
+    def find_order(self, order_id: str) -> Order | None:
+        """The order, wherever it is. Do not change it; a packed one is a copy."""
+        found = self.orders.get(order_id)
+        if found is None and (row := self.cold.order(order_id)) is not None:
+            return row.order
+        return found
+
+    def find_child(self, venue_cl_ord_id: str) -> Child | None:
+        """The child, wherever it is. Do not change it; a packed one is a copy."""
+        found = self.children.get(venue_cl_ord_id)
+        if found is None and (row := self.cold.child(venue_cl_ord_id)) is not None:
+            return row.children[row.order.children.index(venue_cl_ord_id)]
+        return found
+
+    def order_of(self, session: str, cl_ord_id: str) -> str | None:
+        """The order that a session's ClOrdID names, or a request of which it named."""
+        known = self.sessions.get(session)
+        found = known.cl_ord_ids.get(cl_ord_id) if known is not None else None
+        if found is None and (row := self.cold.named(session, cl_ord_id)) is not None:
+            return row.order.order_id
+        return found
+
+    def child_of(self, venue: str, symbol: str, venue_order_id: str) -> str | None:
+        """The child that a venue's order id names."""
+        known = self.venues.get(venue)
+        found = known.order_ids.get(f"{symbol}|{venue_order_id}") if known is not None else None
+        if found is None and (named := self.cold.venue_named(venue, symbol, venue_order_id)) is not None:
+            return named[1].venue_cl_ord_id
+        return found
+
+    def all_orders(self) -> Iterator[Order]:
+        """Every order, those at hand first, the newest first."""
+        yield from (self.orders[order_id] for order_id in reversed(self.orders))
+        yield from (row.order for row in self.cold.rows())
 
     def session(self, name: str) -> SessionState:
         """The session's state; made on first use."""
@@ -164,7 +208,12 @@ def new_state() -> State:
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(State)
+_fields_decoder = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
+_order_decoder = msgspec.msgpack.Decoder(Order)
+_child_decoder = msgspec.msgpack.Decoder(Child)
+_decoders: dict[str, msgspec.msgpack.Decoder[Any]] = {
+    field.name: msgspec.msgpack.Decoder(field.type) for field in msgspec.structs.fields(State)
+}
 
 
 def dump_state(state: State) -> bytes:
@@ -172,6 +221,55 @@ def dump_state(state: State) -> bytes:
     return _encoder.encode(state)
 
 
-def load_state(payload: bytes) -> State:
-    """The state of a snapshot payload."""
-    return _decoder.decode(payload)
+def load_state(payload: bytes | memoryview) -> State:
+    """The state of a snapshot payload. Raises msgspec.DecodeError, ValidationError.
+
+    Part by part, and order by order: what decoding makes anew and orders have in common is let go at once, so that the
+    memory of a loaded state is that of a replayed one.
+    """
+    parts = _fields_decoder.decode(payload)
+    if parts.keys() != _decoders.keys():
+        raise msgspec.ValidationError(f"a state with {sorted(parts)}, expected {sorted(_decoders)}")
+    names: dict[str, str] = {}
+    orders: dict[str, Order] = {}
+    children: dict[str, Child] = {}
+    for raw in _fields_decoder.decode(parts.pop("orders")).values():
+        order = share_order(_order_decoder.decode(raw))
+        orders[order.order_id] = order
+        names[order.order_id] = order.order_id
+        names[order.cl_ord_id] = order.cl_ord_id
+    for raw in _fields_decoder.decode(parts.pop("children")).values():
+        child = _child_decoder.decode(raw)
+        if child.order_id in orders:
+            share_child(child, orders[child.order_id])
+        children[child.venue_cl_ord_id] = child
+        names[child.venue_cl_ord_id] = child.venue_cl_ord_id
+    for order in orders.values():
+        order.children = [names.get(child, child) for child in order.children]
+        order.cl_ord_ids = [names.get(cl_ord_id, cl_ord_id) for cl_ord_id in order.cl_ord_ids]
+    state = State(orders=orders, children=children)
+    while parts:
+        name, raw = parts.popitem()
+        setattr(state, name, _decoders[name].decode(raw))
+    _share_names(state, names)
+    return state
+
+
+def _share_names(state: State, names: dict[str, str]) -> None:
+    """The indices name orders and children by the texts that those have themselves."""
+
+    def keys(index: dict[str, Any]) -> dict[str, Any]:
+        return {names.get(key, key): value for key, value in index.items()}
+
+    def values(index: dict[str, str]) -> dict[str, str]:
+        return {names.get(key, key): names.get(value, value) for key, value in index.items()}
+
+    for name in ("open_orders", "inflight", "uncertain", "stops", "refused", "finished"):
+        setattr(state, name, keys(getattr(state, name)))
+    for session in state.sessions.values():
+        session.cl_ord_ids, session.open_orders = values(session.cl_ord_ids), keys(session.open_orders)
+    for venue in state.venues.values():
+        venue.live, venue.order_ids = keys(venue.live), values(venue.order_ids)
+    for account in state.accounts.values():
+        account.uncovered = keys(account.uncovered)
+        account.covered_from = keys(account.covered_from)

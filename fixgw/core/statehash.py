@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from . import events as e
+from .cold import open_block
 from .state import State
 
 _MOD = 1 << 128
@@ -52,14 +53,30 @@ class StateHasher:
             self._put(kind, key, found)
         self._dirty = {}
         for kind, entities in (("order", state.orders), ("child", state.children)):
-            known = [key for key in self._digests if key[0] == kind]
-            if len(known) > len(entities):
-                # orders beyond the retention time were forgotten
-                for gone in known:
-                    if gone[1] not in entities:
-                        self._put(*gone, None)
+            known = {key[1] for key in self._digests if key[0] == kind}
+            # packed away, or beyond the retention time
+            for gone in known - entities.keys():
+                self._put(kind, gone, None)
+            # taken out of the pack with another that an event named
+            for key in entities.keys() - known:
+                self._put(kind, key, entities[key])
+        self._cold()
         self._rest()
         return f"{self._total:032x}"
+
+    def _cold(self) -> None:
+        """What is packed away, a block at a time: a block only ever loses rows. Its rows count, not how they are packed."""
+        cold = self._state.cold
+        blocks = {str(number): block for number, block in cold.blocks.items()}
+        for key in [key for kind, key in self._digests if kind == "cold" and key not in blocks]:
+            self._put("cold", key, None)
+        for key, block in blocks.items():
+            if ("cold", key) not in self._digests:
+                self._put("cold", key, open_block(block))
+            self._put("gone", key, sorted(block.gone))
+        for key in [key for kind, key in self._digests if kind == "gone" and key not in blocks]:
+            self._put("gone", key, None)
+        self._put("tail", "", (cold.tail, cold.tail_newest_ns, cold.next_block, cold.count))
 
     def _put(self, kind: str, key: str, entity: object) -> None:
         self._total -= self._digests.pop((kind, key), 0)

@@ -78,9 +78,11 @@ def read_snapshot(path: Path) -> Snapshot:
         raise ValueError(f"magic {magic!r} format {version}, expected {_MAGIC!r} format {_FORMAT}")
     if len(data) != _HEAD_BYTES + hash_bytes + payload_bytes:
         raise ValueError(f"{len(data)} bytes, expected {_HEAD_BYTES + hash_bytes + payload_bytes}")
+    told = int.from_bytes(data[_HEADER.size : _HEAD_BYTES], "little")
     state_hash, payload = data[_HEAD_BYTES : _HEAD_BYTES + hash_bytes], data[_HEAD_BYTES + hash_bytes :]
+    del data
     crc = google_crc32c.extend(google_crc32c.extend(google_crc32c.value(head), state_hash), payload)
-    if crc != int.from_bytes(data[_HEADER.size : _HEAD_BYTES], "little"):
+    if crc != told:
         raise ValueError("checksum does not match")
     if path.name != f"{seq:020d}.snap":
         raise ValueError(f"holds the state of record {seq}, which its name does not say")

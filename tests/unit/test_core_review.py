@@ -23,10 +23,11 @@ from fixgw.core import events as e
 from fixgw.core import settings as s
 from fixgw.core.codec import decode_record
 from fixgw.core.decide import decide
-from fixgw.core.evolve import EXTERNAL_KEPT_NS, MAX_REFUSED, evolve
+from fixgw.core.evolve import EXTERNAL_KEPT_NS, evolve
 from fixgw.core.reconcile import OVERLAP_NS
 from fixgw.core.replay import apply_record
 from fixgw.core.reports import BusinessReject, Report
+from fixgw.core.retention import MAX_REFUSED
 from fixgw.core.state import State, dump_state, load_state
 from fixgw.engine import Engine
 from fixgw.journal.store import Journal

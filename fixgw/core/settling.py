@@ -1,0 +1,81 @@
+"""Reservations of finished orders that the venue's balance does not show yet, when the orders themselves are packed away.
+
+An entry is (when the balance covers it, asset, quantity); some 30 bytes each, for when balances stay away for long.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from .numbers import ZERO
+
+CHUNK = 256
+
+Entry = tuple[int, str, Decimal]
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[Entry])
+
+
+class Settling(msgspec.Struct, array_like=True):
+    """`chunks`: up to CHUNK encoded entries each, `oldest`: the earliest time in each chunk; `tail`: the newest entries."""
+
+    chunks: list[bytes] = []
+    oldest: list[int] = []
+    tail: list[Entry] = []
+
+    def add(self, covered_ns: int, asset: str, qty: Decimal) -> None:
+        """A reservation that a balance as of `covered_ns` or later ends."""
+        self.tail.append((covered_ns, asset, qty))
+        if len(self.tail) >= CHUNK:
+            self._append(self.tail)
+            self.tail = []
+
+    def take(self, covered_ns: int, asset: str, qty: Decimal) -> bool:
+        """Remove one such entry; False if it has ended."""
+        wanted = (covered_ns, asset, qty)
+        if wanted in self.tail:
+            self.tail.remove(wanted)
+            return True
+        for at, oldest in enumerate(self.oldest):
+            if oldest > covered_ns:
+                continue
+            entries = _decoder.decode(self.chunks[at])
+            if wanted in entries:
+                entries.remove(wanted)
+                self._replace(at, entries)
+                return True
+        return False
+
+    def release(self, asof_ns: int) -> dict[str, Decimal]:
+        """What a balance as of `asof_ns` covers, by asset; it is gone from here."""
+        ended: dict[str, Decimal] = {}
+        for at in range(len(self.chunks) - 1, -1, -1):
+            if self.oldest[at] <= asof_ns:
+                self._replace(at, _part(_decoder.decode(self.chunks[at]), asof_ns, ended))
+        if self.tail:
+            self.tail = _part(self.tail, asof_ns, ended)
+        return ended
+
+    def _append(self, entries: list[Entry]) -> None:
+        self.chunks.append(_encoder.encode(entries))
+        self.oldest.append(min(entry[0] for entry in entries))
+
+    def _replace(self, at: int, entries: list[Entry]) -> None:
+        if entries:
+            self.chunks[at] = _encoder.encode(entries)
+            self.oldest[at] = min(entry[0] for entry in entries)
+        else:
+            del self.chunks[at], self.oldest[at]
+
+
+def _part(entries: list[Entry], asof_ns: int, ended: dict[str, Decimal]) -> list[Entry]:
+    """Those that go on; the others are added to `ended`."""
+    kept = []
+    for entry in entries:
+        if entry[0] > asof_ns:
+            kept.append(entry)
+        else:
+            ended[entry[1]] = ended.get(entry[1], ZERO) + entry[2]
+    return kept
