@@ -15,6 +15,7 @@ _LAZY: Final = {
     "oms": ("fixgw.fix.oms:oms", "A small FIX client for trying the gateway."),
     "decode": ("fixgw.fix.decode:decode_command", "Make a FIX log readable."),
     "chaos": ("fixgw.chaos.cli:chaos", "Kill parts under load and check that nothing is lost or doubled."),
+    "simulate": ("fixgw.simulate.cli:simulate", "Run the core through thousands of stories full of faults, on a virtual clock."),
     "soak": ("fixgw.soak.cli:soak", "Steady load with reconnects and faults; what grows is measured and drawn."),
     "bench": ("fixgw.bench.cli:bench", "Measure the order path and restarts on this machine."),
     "journal": ("fixgw.journal.commands:journal", "Tail, verify, export or rebuild the journal."),

@@ -182,7 +182,20 @@ class Journal:
         if found.last is not None:
             self._current = Slot(found.last.path, disk.open(found.last.path), found.last.size)
             self._offset = found.end_offset
+            if not self.was_clean:
+                self._sync_found(found)
         self._prealloc.start(fresh=found.last is None)
+
+    def _sync_found(self, found: Recovered) -> None:
+        """What a run wrote and did not live to sync (kill -9) is on no disk yet. It must be before anything is written behind
+        it: a power cut could lose the one and keep the other, which no start could tell from damage. Two segments, for
+        that run may have left the one before to a sync in the background."""
+        for segment in found.layout.live[-2:]:
+            fd = self._disk.open(segment.path)
+            try:
+                self._disk.fdatasync(fd)
+            finally:
+                self._disk.close(fd)
 
     def _known_install_id(self) -> str:
         """From its file; if that was lost, from the segments: a new one would make every checksum wrong."""

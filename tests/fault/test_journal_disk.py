@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 from pathlib import Path
 
@@ -237,3 +238,38 @@ def test_records_lost_after_a_clean_stop_are_corruption_not_a_torn_tail(tmp_path
     with pytest.raises(CorruptJournal, match="record 3 is known to have been durable") as caught:
         Journal.open(tmp_path, segment_bytes=SMALL, reserve_bytes=SMALL)
     assert caught.value.offset == start
+
+
+_LOST = b"q" * 3000
+
+
+class _Dies(FaultyDisk):
+    """Notes that _LOST was synced; with `dying` the process ends before the sync."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dying = False
+        self.found_synced = False
+
+    def fdatasync(self, fd: int) -> None:
+        if self.dying:
+            raise OSError(errno.EIO, "dies here")
+        super().fdatasync(fd)
+        self.found_synced |= _LOST in os.pread(fd, 1 << 16, 0)
+
+
+def test_what_a_killed_run_did_not_sync_is_synced_before_more_is_written(tmp_path: Path) -> None:
+    """kill -9 between write and sync, then a power cut in the first group of the next run: no hole may lie in between."""
+    disk = _Dies()
+    journal = Journal.open(tmp_path, segment_bytes=1 << 16, disk=disk)
+    put(journal, 1)
+    journal.commit()
+    disk.dying = True
+    journal.append(2, _LOST)
+    with pytest.raises(JournalFailed):
+        journal.commit()
+    journal.close()
+    disk = _Dies()
+    journal = Journal.open(tmp_path, segment_bytes=1 << 16, disk=disk)
+    assert journal.last_seq == 2 and disk.found_synced
+    journal.close()

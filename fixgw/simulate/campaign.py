@@ -1,0 +1,133 @@
+"""Many seeds on all processors, then each plant until it is found."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.pool import Pool
+from typing import Final
+
+from .plants import PLANTS
+from .shrink import Case, shrink
+
+PLANT_SEEDS: Final = 200
+CHUNK: Final = 8
+# one seed in so many is checked for purity and hashes at every single step, which costs twice as much
+DEEP_EVERY: Final = 20
+# failing seeds that are made simpler; the others are only named
+MAX_SHRUNK: Final = 3
+
+
+@dataclass(slots=True)
+class Failure:
+    """A seed that violates an invariant; `simpler`: the command of the shrunk case, "" when it was not shrunk."""
+
+    seed: int
+    invariant: str
+    text: str
+    command: str
+    simpler: str = ""
+
+
+@dataclass(slots=True)
+class Chunk:
+    """The sum of some seeds."""
+
+    seeds: int = 0
+    steps: int = 0
+    records: int = 0
+    virtual_s: float = 0.0
+    cpu_s: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
+
+    def add(self, other: Chunk) -> None:
+        """`other` into this."""
+        self.seeds += other.seeds
+        self.steps += other.steps
+        self.records += other.records
+        self.virtual_s += other.virtual_s
+        self.cpu_s += other.cpu_s
+        self.counts.update(other.counts)
+        self.failures += other.failures
+
+
+@dataclass(slots=True)
+class Found:
+    """One plant. `seed`: the first that shows it, None when none of `tried` seeds did."""
+
+    plant: str
+    seed: int | None
+    tried: int
+    invariant: str = ""
+    text: str = ""
+
+
+def run_chunk(seeds: range) -> Chunk:
+    """In a worker."""
+    total = Chunk()
+    started = time.process_time()
+    for seed in seeds:
+        case = Case(seed)
+        outcome = case.run(deep=seed % DEEP_EVERY == 0)
+        total.seeds += 1
+        total.steps += outcome.steps
+        total.records += outcome.records
+        total.virtual_s += outcome.virtual_s
+        total.counts.update(outcome.counts)
+        if outcome.violation is not None:
+            total.failures.append(Failure(seed, *outcome.violation, case.command()))
+    gc.collect()
+    total.cpu_s = time.process_time() - started
+    return total
+
+
+def find_plant(task: tuple[str, int, int]) -> Found:
+    """In a worker: (plant, first seed, most seeds)."""
+    plant, first, most = task
+    for seed in range(first, first + most):
+        violation = Case(seed, plant).run().violation
+        if violation is not None:
+            return Found(plant, seed, seed - first + 1, *violation)
+    gc.collect()
+    return Found(plant, None, most)
+
+
+def _begin() -> None:
+    """A world is full of cycles that die with it: collected by chunks."""
+    gc.disable()
+
+
+@contextmanager
+def workers(jobs: int) -> Iterator[Pool]:
+    """Processes of their own, started anew so that nothing of this one is in them."""
+    with multiprocessing.get_context("spawn").Pool(jobs, _begin) as pool:
+        yield pool
+
+
+def run_seeds(pool: Pool, first: int, count: int, say: Callable[[Chunk], None]) -> Chunk:
+    """Seeds first .. first + count - 1; `say` hears the sum so far."""
+    total = Chunk()
+    chunks = [range(at, min(at + CHUNK, first + count)) for at in range(first, first + count, CHUNK)]
+    for chunk in pool.imap_unordered(run_chunk, chunks):
+        total.add(chunk)
+        say(total)
+    total.failures.sort(key=lambda failure: failure.seed)
+    return total
+
+
+def simplify(failures: list[Failure]) -> None:
+    """The first few of them."""
+    for failure in failures[:MAX_SHRUNK]:
+        case, _ = shrink(Case(failure.seed), failure.invariant)
+        failure.simpler = case.command()
+
+
+def run_plants(pool: Pool, first: int, names: tuple[str, ...] = tuple(PLANTS)) -> Iterator[Found]:
+    """Each plant until found, at most PLANT_SEEDS seeds."""
+    yield from pool.imap(find_plant, [(name, first, PLANT_SEEDS) for name in names])
