@@ -15,6 +15,9 @@ from .draw import NoMatplotlib, draw
 from .run import Plan, Soak, run_soak
 from .trend import GROWS, MIN_SPAN_S, SHORT, Trend
 
+# more reconciliations than this would eat up the venue's rate limit
+MIN_RETENTION_S = 45.0
+
 
 @click.command(epilog="Example: fixgw soak --minutes 30 --png soak.png --json soak.json")
 @click.option("--minutes", type=click.FloatRange(0.05, 60 * 24 * 31), default=30.0, show_default=True, help="How long.")
@@ -51,6 +54,9 @@ def soak(
     allocators have seen the load. A verdict needs 15 minutes after it; a shorter run shows figures only.
     Exit status 1 if something is flagged or a part ended by itself.
     """
+    if 0 < retention < MIN_RETENTION_S:
+        text = f"{retention:g}, expected 0 or at least {MIN_RETENTION_S:g}: reconciliations follow it, each third of it"
+        raise click.BadParameter(text, param_hint="'--retention'")
     console = Console()
     duration_s = minutes * 60
     plan = Plan(

@@ -6,12 +6,15 @@ from __future__ import annotations
 import json
 import math
 import random
+import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
 from fixgw.soak.cli import soak
+from fixgw.soak.gateway import deep_bytes
 from fixgw.soak.latency import Latency
 from fixgw.soak.run import Plan, run_soak, trends
 from fixgw.soak.sample import INDEX_BYTES_PER_MESSAGE, Process, Sample
@@ -100,6 +103,47 @@ def test_a_leak_shows_beside_the_index(leak_mb_h: float, grows: bool) -> None:
     assert judged["gateway memory, all"].slope is not None and judged["gateway memory, all"].slope > 11
 
 
+def test_a_leak_that_fills_what_the_start_left_free_shows() -> None:
+    """Resident memory stands still while 6 MB an hour go into the heap's free room."""
+    hour = [sample(t, 200 - t * 50 * INDEX_BYTES_PER_MESSAGE / 1e6, int(t * 50)) for t in range(0, 3600, 10)]
+    hour = [msgspec.structs.replace(s, free_mb=60 - s.index_mb - 6.0 * s.at_s / HOUR_S) for s in hour]
+    judged = {trend.name: trend for trend in trends(hour, 300)}
+    assert judged["gateway memory, without QuickFIX's index"].verdict == STEADY
+    assert judged["gateway memory in use, without index"].verdict == GROWS
+
+
+def loaded(at_s: float, requests: int, journal_mb: float, disk_mb: float) -> Sample:
+    return Sample(at_s, {}, requests, 1.0, 2.0, 0, journal_mb, disk_mb, 0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("growth_per_h", "verdict"), [(0.0, STEADY), (0.5, GROWS)])
+def test_a_journal_that_grows_with_the_load_is_no_trend(growth_per_h: float, verdict: str) -> None:
+    """The load doubles after half of the time; what may not grow is what one request takes."""
+    samples, requests, mb = [], 0, 0.0
+    for number in range(361):
+        samples.append(loaded(number * 5.0, requests, mb, mb + 200 - mb % 64))
+        more = 100 if number < 180 else 200
+        requests += more
+        mb += more * 1000 * (1 + growth_per_h * number * 5.0 / HOUR_S) / 1e6
+    judged = {trend.name: trend for trend in trends(samples, 300)}
+    assert judged["journal, records"].verdict == INFORMATION
+    assert judged["journal, bytes per request"].verdict == verdict
+    assert judged["journal, disk besides records"].verdict != GROWS
+
+
+@pytest.mark.parametrize("seconds", ["1", "44.9"])
+def test_a_retention_that_would_only_reconcile_is_refused(seconds: str) -> None:
+    result = CliRunner().invoke(soak, ["--retention", seconds])
+    assert result.exit_code == 2 and "--retention" in result.output and "at least 45" in result.output
+
+
+def test_what_an_object_takes_counts_each_thing_once() -> None:
+    name, row = "a" * 1000, Point(1.5, 2.5)
+    one = deep_bytes({"k": [name, row]})
+    assert one > 1000 + sys.getsizeof(row)
+    assert deep_bytes({"k": [name, row, name, row, None, True]}) < one + 100
+
+
 def test_latency_is_bounded_and_per_interval() -> None:
     latency = Latency()
     for number in range(20_000):
@@ -123,6 +167,9 @@ def test_a_short_run(tmp_path: Path) -> None:
     assert all(process.rss_mb > 5 and process.handles > 3 for process in last.processes.values())
     assert last.journal_records > 50 and last.journal_mb > 0.01 and last.index_messages > 50
     assert any(s.p50_ms is not None and math.isfinite(s.p50_ms) and s.p50_ms > 0 for s in outcome.samples)
+    assert last.free_mb is not None and last.free_mb > 1
+    assert outcome.per_order is not None and outcome.per_order.state is not None
+    assert 300 < outcome.per_order.state < 100_000 and outcome.per_order.journal > 300 and outcome.per_order.index > 50
     judged = {trend.name: trend.verdict for trend in outcome.trends}
     assert judged["front memory"] == SHORT and judged["QuickFIX's index in memory"] == INFORMATION
 
@@ -136,5 +183,6 @@ def test_the_command_draws(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert png.read_bytes().startswith(b"\x89PNG") and png.stat().st_size > 20_000
     content = json.loads(told.read_text())
-    assert content["samples"] and {"name", "slope", "verdict"} <= content["trends"][0].keys()
+    assert content["samples"] and {"name", "slope", "low", "high", "verdict"} <= content["trends"][0].keys()
+    assert content["flags"] == [] and content["per_order"]["new_orders"] > 0
     assert "too short" in result.output

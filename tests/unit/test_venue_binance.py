@@ -118,6 +118,22 @@ def test_a_cancel_is_about_the_original_order(original: str) -> None:
     scene(body)
 
 
+def test_ccxt_sees_only_what_it_waits_for() -> None:
+    """It would keep a thousand trades of each symbol: it gets the first, which confirms the subscription."""
+
+    def body(venue: CcxtVenue, sink: Sink, client: FakeClient) -> None:
+        trade = {"e": "trade", "s": "BTCUSDT", "p": "60000.00"}
+        book = {"s": "BTCUSDT", "b": "1", "B": "1", "a": "2", "A": "1"}
+        client.futures = {"trade::ETH/USDT": object(), "bidask:bookTicker@ETH/USDT": object()}
+        assert venue._dialect.tap(client, trade) and venue._dialect.tap(client, book)
+        client.futures = {"trade::BTC/USDT": object()}
+        assert not venue._dialect.tap(client, trade)
+        client.futures = {"bidask:bookTicker@BTC/USDT": object()}
+        assert not venue._dialect.tap(client, book)
+
+    scene(body)
+
+
 def test_an_ack_only_for_what_is_in_flight_and_only_once() -> None:
     def body(venue: CcxtVenue, sink: Sink, client: FakeClient) -> None:
         venue._dialect.tap(client, event())  # somebody else's, or of an earlier run
