@@ -205,7 +205,7 @@ def order(directory: Path, as_json: bool, order_id: str) -> None:
 @_directory
 @_json
 def fills(directory: Path, as_json: bool, session: str | None, symbol: str | None, limit: int) -> None:
-    """List fills, the newest first.
+    """List fills, the newest first: of the last 2,000 of the firm. Older ones stand in data/projection.db.
 
     \b
     Example:

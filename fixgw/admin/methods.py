@@ -234,7 +234,9 @@ class AdminMethods:
         session, symbol = params.get("session") or "", params.get("symbol") or ""
 
         def make(state: State) -> Params:
-            rows = []
+            rows: list[Params] = []
+            # older ones than those at hand are "more", whether they match or not
+            forgot = len(self._fills) == RECENT_FILLS
             for event in reversed(self._fills):
                 row = views.fill_row(event, state)
                 if row is None or session not in ("", event.session) or symbol not in ("", row["symbol"]):
@@ -242,7 +244,7 @@ class AdminMethods:
                 rows.append(row)
                 if len(rows) > limit:
                     break
-            return {"fills": rows[:limit], "more": len(rows) > limit}
+            return {"fills": rows[:limit], "more": len(rows) > limit or forgot}
 
         return self._view(make)
 
