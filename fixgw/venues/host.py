@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -442,7 +443,12 @@ def main(arguments: list[str] | None = None) -> int:
     die_with_parent(parent=parent)
 
     async def run() -> None:
-        await _serve(VenueHost(settings, options.socket, options.name), options.ready_file)
+        host = VenueHost(settings, options.socket, options.name)
+        # ccxt is 200,000 objects that stay: with them in it, a full collection holds the loop for a tenth of a second and
+        # comes so seldom that the cycles of failed requests pile up
+        gc.collect()
+        gc.freeze()
+        await _serve(host, options.ready_file)
 
     try:
         settings = load_venue_file(options.config, options.name)
