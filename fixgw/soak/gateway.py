@@ -27,8 +27,10 @@ from ..marketdata import edge
 
 RETENTION_ENV = "FIXGW_SOAK_RETENTION_S"
 STATE_FILE = "soak_state.json"
-# once a second: what malloc holds free, all arenas (glibc's mallinfo2)
+# once a second: what is in use, of malloc's heap (glibc's mallinfo2) and of Python's small blocks
 HEAP_FILE = "soak_heap.json"
+# a typical one; Python tells their number only
+BLOCK_BYTES = 64
 _TELL_S = 1.0
 
 
@@ -50,7 +52,9 @@ def tell_heap(path: Path, stop: threading.Event) -> None:
     ask.restype = _MallInfo
     temporary = path.with_suffix(".tmp")
     while not stop.wait(_TELL_S):
-        temporary.write_text(json.dumps({"pid": os.getpid(), "free": ask().fordblks}))
+        heap = ask()
+        used = heap.uordblks + heap.hblkhd + sys.getallocatedblocks() * BLOCK_BYTES
+        temporary.write_text(json.dumps({"pid": os.getpid(), "used": used}))
         temporary.replace(path)
 
 

@@ -259,7 +259,7 @@ def trends(samples: list[Sample], warmup_s: float) -> list[Trend]:
             without = [Point(p.at_s, p.value - at[p.at_s].index_mb, p.life) for p in points]
             found.append(judge_trend("gateway memory, without QuickFIX's index", "MB", without, warmup_s, limit))
             # the index fills what the start left free on the heap, and could so hide what grows besides
-            used = [Point(p.at_s, p.value - free, p.life) for p in without if (free := at[p.at_s].free_mb) is not None]
+            used = [Point(p.at_s, mb - at[p.at_s].index_mb, p.life) for p in points if (mb := at[p.at_s].used_mb) is not None]
             if used:
                 found.append(judge_trend("gateway memory in use, without index", "MB", used, warmup_s, limit))
         else:

@@ -30,7 +30,7 @@ class Process(msgspec.Struct, frozen=True):
 
 class Sample(msgspec.Struct, frozen=True):
     """One moment. `at_s`: since the start. Sizes in MB (10^6 bytes); `index_mb`: QuickFIX's index in memory, by the number
-    of messages; `store_mb`: its files; `free_mb`: of the gateway's memory what its malloc holds free, None: not told."""
+    of messages; `store_mb`: its files; `used_mb`: what the gateway's heap holds, None: not told."""
 
     at_s: float
     processes: dict[str, Process]
@@ -43,7 +43,7 @@ class Sample(msgspec.Struct, frozen=True):
     index_messages: int
     index_mb: float
     store_mb: float
-    free_mb: float | None = None
+    used_mb: float | None = None
 
 
 def read_process(pid: int) -> Process | None:
@@ -99,13 +99,13 @@ class HeapFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def free_mb(self, pid: int) -> float | None:
-        """Free within malloc's arenas; None when the process has not told."""
+    def used_mb(self, pid: int) -> float | None:
+        """In use; None when the process has not told."""
         try:
             told = json.loads(self._path.read_text())
         except (OSError, ValueError):
             return None
-        return told["free"] / _MB if told["pid"] == pid else None
+        return told["used"] / _MB if told["pid"] == pid else None
 
 
 def folder_bytes(folder: Path, suffix: str = "") -> int:
@@ -150,5 +150,5 @@ def look(
         index_messages=messages,
         index_mb=messages * INDEX_BYTES_PER_MESSAGE / _MB,
         store_mb=folder_bytes(store) / _MB,
-        free_mb=heap.free_mb(pids.get("gateway", -1)),
+        used_mb=heap.used_mb(pids.get("gateway", -1)),
     )
