@@ -161,7 +161,7 @@ class Engine:
         self._take_words(settle=not self.busy)
 
     def settle(self) -> None:
-        """Make durable what was decided, and see to its effects, if nobody else is at it."""
+        """Make durable what was decided, if nobody else is at it."""
         self._pump()
 
     @property
@@ -350,6 +350,9 @@ class Engine:
                 break
         if led and reply is not None:
             reply()
+            if self._commit_ns > SLOW_COMMIT_NS:
+                self._handoff.set()  # after a sync, waking a host takes long; this thread has the next order to read
+                return
         self._see_to_effects()
 
     def _settle_group(self) -> None:
@@ -388,7 +391,7 @@ class Engine:
         effects = self._effects
         while effects and not self._dead:
             if not self._effecting.acquire(blocking=False):
-                return  # whoever leads looks again after letting go
+                return
             try:
                 while effects and not self._dead:
                     _, record, ticket = effects.popleft()

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -35,13 +35,13 @@ class Party:
         self.port = 0
         self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
 
-    def spawn(self, what: str, argv: list[str], is_ready: Callable[[int], bool]) -> int:
-        """Start a process and wait until it is ready; its pid. Raises BenchError."""
+    def spawn(self, what: str, argv: list[str], is_ready: Callable[[int], bool], env: Mapping[str, str] | None = None) -> int:
+        """Start a process and wait until it is ready; its pid. `env`: what it gets besides. Raises BenchError."""
         log = self.directory / f"{what}.out"
         with log.open("ab") as output:
             process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-                env=environment(self.directory.parent),
+                env={**environment(self.directory.parent), **(env or {})},
             )  # fmt: skip
         self._processes.append((what, process))
         deadline = time.monotonic() + READY_S
@@ -90,7 +90,7 @@ def start_gateway(party: Party, sync: str, module: str = "fixgw.app") -> int:
     for name in ("gateway", *sorted(name for name in children if name.startswith("venue:")), "front"):
         child = children[name]
         argv = [module if part == "fixgw.app" else part for part in child.argv()]
-        pids[name] = party.spawn(name.replace(":", "-"), argv, child.ready)
+        pids[name] = party.spawn(name.replace(":", "-"), argv, child.ready, child.env)
     party.port = _port(config.paths.front_ready)
     return pids["gateway"]
 

@@ -25,7 +25,7 @@ WARM = 250
 # rows compressed together: a block takes 0.2 ms to make and 0.1 ms to open
 BLOCK = 128
 _BLOCK_NUMBERS = NUMBERS // BLOCK
-_LEVEL = 1
+_LEVEL = 6
 _SUM = 4
 # opened blocks at hand, for trades of a reconciliation that come in rows
 _OPENED = 4

@@ -6,6 +6,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from .child import Child
+from .numbers import ZERO
 from .order import Order
 
 # at hand; a client that makes up ever new symbols must not fill the memory
@@ -29,6 +30,11 @@ def _same(a: Decimal, b: Decimal) -> bool:
     return a == b and not a.compare_total(b)
 
 
+def _share_zero(value: Decimal) -> Decimal:
+    """Most open orders have not traded."""
+    return ZERO if not value and _same(value, ZERO) else value
+
+
 def share_order(order: Order) -> Order:
     """The same order, with shared texts."""
     words: tuple[str, ...] = (
@@ -46,6 +52,7 @@ def share_order(order: Order) -> Order:
     ) = found  # fmt: skip
     if order.price is not None and _same(order.price, order.risk_px):
         order.risk_px = order.price
+    order.cum_qty, order.notional = _share_zero(order.cum_qty), _share_zero(order.notional)
     return order
 
 
@@ -56,7 +63,10 @@ def share_child(child: Child, order: Order) -> Child:
     child.order_id = order.order_id
     child.ord_type = order.ord_type if child.ord_type == order.ord_type else share_text(child.ord_type)
     child.tif = order.tif if child.tif == order.tif else share_text(child.tif)
-    child.reserve_asset = share_text(child.reserve_asset)
+    child.reserve_asset, child.state = share_text(child.reserve_asset), share_text(child.state)
+    child.cum_qty, child.told_qty = _share_zero(child.cum_qty), _share_zero(child.told_qty)
+    if child.sent_ns == order.received_ns:
+        child.sent_ns = order.received_ns
     if _same(child.qty, order.order_qty):
         child.qty = order.order_qty
     if child.px is not None and order.price is not None and _same(child.px, order.price):
