@@ -30,7 +30,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -41,7 +41,7 @@ from .core.decide import Refusal, decide, partition_of
 from .core.errors import JournalFull, Overloaded
 from .core.evolve import evolve
 from .core.state import State
-from .engine_bugs import after_bug, dropped, stand_in
+from .engine_bugs import PassedOver, after_bug, dropped, stand_in
 from .fix.port import RecordCursor, SessionCursor
 from .journal.base import JournalStore
 from .journal.errors import JournalBusy, RecordTooBig
@@ -49,7 +49,7 @@ from .journal.errors import JournalBusy, RecordTooBig
 log = logging.getLogger(__name__)
 
 GROUP = 256
-# after so many groups a borrowed thread hands the lead to the engine's own
+# after so many groups a borrowed thread hands a stage to the engine's own, which itself goes on to the next stage
 MAX_LEAD = 16
 RING = 8192
 BATCH = 512
@@ -59,8 +59,6 @@ SLOW_COMMIT_NS = 60_000
 BUSY_NS = 2_000_000
 # the engine's thread looks by itself for what a leader that is held up (by a client that does not read) left behind
 LOOK_S = 0.05
-# of each session's messages that are passed over so many are logged, then one in so many
-PASSED_OVER_LOGGED = (10, 1000)
 
 
 class _Ticket:
@@ -116,7 +114,7 @@ class Engine:
         # one entry for each thread that waits in reading()
         self._readers: deque[None] = deque()
         # client messages whose number was used before, by session
-        self.passed_over: Counter[str] = Counter()
+        self.passed_over = PassedOver()
         self._show = threading.Lock()
         self._news = threading.Condition(self._show)
         self._waiting = 0
@@ -167,7 +165,7 @@ class Engine:
     @property
     def busy(self) -> bool:
         """Clients are sending orders right now."""
-        return self._clock() - self._client_ns < BUSY_NS
+        return 0 <= self._clock() - self._client_ns < BUSY_NS
 
     def call(self, command: c.Command, timeout_s: float = 10.0) -> Record | None:
         """Submit and wait until it is durable; its record, or None when it meant nothing. Raises Refusal, TimeoutError."""
@@ -176,8 +174,12 @@ class Engine:
         ticket = _Ticket()
         self._inbox.append((command, ticket))
         self._pump()
-        if not ticket.done.wait(timeout_s):
-            raise TimeoutError(f"{type(command).__name__} was not decided within {timeout_s} s")
+        deadline = time.monotonic() + timeout_s
+        while not ticket.done.wait(max(min(deadline - time.monotonic(), 0.5), 0.0)):
+            if self._dead:
+                raise RuntimeError("the engine has stopped")
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"{type(command).__name__} was not decided within {timeout_s} s")
         if ticket.error is not None:
             raise ticket.error
         return ticket.record
@@ -265,12 +267,19 @@ class Engine:
         self._handoff.set()
         self._own.join(timeout=5)
         self._take_words()
+        self._pump()
+        with self._lock, self._settling:
+            self._dead = True  # who comes later finds the journal closed
 
     def _catch_up(self) -> None:
         """What is never refused must not pile up without bound: whoever brings it waits for a group to be done."""
         with self.reading():
             pass
         self._settle(None, wait=True)
+
+    @property
+    def _alive(self) -> bool:
+        return not self._dead
 
     # --- the stages ---
 
@@ -283,14 +292,16 @@ class Engine:
         while not self._stopping:
             self._handoff.wait(LOOK_S)
             self._handoff.clear()
+            if self._words:
+                self._take_words()
             self._pump()
 
     def _take_words(self, settle: bool = True) -> None:
-        """Decide every word that waits; settle, and see to the effects. Waits for the lead."""
-        for _ in range(len(self._words) // GROUP + 1):
-            if self._dead:
-                return
+        """Decide every word that waits; settle, and see to the effects. Waits for the lead, like a reader before others."""
+        while self._words and not self._dead:
+            self._readers.append(None)
             with self._lock:
+                self._readers.pop()
                 self._decide_group(words=True)
             if settle:
                 self._settle(None)
@@ -310,7 +321,7 @@ class Engine:
             finally:
                 self._lock.release()
             groups += 1
-            if groups >= MAX_LEAD and threading.current_thread() is not self._own and not self._stopping:
+            if groups >= MAX_LEAD and not self._stopping:
                 self._handoff.set()
                 return
 
@@ -345,7 +356,7 @@ class Engine:
             finally:
                 self._settling.release()
             led += 1
-            if led >= MAX_LEAD and threading.current_thread() is not self._own and not self._stopping:
+            if led >= MAX_LEAD and not self._stopping:
                 self._handoff.set()
                 break
         if led and reply is not None:
@@ -388,12 +399,18 @@ class Engine:
 
     def _see_to_effects(self) -> None:
         """Lead the third stage while there is something to do and nobody else leads."""
-        effects = self._effects
+        effects, groups = self._effects, 0
         while effects and not self._dead:
+            if groups >= MAX_LEAD and not self._stopping:
+                self._handoff.set()
+                return
             if not self._effecting.acquire(blocking=False):
                 return
+            groups += 1
             try:
-                while effects and not self._dead:
+                for _ in range(min(len(effects), GROUP)):
+                    if not self._alive:
+                        return
                     _, record, ticket = effects.popleft()
                     if record is not None:
                         self._effect(record)
@@ -429,7 +446,7 @@ class Engine:
             record, payload = self._record(stand_in(command), events)
         if not events:
             if isinstance(command, c.ClientCommand) and not isinstance(command, c.SeqSeen):
-                self._note_passed_over(command)
+                self.passed_over.note(command, state.sessions.get(command.session))
             return None
         try:
             self.journal.check(record.seq, payload)
@@ -453,26 +470,6 @@ class Engine:
         except JournalBusy:
             self.journal.commit()
             self.journal.append(seq, payload)
-
-    def _note_passed_over(self, command: c.ClientCommand) -> None:
-        """Its number was used before. Right for a message that came twice (its reports were sent); but if the numbers of
-        QuickFIX and the journal ever differed, orders would vanish here."""
-        session = self.state.sessions.get(command.session)
-        if session is None:
-            return
-        self.passed_over[command.session] += 1
-        count, (first, every) = self.passed_over[command.session], PASSED_OVER_LOGGED
-        if count <= first or count % every == 0:
-            log.warning(
-                "session %s: %s, message %d of reset epoch %d, is passed over: expected above %d of epoch %d (%d so far)",
-                command.session,
-                type(command).__name__,
-                command.msg_seq,
-                command.reset_epoch,
-                session.last_in_seq,
-                session.reset_epoch,
-                count,
-            )
 
     def _record(self, command: c.Command, events: list[e.AnyEvent]) -> tuple[Record, bytes]:
         """The next record and its bytes. Raises for what cannot be journaled (an integer beyond 64 bits, a text that is no

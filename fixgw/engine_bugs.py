@@ -1,6 +1,10 @@
-"""What the engine journals when a bug of ours hits a command: the client is answered, operations are told, nothing is lost."""
+"""What the engine journals when a bug of ours hits a command: the client is answered, operations are told, nothing is lost.
+And the count of messages whose numbers say that they were here before."""
 
 from __future__ import annotations
+
+import logging
+from collections import Counter
 
 from .core import commands as c
 from .core import events as e
@@ -9,7 +13,11 @@ from .core.draft import Draft
 from .core.reasons import Reason
 from .core.reconcile import request_reconciliation
 from .core.reports import BusinessReject
-from .core.state import State
+from .core.state import SessionState, State
+
+log = logging.getLogger(__name__)
+# of each session's messages that are passed over so many are logged, then one in so many
+PASSED_OVER_LOGGED = (10, 1000)
 
 # words of a venue after whose loss the whole picture is asked for. Not the picture itself and not the answers to queries,
 # which follow from it: that would go round for ever (a query is asked again by its timer)
@@ -67,3 +75,26 @@ def dropped(command: c.Command) -> c.Command:
     return c.AdminNote(
         ts_ns=command.ts_ns, action="dropped", target=type(command).__name__, user="gateway", reason="cannot be journaled"
     )
+
+
+class PassedOver(Counter[str]):
+    """Client messages whose number was used before, by session. Right for a message that came twice (its reports were sent);
+    but if the numbers of QuickFIX and the journal ever differed, orders would vanish here."""
+
+    def note(self, command: c.ClientCommand, session: SessionState | None) -> None:
+        """One more."""
+        if session is None:
+            return
+        self[command.session] += 1
+        count, (first, every) = self[command.session], PASSED_OVER_LOGGED
+        if count <= first or count % every == 0:
+            log.warning(
+                "session %s: %s, message %d of reset epoch %d, is passed over: expected above %d of epoch %d (%d so far)",
+                command.session,
+                type(command).__name__,
+                command.msg_seq,
+                command.reset_epoch,
+                session.last_in_seq,
+                session.reset_epoch,
+                count,
+            )

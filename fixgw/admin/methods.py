@@ -39,6 +39,7 @@ RECENT_FILLS = 2_000
 SEED_RECORDS = 50_000
 MAX_HISTORY_RECORDS = 500_000
 MAX_HISTORY = 1_000
+FILLS_AT_ONCE = 50
 
 
 class AdminMethods:
@@ -93,7 +94,8 @@ class AdminMethods:
         while self._engine.durable_seq < seq:
             if time.monotonic() > deadline:
                 raise AdminError("BUSY", f"record {seq} did not become durable within {DURABLE_WAIT_S} s")
-            self._engine.records(self._engine.durable_seq, 0.1)
+            if not self._engine.records(self._engine.durable_seq, 0.1):
+                time.sleep(0.001)  # a stopped engine answers at once
         return found
 
     def _status(self, params: Params, user: str) -> object:
@@ -212,22 +214,28 @@ class AdminMethods:
     def _history(self, order_id: str) -> tuple[list[Params], list[Params]]:
         """From the journal; the record that made the order stands in its id."""
         rows: list[Params] = []
-        fills: list[Params] = []
+        reports: list[e.Reported] = []
         start = int(order_id[8:15], 36)
-        state = self._engine.state
         for seq, payload in islice(self._engine.journal.read(start), MAX_HISTORY_RECORDS):
             if order_id.encode() not in payload:
                 continue
             for event in decode_record(payload).events:
                 if len(rows) >= MAX_HISTORY:
-                    return rows, fills
+                    return rows, self._fill_rows(reports)
                 row = _history_row(seq, event, order_id)
                 if row is not None:
                     rows.append(row)
                 if isinstance(event, e.Reported) and getattr(event.message, "order_id", "") == order_id:
-                    fill = views.fill_row(event, state)
-                    fills += [fill] if fill is not None else []
-        return rows, fills
+                    reports.append(event)
+        return rows, self._fill_rows(reports)
+
+    def _fill_rows(self, reports: list[e.Reported]) -> list[Params]:
+        """Those of them that are fills, a few at a time: orders wait while the state is read."""
+        rows = []
+        for start in range(0, len(reports), FILLS_AT_ONCE):
+            with self._engine.reading() as state:
+                rows += [views.fill_row(event, state) for event in reports[start : start + FILLS_AT_ONCE]]
+        return [row for row in rows if row is not None]
 
     def _list_fills(self, params: Params, user: str) -> object:
         limit = _limit(params)
@@ -237,9 +245,11 @@ class AdminMethods:
             rows: list[Params] = []
             # older ones than those at hand are "more", whether they match or not
             forgot = len(self._fills) == RECENT_FILLS
-            for event in reversed(self._fills):
+            for event in reversed(list(self._fills)):  # effects may add to it meanwhile
+                if session not in ("", event.session) or symbol not in ("", getattr(event.message, "instrument", "")):
+                    continue
                 row = views.fill_row(event, state)
-                if row is None or session not in ("", event.session) or symbol not in ("", row["symbol"]):
+                if row is None:
                     continue
                 rows.append(row)
                 if len(rows) > limit:

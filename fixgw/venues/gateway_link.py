@@ -260,6 +260,7 @@ class VenueLinks:
                 text="the venue host was not connected",
             )
             self._submit([refused])
+            self._settle()
 
     def _cancel(self, venue_cl_ord_id: str) -> None:
         child = self.lookup(venue_cl_ord_id)
@@ -323,7 +324,7 @@ class VenueLinks:
                 self._dispatch(link, words)
                 if self._busy():
                     time.sleep(GATHER_S)
-                    self._settle()
+                self._settle()
                 words = frames.read()
         except (OSError, EOFError) as error:
             reason = f"link to the venue host lost: {error or type(error).__name__}"
@@ -373,6 +374,8 @@ class VenueLinks:
         log.info("venue host %s (pid %d) connected", link.hello.venue, link.hello.pid)
         if old is not None:
             old.close()
+        if self._closing:
+            link.close()
 
     def _drop(self, link: _Link, reason: str) -> None:
         link.close()
@@ -384,6 +387,7 @@ class VenueLinks:
         if current and not self._closing:
             log.warning("%s: %s", venue, reason)
             self._submit([c.VenueLink(ts_ns=self._now_ns(), venue=venue, up=False, reason=reason)])
+            self._settle()
 
     def _write(self, link: _Link) -> None:
         """Send what the socket did not take at once; a heartbeat each second."""

@@ -284,6 +284,33 @@ def test_where_syncs_are_slow_and_more_is_at_hand_the_engines_thread_settles(rig
     assert rig.journal.leaders[before:] == ["engine"]
 
 
+def test_every_word_is_decided_however_many_orders_wait(rig: Rig) -> None:
+    holder = Holder(rig)
+    for _ in range(300):
+        rig.engine.submit(rig.order())
+    words = [c.VenueLink(ts_ns=FIRST_NS + number, venue=VENUE, up=number % 2 == 0) for number in range(251)]
+    thread = rig.in_thread(lambda: rig.engine.submit_words(words))
+    until(lambda: rig.engine.waiting == 551, "all that is brought")
+    holder.let_go.set()
+    thread.join(WAIT_S)
+    assert not thread.is_alive()
+    until(lambda: rig.engine.waiting == 0, "everything decided and durable")
+
+
+def test_words_left_behind_are_found(rig: Rig) -> None:
+    """By the engine's own thread, whoever brought them."""
+    rig.engine._words.append(c.VenueLink(ts_ns=FIRST_NS, venue=VENUE, up=False))
+    until(lambda: rig.engine.durable_seq == rig.base + 1, "the word")
+
+
+def test_after_a_stop_nothing_is_taken(rig: Rig) -> None:
+    rig.engine.stop()
+    rig.journal.append_fails = AssertionError("the journal is closed")
+    rig.engine.submit(rig.order())
+    rig.engine.submit_words([c.VenueLink(ts_ns=FIRST_NS, venue=VENUE, up=False)])
+    assert rig.fatal == []
+
+
 def test_words_of_venues_wait_for_the_order_that_is_on_its_way(rig: Rig) -> None:
     rig.engine.submit(rig.order())
     assert rig.engine.busy
