@@ -328,7 +328,7 @@ class CcxtVenue:
     async def _load_specs(self) -> None:
         if self._specs and time.time_ns() - self._specs_ns < _RELOAD_NS:
             return
-        markets = await self._ask(self._exchange.load_markets(bool(self._specs)), Priority.REST, 60.0)
+        markets = await self._ask(self._exchange.load_markets(bool(self._specs)), Priority.QUERY, 60.0)
         missing = [symbol for symbol in self._settings.symbols if symbol not in markets]
         if missing:
             raise NeverSent("UNKNOWN_SYMBOL", f"symbols: {missing} are not markets of {self._settings.exchange}")
@@ -336,7 +336,7 @@ class CcxtVenue:
         self._specs_ns = time.time_ns()
 
     async def balances(self) -> Balances:
-        call, asked_ns = self._call(Priority.REST), time.time_ns()
+        call, asked_ns = self._call(Priority.QUERY), time.time_ns()
         raw = await self._run(self._exchange.fetch_balance(), call)
         try:
             free, total = balances_from(raw)
