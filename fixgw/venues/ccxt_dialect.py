@@ -62,8 +62,8 @@ class Dialect:
 
     codes = Codes()
     weight_per_cost = 1.0
-    # open orders of the whole account in one call
-    all_open_orders = False
+    # what it weighs to list the open orders of the whole account in one call, and those of one symbol; None: it cannot
+    open_orders_weights: tuple[float, float] | None = None
     # outboundAccountPosition or the like; else balances are polled with the sweeps
     streams_balances = False
     poll_s = 2.0
@@ -104,6 +104,14 @@ class Dialect:
         if has.get("createMarketBuyOrderWithCost") and has.get("createMarketSellOrderWithCost"):
             found.append("quote_market")
         return tuple(found)
+
+    def open_orders_by(self, symbols: tuple[str, ...], everything: bool) -> tuple[str | None, ...]:
+        """How to ask for open orders: symbol by symbol, or (None,) for the whole account at once, where that can be done and
+        either `everything` is wanted (orders in instruments that we do not know any more) or it weighs less."""
+        if self.open_orders_weights is None:
+            return symbols
+        whole, one = self.open_orders_weights
+        return (None,) if everything or whole <= one * len(symbols) else symbols
 
     def spec(self, market: dict[str, Any]) -> InstrumentSpec:
         return spec_from(self.exchange, market)

@@ -1,8 +1,9 @@
 """The life of a ccxt connection: connect, heal, link up; notice a loss, heal again. And the books.
 
-    load instruments -> private stream confirmed -> reconcile by REST what happened meanwhile -> link up
+    load instruments -> private stream confirmed -> catch up by REST on what happened meanwhile -> link up
 
-When the private stream or REST is lost, the same again; a loss longer than `down_grace_ms` is told (link down). Besides,
+When the private stream or REST is lost, the same again; a loss longer than `down_grace_ms` is told (link down), and then it is
+the gateway that asks for everything when the link is up again. Besides,
 every `sweep_s` the venue's open orders are compared with ours, because an event can be lost without any gap that could
 be seen.
 """
@@ -38,7 +39,8 @@ class Healer(Protocol):
 
     async def prepare(self) -> None: ...
 
-    async def heal(self, lost_ns: int) -> None: ...
+    async def heal(self, lost_ns: int) -> None:
+        """Catch up on what happened since `lost_ns`; 0: only make sure that the venue answers."""
 
     async def sweep(self) -> None: ...
 
@@ -98,7 +100,9 @@ class Session:
                 await self._healer.prepare()
                 self._prepared.set()
                 private = asyncio.ensure_future(self._dialect.run_private())
-                await self._healer.heal(self._lost_ns)
+                # when the gateway was told that the link is down it reconciles everything itself once it is up: to do the
+                # same here would spend the rate limit twice
+                await self._healer.heal(self._lost_ns if self._up else 0)
                 if not self._lost.is_set():
                     self._lost_ns = 0
                     backoff = 0.1

@@ -10,8 +10,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ..core.commands import VenueTrade
 from .base import Ambiguous, DefiniteReject
@@ -29,6 +30,20 @@ _HOUR_NS = 3600 * 1_000_000_000
 _NEWEST_NS = (24 * _HOUR_NS, _HOUR_NS, _HOUR_NS // 6)
 _LOOKUPS_MAX = 500
 _LIVE_MAX = 500
+# scans whose beginnings are so near to each other are shared
+_SHARED_NS = _HOUR_NS // 6
+
+
+# trades, and whether these are all
+Found: TypeAlias = tuple[tuple[VenueTrade, ...], bool]
+
+
+@dataclass(slots=True)
+class _Scan:
+    """A scan of one symbol's trades that several wait for."""
+
+    since_ns: int
+    task: asyncio.Task[Found] | None = None
 
 
 class Asker(Protocol):
@@ -50,17 +65,21 @@ class TradeReader:
         self._ask = ask
         # (symbol, venue_order_id) -> the question that is under way
         self._lookups: dict[tuple[str, str], asyncio.Task[str]] = {}
+        # scans that have not left yet, by symbol and age, and all that are not done
+        self._waiting: dict[tuple[str, int], _Scan] = {}
+        self._scans: set[asyncio.Task[Found]] = set()
+        self._turns: dict[str, asyncio.Lock] = {}
 
-    async def since(self, since_ns: int, symbols: Iterable[str]) -> tuple[tuple[VenueTrade, ...], bool]:
+    async def since(self, since_ns: int, symbols: Iterable[str], priority: Priority = Priority.LINK) -> Found:
         """Trades with our id where it can be found (else ""), and whether these are all. VenueError: no answer."""
         raw: list[dict[str, Any]] = []
         complete = True
         for symbol in symbols:
-            found, all_of_it = await self._page(symbol, since_ns)
+            found, all_of_it = await self._page(symbol, since_ns, priority)
             raw += found
             if not all_of_it:
                 complete = False
-                raw += await self._what_is_possible(symbol, since_ns, len(found))
+                raw += await self._what_is_possible(symbol, since_ns, len(found), priority)
         raw = list({(trade["symbol"], str(trade["id"])): trade for trade in raw}.values())
         ids = await self._our_ids(raw)
         try:
@@ -68,26 +87,51 @@ class TradeReader:
         except (ValueError, KeyError) as error:
             raise Ambiguous("BAD_ANSWER", f"trades: {scrub(str(error), self._secrets)}") from None
 
-    async def _page(self, symbol: str, since_ns: int) -> tuple[list[dict[str, Any]], bool]:
-        limit_s = PAGING_S + 20.0 + self._settings.request_timeout_ms / 1000
-        return await self._ask(self._dialect.trades_since(symbol, since_ns), Priority.QUERY, limit_s)
+    async def shared(self, since_ns: int, symbol: str) -> Found:
+        """As `since`, for one symbol and asked from now on, and perhaps more trades than that: whoever asks while a scan of
+        the symbol is under way shares the next one. After an outage hundreds of orders have no answer, and a scan for each
+        would eat up the rate limit for minutes."""
+        key = (symbol, since_ns // _SHARED_NS)
+        scan = self._waiting.get(key)
+        if scan is None:
+            scan = self._waiting[key] = _Scan(since_ns)
+            scan.task = asyncio.ensure_future(self._scan(key, scan))
+            self._scans.add(scan.task)
+            scan.task.add_done_callback(self._scanned)
+        scan.since_ns = min(scan.since_ns, since_ns)
+        assert scan.task is not None
+        return await asyncio.shield(scan.task)
 
-    async def _what_is_possible(self, symbol: str, since_ns: int, oldest: int) -> list[dict[str, Any]]:
+    async def _scan(self, key: tuple[str, int], scan: _Scan) -> Found:
+        async with self._turns.setdefault(key[0], asyncio.Lock()):
+            del self._waiting[key]  # it leaves: who comes now needs a later one
+            return await self.since(scan.since_ns, (key[0],), Priority.QUERY)
+
+    def _scanned(self, task: asyncio.Task[Found]) -> None:
+        self._scans.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, even when nobody waits any more
+
+    async def _page(self, symbol: str, since_ns: int, priority: Priority) -> tuple[list[dict[str, Any]], bool]:
+        limit_s = PAGING_S + 20.0 + self._settings.request_timeout_ms / 1000
+        return await self._ask(self._dialect.trades_since(symbol, since_ns), priority, limit_s)
+
+    async def _what_is_possible(self, symbol: str, since_ns: int, oldest: int, priority: Priority) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         for span_ns in _NEWEST_NS:
             from_ns = time.time_ns() - span_ns
             if from_ns <= since_ns:
                 continue
-            newer, all_of_it = await self._page(symbol, from_ns)
+            newer, all_of_it = await self._page(symbol, from_ns, priority)
             found += newer
             if all_of_it:
                 break
         else:
-            found += await self._ask(self._dialect.newest_trades(symbol), Priority.QUERY)
+            found += await self._ask(self._dialect.newest_trades(symbol), priority)
         live = [t for t in self._tracker.open_orders() if t.symbol == symbol and t.venue_order_id]
         for tracked in live[-_LIVE_MAX:]:
             work = self._dialect.order_trades(tracked.venue_order_id, symbol, tracked.began_ns)
-            found += await self._ask(work, Priority.QUERY)
+            found += await self._ask(work, priority)
         log.error(
             "%s: %s has more trades since %d than can be read: told are the oldest %d, the newest %d and those of live "
             "orders; compare positions with the venue", self._settings.name, symbol, since_ns, oldest, len(found),
@@ -133,9 +177,9 @@ class TradeReader:
                 self._tracker.ended(tracked)
         return our_id
 
-    def stop(self) -> list[asyncio.Task[str]]:
+    def stop(self) -> list[asyncio.Task[Any]]:
         """Cancel what is under way; the tasks to wait for."""
-        running = list(self._lookups.values())
+        running: list[asyncio.Task[Any]] = [*self._lookups.values(), *self._scans]
         for task in running:
             task.cancel()
         return running

@@ -74,6 +74,8 @@ class CcxtVenue:
         self.capabilities: tuple[str, ...] = self._dialect.capabilities(self._exchange)
         self._specs: dict[str, InstrumentSpec] = {}
         self._specs_ns = 0
+        # the open orders of the whole account were told once
+        self._listed = False
         self.tracker = Tracker()
         self._trades = TradeReader(settings, self._dialect, self.tracker, self._secrets, self._ask)
         self._completing: set[asyncio.Task[None]] = set()
@@ -250,7 +252,7 @@ class CcxtVenue:
         """Venues that only say "accepted": ask until the order has ended; Ambiguous when it does not."""
         for attempt in range(6):
             await asyncio.sleep(0.05 * 2**attempt)
-            found = await self.query(QueryChild(venue_cl_ord_id=request.venue_cl_ord_id, symbol=request.symbol))
+            found = await self._look_up(QueryChild(venue_cl_ord_id=request.venue_cl_ord_id, symbol=request.symbol))
             if found.outcome not in ("open", "not_found"):
                 return Done(request.venue_cl_ord_id, found.venue_order_id, found.outcome, found.cum_qty)
         raise Ambiguous("CANCEL_PENDING", "the venue took the cancel but still shows the order")
@@ -261,6 +263,14 @@ class CcxtVenue:
     # --- questions ---
 
     async def query(self, request: QueryChild) -> Queried:
+        """One order. What has ended, with its trades told, is followed no longer."""
+        found = await self._look_up(request)
+        if found.trades_checked and found.outcome not in ("open", "not_found"):
+            done = Done(request.venue_cl_ord_id, found.venue_order_id, found.outcome, found.cum_qty)
+            self.tracker.finish(done, request.symbol)
+        return found
+
+    async def _look_up(self, request: QueryChild) -> Queried:
         our_id, symbol = request.venue_cl_ord_id, request.symbol
         tracked = self.tracker.get(our_id)
         order_id = request.venue_order_id or (tracked.venue_order_id if tracked else "")
@@ -273,9 +283,10 @@ class CcxtVenue:
             raise
         if not answer.get("id") or (answer.get("clientOrderId") or our_id) != our_id:
             raise Ambiguous("BAD_ANSWER", "the answer to the query is not about the order")
-        return await self._found(our_id, symbol, call.sent_ns, answer)
+        return await self._found(request, call.sent_ns, answer)
 
-    async def _found(self, our_id: str, symbol: str, asked_ns: int, answer: dict[str, Any]) -> Queried:
+    async def _found(self, request: QueryChild, asked_ns: int, answer: dict[str, Any]) -> Queried:
+        our_id, symbol = request.venue_cl_ord_id, request.symbol
         try:
             found, order_id = outcome(answer), str(answer["id"])
             filled = dec_or(answer.get("filled"))
@@ -284,6 +295,8 @@ class CcxtVenue:
         tracked = self.tracker.begin(our_id, symbol)
         self.tracker.name(tracked, order_id)
         tracked.unsure = False
+        if filled is not None and request.told_qty is not None and plain(filled) == request.told_qty:
+            return Queried(found, asked_ns, order_id, plain(filled), (), True)
         trades: tuple[VenueTrade, ...] = ()
         checked, text = False, ""
         try:
@@ -304,7 +317,7 @@ class CcxtVenue:
         order_id = request.venue_order_id or (tracked.venue_order_id if tracked else "")
         sent_ns = request.sent_ns or (tracked.began_ns if tracked else asked_ns - _UNKNOWN_SINCE_NS)
         try:
-            trades, complete = await self._trades.since(sent_ns - _GAP_MARGIN_NS, (symbol,))
+            trades, complete = await self._trades.shared(sent_ns - _GAP_MARGIN_NS, symbol)
         except VenueError as failure:
             return Queried("not_found", asked_ns, text=f"trades not fetched: {failure}")
         mine = [t for t in trades if t.venue_cl_ord_id == our_id or (order_id and t.venue_order_id == order_id)]
@@ -328,7 +341,7 @@ class CcxtVenue:
     async def _load_specs(self) -> None:
         if self._specs and time.time_ns() - self._specs_ns < _RELOAD_NS:
             return
-        markets = await self._ask(self._exchange.load_markets(bool(self._specs)), Priority.QUERY, 60.0)
+        markets = await self._ask(self._exchange.load_markets(bool(self._specs)), Priority.LINK, 60.0)
         missing = [symbol for symbol in self._settings.symbols if symbol not in markets]
         if missing:
             raise NeverSent("UNKNOWN_SYMBOL", f"symbols: {missing} are not markets of {self._settings.exchange}")
@@ -336,7 +349,7 @@ class CcxtVenue:
         self._specs_ns = time.time_ns()
 
     async def balances(self) -> Balances:
-        call, asked_ns = self._call(Priority.QUERY), time.time_ns()
+        call, asked_ns = self._call(Priority.LINK), time.time_ns()
         raw = await self._run(self._exchange.fetch_balance(), call)
         try:
             free, total = balances_from(raw)
@@ -346,17 +359,18 @@ class CcxtVenue:
         return self._dialect.know_balances(free, total, call.first_ns or asked_ns)
 
     async def open_orders(self, symbols: tuple[str, ...]) -> tuple[OpenOrder, ...]:
-        """Of the whole account where the venue can tell that, else of `symbols`."""
+        """Of `symbols`; the first time of the whole account, where the venue can tell that."""
         out: list[OpenOrder] = []
-        for symbol in (None,) if self._dialect.all_open_orders else symbols:
-            call = self._call(Priority.QUERY)
+        for symbol in self._dialect.open_orders_by(symbols, not self._listed):
+            call = self._call(Priority.LINK)
             raw = await self._run(self._exchange.fetch_open_orders(symbol), call)
-            if self._dialect.all_open_orders and not isinstance(call.answer, list):
+            if self._dialect.open_orders_weights is not None and not isinstance(call.answer, list):
                 raise Ambiguous("BAD_ANSWER", "open orders: the answer is not a list")
             try:
                 out.extend(open_order_from(order) for order in raw)
             except (ValueError, KeyError) as error:
                 raise Ambiguous("BAD_ANSWER", f"open orders: {scrub(str(error), self._secrets)}") from None
+        self._listed = True
         return tuple(out)
 
     async def trades(self, since_ns: int, symbols: tuple[str, ...]) -> tuple[VenueTrade, ...]:
@@ -391,10 +405,10 @@ class CcxtVenue:
     async def prepare(self) -> None:
         """Instruments, and the private stream confirmed."""
         await self._load_specs()
-        await self._ask(self._dialect.open_private(), Priority.QUERY, 15.0)
+        await self._ask(self._dialect.open_private(), Priority.LINK, 15.0)
 
     async def heal(self, lost_ns: int) -> None:
-        """After a gap: balances, every open order of ours, and the trades that were missed."""
+        """Balances; after a gap every open order of ours, and the trades that were missed."""
         self._sink.balances(await self.balances())
         if lost_ns:
             await self.sweep()
@@ -402,7 +416,8 @@ class CcxtVenue:
                 self.on_trade(trade)
 
     async def sweep(self) -> None:
-        """Orders of ours that the venue lists no longer, or with more executed than we saw, are asked for one by one."""
+        """Orders of ours that the venue lists no longer, or with more executed than we saw, are asked for one by one. Not
+        those whose place has no answer and that it does not list: the gateway asks for them until it knows."""
         asked_ns = time.time_ns()
         known = [t for t in self.tracker.open_orders() if not t.placing and t.began_ns < asked_ns]
         if not known:
@@ -412,7 +427,10 @@ class CcxtVenue:
         ended = False
         for tracked in known:
             order = listed.get(tracked.venue_cl_ord_id)
-            if tracked.open and (order is None or order.cum_qty > tracked.cum_qty or tracked.unsure):
+            if tracked.unsure and order is None:
+                if asked_ns - tracked.began_ns > _FORGET_NS:
+                    self.tracker.drop(tracked.venue_cl_ord_id)
+            elif tracked.open and (order is None or order.cum_qty > tracked.cum_qty or tracked.unsure):
                 await self._settle(tracked)
                 ended = ended or tracked.done is not None
         if ended:
@@ -421,12 +439,10 @@ class CcxtVenue:
     async def _settle(self, tracked: Tracked) -> None:
         """Ask for one order and tell what was missed."""
         unsure = tracked.unsure
-        found = await self.query(QueryChild(venue_cl_ord_id=tracked.venue_cl_ord_id, symbol=tracked.symbol))
+        question = QueryChild(venue_cl_ord_id=tracked.venue_cl_ord_id, symbol=tracked.symbol, told_qty=tracked.cum_qty)
+        found = await self._look_up(question)
         if found.outcome == "not_found":
-            # what that means is decided by the gateway, by its own queries; we only stop following it in the end
-            if unsure and time.time_ns() - tracked.began_ns > _FORGET_NS:
-                self.tracker.drop(tracked.venue_cl_ord_id)
-            return
+            return  # what that means is decided by the gateway, by its own queries
         if unsure and not tracked.acked:
             tracked.acked = True
             self._sink.ack(tracked.venue_cl_ord_id, found.venue_order_id)

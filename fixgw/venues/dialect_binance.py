@@ -19,7 +19,7 @@ from .balances import BalanceBook
 from .base import Balances, Done
 from .ccxt_dialect import MAX_PAGES, PAGING_S
 from .ccxt_dialect import Dialect as GeneralDialect
-from .ccxt_exchange import CALL, Hooks
+from .ccxt_exchange import CALL, Call, Hooks
 from .ccxt_parse import dec, rule
 from .doctrine import Codes
 from .limiter import Priority
@@ -60,7 +60,7 @@ class Dialect(GeneralDialect):
         definite_status=frozenset(_LIMITER_STATUS),
     )
     weight_per_cost = 5.0
-    all_open_orders = True
+    open_orders_weights = (80.0, 6.0)
     streams_balances = True
     poll_s = 1.0
 
@@ -272,7 +272,8 @@ class Dialect(GeneralDialect):
         raise ccxt.NetworkError("the book stream ended")
 
     async def _last_prices(self, symbols: tuple[str, ...]) -> None:
-        """The last price before the first trade of the stream."""
+        """The last price before the first trade of the stream. Stops wait for it: it does not stand behind questions."""
+        CALL.set(Call(priority=Priority.LINK))
         for symbol in symbols:
             found = await self.exchange.public_get_ticker_price({"symbol": self.exchange.market_id(symbol)})
             self.events.on_polled_last(symbol, plain(dec(found["price"], "price")))

@@ -284,6 +284,7 @@ class VenueLinks:
                     side=child.side,
                     qty=child.qty,
                     sent_ns=child.sent_ns,
+                    told_qty=child.told_qty,
                 ),
             )
 

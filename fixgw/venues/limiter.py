@@ -23,9 +23,12 @@ class Priority(IntEnum):
     """Smaller is more urgent."""
 
     CANCEL = 0
-    QUERY = 1
-    PLACE = 2
-    REST = 3
+    # what brings the venue up for all: instruments, private stream, balances, open orders, everybody's trades
+    LINK = 1
+    # about one order
+    QUERY = 2
+    PLACE = 3
+    REST = 4
 
 
 class LimiterFull(Exception):

@@ -85,7 +85,8 @@ class QueryChild(msgspec.Struct, frozen=True, array_like=True, tag="query", kw_o
     """Ask for one order by our id, with its trades. Answer: exactly one ChildQueryResult.
 
     `side`, `qty`, `sent_ns` (when the order left the gateway), where known, tell a host that never placed the order itself
-    which trades of unknown origin could be of it."""
+    which trades of unknown origin could be of it. `told_qty`: what the trades that we have come to; where the venue has
+    executed just that, they are not fetched once more."""
 
     venue_cl_ord_id: str
     symbol: str
@@ -93,6 +94,7 @@ class QueryChild(msgspec.Struct, frozen=True, array_like=True, tag="query", kw_o
     side: str = ""
     qty: Decimal | None = None
     sent_ns: int = 0
+    told_qty: Decimal | None = None
 
 
 class Reconcile(msgspec.Struct, frozen=True, array_like=True, tag="reconcile", kw_only=True):
