@@ -215,3 +215,101 @@ def test_looked_up_orders_of_others_do_not_fill_the_memory(monkeypatch: pytest.M
         assert len(venue.tracker._orders) == 3
 
     scene(body)
+
+
+def test_places_without_an_answer_share_their_scans_of_the_trades() -> None:
+    """Two hundred orders that the venue does not know: two scans, not two hundred; each is answered by one that left later."""
+
+    async def body(venue: CcxtVenue) -> None:
+        exchange = Exchange(venue, 3)
+        asked = [QueryChild(venue_cl_ord_id=f"A{n}", symbol=SYMBOL, sent_ns=time.time_ns(), side="2") for n in range(200)]
+        found = await asyncio.gather(*(venue.query(question) for question in asked))
+        assert {(answer.outcome, answer.trades_checked) for answer in found} == {("not_found", True)}
+        assert exchange.requests <= 3
+
+    scene(body)
+
+
+def test_a_scan_that_has_left_answers_nobody_who_asks_later() -> None:
+    async def body(venue: CcxtVenue) -> None:
+        exchange = Exchange(venue, 0)
+        hold, inner = asyncio.Event(), exchange.fetch_my_trades
+
+        async def slow(*args: Any, **named: Any) -> Any:
+            found = await inner(*args, **named)
+            await hold.wait()
+            return found
+
+        venue._exchange.fetch_my_trades = slow
+        sent_ns = time.time_ns()
+        first = asyncio.ensure_future(venue.query(QueryChild(venue_cl_ord_id="A", symbol=SYMBOL, sent_ns=sent_ns)))
+        while not exchange.requests:
+            await asyncio.sleep(0)
+        # executed and told by the venue only now
+        exchange.trades.append(
+            {"id": "9", "order": "v9", "symbol": SYMBOL, "side": "buy", "amount": "1", "price": "10",
+             "timestamp": time.time_ns() // 1_000_000}
+        )  # fmt: skip
+        later = asyncio.ensure_future(
+            venue.query(QueryChild(venue_cl_ord_id="B", symbol=SYMBOL, sent_ns=sent_ns, qty=D(1), side="1"))
+        )
+        for _ in range(20):
+            await asyncio.sleep(0)
+        hold.set()
+        assert (await first).trades_checked
+        assert not (await later).trades_checked, "the new trade could be of it"
+
+    scene(body)
+
+
+def test_what_was_told_is_not_fetched_again() -> None:
+    async def body(venue: CcxtVenue) -> None:
+        exchange = Exchange(venue, 1)
+        for filled, told, fetched in (("1", "1", False), ("1", "0", True), ("0", "0", False)):
+            exchange.requests = 0
+            exchange.orders["A"] = {"id": "o1", "clientOrderId": "A", "status": "open", "filled": filled, "timestamp": 1}
+            found = await venue.query(QueryChild(venue_cl_ord_id="A", symbol=SYMBOL, told_qty=D(told)))
+            assert (found.outcome, found.trades_checked, found.cum_qty) == ("open", True, D(filled))
+            assert bool(exchange.requests) is fetched and bool(found.trades) is fetched
+
+    scene(body)
+
+
+def test_a_sweep_leaves_places_without_an_answer_to_the_gateway() -> None:
+    async def body(venue: CcxtVenue) -> None:
+        exchange = Exchange(venue, 0)
+        asked: list[str] = []
+
+        async def list_open(symbol: str | None) -> Any:
+            call = CALL.get()
+            assert call is not None
+            call.answer = []
+            return [{"id": "o7", "clientOrderId": "LISTED", "symbol": SYMBOL, "side": "buy", "amount": "1", "filled": "0"}]
+
+        async def fetch_order(order_id: Any, symbol: str, params: dict[str, Any]) -> Any:
+            asked.append(params["origClientOrderId"])
+            return await exchange.fetch_order(order_id, symbol, params)
+
+        exchange.orders["LISTED"] = {"id": "o7", "clientOrderId": "LISTED", "status": "open", "filled": "0", "timestamp": 1}
+        exchange.orders["GONE"] = {"id": "o8", "clientOrderId": "GONE", "status": "canceled", "filled": "0", "timestamp": 1}
+        venue._exchange.fetch_open_orders, venue._exchange.fetch_order = list_open, fetch_order
+        for name, unsure in (("LOST", True), ("OLD", True), ("LISTED", True), ("GONE", False)):
+            venue.tracker.begin(name, SYMBOL).unsure = unsure
+        old = venue.tracker.get("OLD")
+        assert old is not None
+        old.began_ns -= 3600 * 1_000_000_000
+        await venue.sweep()
+        assert sorted(asked) == ["GONE", "LISTED"]
+        assert venue.tracker.get("LOST") is not None and venue.tracker.get("OLD") is None
+
+    scene(body)
+
+
+def test_open_orders_are_listed_the_way_that_weighs_less() -> None:
+    async def body(venue: CcxtVenue) -> None:
+        dialect, many = venue._dialect, tuple(f"C{n}/USDT" for n in range(14))
+        assert dialect.open_orders_by((SYMBOL, "ETH/USDT"), everything=True) == (None,)
+        assert dialect.open_orders_by((SYMBOL, "ETH/USDT"), everything=False) == (SYMBOL, "ETH/USDT")
+        assert dialect.open_orders_by(many, everything=False) == (None,)
+
+    scene(body)
