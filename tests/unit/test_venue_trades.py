@@ -233,18 +233,18 @@ def test_places_without_an_answer_share_their_scans_of_the_trades() -> None:
 def test_a_scan_that_has_left_answers_nobody_who_asks_later() -> None:
     async def body(venue: CcxtVenue) -> None:
         exchange = Exchange(venue, 0)
-        hold, inner = asyncio.Event(), exchange.fetch_my_trades
+        left, hold, inner = asyncio.Event(), asyncio.Event(), exchange.fetch_my_trades
 
         async def slow(*args: Any, **named: Any) -> Any:
             found = await inner(*args, **named)
+            left.set()
             await hold.wait()
             return found
 
         venue._exchange.fetch_my_trades = slow
         sent_ns = time.time_ns()
         first = asyncio.ensure_future(venue.query(QueryChild(venue_cl_ord_id="A", symbol=SYMBOL, sent_ns=sent_ns)))
-        while not exchange.requests:
-            await asyncio.sleep(0)
+        await left.wait()
         # executed and told by the venue only now
         exchange.trades.append(
             {"id": "9", "order": "v9", "symbol": SYMBOL, "side": "buy", "amount": "1", "price": "10",
