@@ -22,7 +22,8 @@ PASSED_OVER_LOGGED = (10, 1000)
 # words of a venue after whose loss the whole picture is asked for. Not the picture itself and not the answers to queries,
 # which follow from it: that would go round for ever (a query is asked again by its timer)
 _ASKED_AGAIN = (
-    c.ChildAck, c.ChildReject, c.ChildAmbiguous, c.ChildTrade, c.ChildDone, c.ChildCancelReject, c.VenueLink,
+    c.ChildAck, c.ChildReject, c.ChildAmbiguous, c.ChildTrade, c.ChildDone, c.ChildCancelReject, c.ChildAmended,
+    c.ChildAmendReject, c.VenueLink,
 )  # fmt: skip
 
 

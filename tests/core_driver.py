@@ -10,10 +10,11 @@ from decimal import Decimal
 
 import msgspec
 from core_model import LOT, MAX_LINE, ModelVenue
-from core_world import ACCOUNT, SECOND, SYMBOL, VENUE, VENUE_ACCOUNT, World
+from core_world import ACCOUNT, SECOND, SYMBOL, VENUE, VENUE_ACCOUNT, World, core_settings
 
 from fixgw.core import commands as c
 from fixgw.core import events as e
+from fixgw.core import settings as s
 from fixgw.core.draft import Refusal
 from fixgw.core.order import OPEN, Order
 from fixgw.core.reports import CancelReject, Report
@@ -21,13 +22,15 @@ from fixgw.core.state import READY
 from fixgw.marketdata.edge import due_timers
 
 QUIET_ROUNDS = 120
+_ACTING = e.ChildPlaced | e.ChildCancelSent | e.ChildAmendSent
 
 
 class Driver(ModelVenue):
     """A world, a venue, and the line between them. `step` makes one move; `settle` ends all faults and waits for rest."""
 
     def __init__(self, world: World | None = None) -> None:
-        super().__init__(world)
+        amending = core_settings(venues={VENUE: s.VenueSettings(name=VENUE, can_amend=True)})
+        super().__init__(world or World(amending))
         self.to_venue: list[e.AnyEvent] = []
         self.gap = False
         self.id_count = 0
@@ -56,7 +59,10 @@ class Driver(ModelVenue):
             match event:
                 case e.Reported():
                     self._told(event)
-                case e.ChildPlaced() | e.ChildCancelSent() | e.ChildQueried() | e.ReconcileRequested() | e.OrphanCancelSent():
+                case (
+                    e.ChildPlaced() | e.ChildCancelSent() | e.ChildAmendSent() | e.ChildQueried() | e.ReconcileRequested()
+                    | e.OrphanCancelSent()
+                ):  # fmt: skip
                     self._send(event)
                 case _:
                     pass
@@ -71,6 +77,8 @@ class Driver(ModelVenue):
             self.to_venue.append(event)
         elif isinstance(event, e.ChildPlaced):
             self.from_venue.append(self._reject(event, "NEVER_SENT"))
+        elif isinstance(event, e.ChildAmendSent):
+            self.from_venue.append(self._amend_reject(event, "NEVER_SENT"))
 
     def _told(self, event: e.Reported) -> None:
         message = event.message
@@ -254,7 +262,7 @@ class Driver(ModelVenue):
             self.up = False
             self.from_venue.clear()
             # what the host had taken over may still reach the venue, or not
-            self.to_venue = [ev for ev in self.to_venue if b % 2 and isinstance(ev, e.ChildPlaced | e.ChildCancelSent)]
+            self.to_venue = [ev for ev in self.to_venue if b % 2 and isinstance(ev, _ACTING)]
             self.run(c.VenueLink(ts_ns=self.world.tick(), venue=VENUE, up=False, reason="lost"))
         else:
             self.from_venue.clear()
@@ -275,6 +283,8 @@ class Driver(ModelVenue):
                 self._place(event)
             case e.ChildCancelSent() | e.OrphanCancelSent():
                 self._cancel(event)
+            case e.ChildAmendSent():
+                self._amend(event)
             case e.ChildQueried():
                 self._say(self._look_up(event.venue_cl_ord_id))
             case e.ReconcileRequested():
@@ -287,7 +297,7 @@ class Driver(ModelVenue):
         event = self._pick(a)
         if isinstance(event, e.ReconcileRequested):
             self.to_venue.append(event)
-        elif isinstance(event, e.ChildPlaced | e.ChildCancelSent) and b % 2:
+        elif isinstance(event, _ACTING) and b % 2:
             self._say(self._ambiguous(event))
 
     def refuse(self, a: int, _b: int) -> None:
@@ -295,6 +305,8 @@ class Driver(ModelVenue):
         event = self._pick(a)
         if isinstance(event, e.ChildPlaced):
             self._say(self._reject(event, "INSUFFICIENT"))
+        elif isinstance(event, e.ChildAmendSent):
+            self._say(self._amend_reject(event, "NO"))
         elif isinstance(event, e.ChildCancelSent):
             self._say(
                 c.ChildCancelReject(

@@ -22,13 +22,14 @@ class VenueOrder:
 
     placed: e.ChildPlaced
     venue_order_id: str
+    qty: Decimal
     cum_qty: Decimal = Decimal(0)
     status: str = "open"
     trades: list[c.VenueTrade] = field(default_factory=list)
 
     @property
     def left(self) -> Decimal:
-        return self.placed.qty - self.cum_qty if self.status == "open" else Decimal(0)
+        return self.qty - self.cum_qty if self.status == "open" else Decimal(0)
 
 
 class ModelVenue:
@@ -47,7 +48,7 @@ class ModelVenue:
 
     def _place(self, ev: e.ChildPlaced) -> None:
         assert ev.venue_cl_ord_id not in self.orders, "the venue got an order twice"
-        order = self.orders[ev.venue_cl_ord_id] = VenueOrder(ev, f"v{len(self.orders) + 1}")
+        order = self.orders[ev.venue_cl_ord_id] = VenueOrder(ev, f"v{len(self.orders) + 1}", ev.qty)
         self._say(
             c.ChildAck(ts_ns=0, venue=VENUE, venue_cl_ord_id=ev.venue_cl_ord_id, venue_order_id=order.venue_order_id)
         )
@@ -69,6 +70,14 @@ class ModelVenue:
                 )
             )
 
+    def _amend(self, ev: e.ChildAmendSent) -> None:
+        order = self.orders.get(ev.venue_cl_ord_id)
+        if order is None or order.status != "open" or not order.cum_qty < ev.qty < order.qty:
+            self._say(self._amend_reject(ev, "-2038"))
+            return
+        order.qty = ev.qty
+        self._say(c.ChildAmended(ts_ns=0, venue=VENUE, venue_cl_ord_id=ev.venue_cl_ord_id, qty=ev.qty))
+
     def _end(self, order: VenueOrder, status: str) -> None:
         order.status = status
         self._say(
@@ -89,7 +98,7 @@ class ModelVenue:
         order.cum_qty += qty
         order.trades.append(item)
         self._say(c.ChildTrade(ts_ns=0, venue=VENUE, trade=item))
-        if order.cum_qty == order.placed.qty:
+        if order.cum_qty == order.qty:
             self._end(order, "filled")
 
     def fill(self, a: int, b: int) -> None:
@@ -106,8 +115,11 @@ class ModelVenue:
     def _reject(self, ev: e.ChildPlaced, code: str) -> c.ChildReject:
         return c.ChildReject(ts_ns=0, venue=VENUE, venue_cl_ord_id=ev.venue_cl_ord_id, code=code, text="")
 
-    def _ambiguous(self, ev: e.ChildPlaced | e.ChildCancelSent) -> c.ChildAmbiguous:
-        op = "place" if isinstance(ev, e.ChildPlaced) else "cancel"
+    def _amend_reject(self, ev: e.ChildAmendSent, code: str) -> c.ChildAmendReject:
+        return c.ChildAmendReject(ts_ns=0, venue=VENUE, venue_cl_ord_id=ev.venue_cl_ord_id, code=code, text="")
+
+    def _ambiguous(self, ev: e.ChildPlaced | e.ChildCancelSent | e.ChildAmendSent) -> c.ChildAmbiguous:
+        op = {e.ChildPlaced: "place", e.ChildCancelSent: "cancel", e.ChildAmendSent: "amend"}[type(ev)]
         return c.ChildAmbiguous(ts_ns=0, venue=VENUE, venue_cl_ord_id=ev.venue_cl_ord_id, op=op, code="TIMEOUT", text="")
 
     def _look_up(self, our_id: str) -> c.ChildQueryResult:
@@ -130,7 +142,7 @@ class ModelVenue:
         listed = tuple(
             c.OpenOrder(
                 venue_cl_ord_id=our_id, venue_order_id=order.venue_order_id, symbol=SYMBOL, side=order.placed.side,
-                qty=order.placed.qty, cum_qty=order.cum_qty, px=order.placed.px,
+                qty=order.qty, cum_qty=order.cum_qty, px=order.placed.px,
             )
             for our_id, order in self.orders.items()
             if order.status == "open"

@@ -5,7 +5,7 @@
     replace b a 2 @99 | E E b<a 0/1; cancel C1             <- ClOrdID<OrigClOrdID; a line that starts with "|" continues
 
 Reports: "EXEC STATUS CL[<ORIG] CUM/LEAVES [REASON]", "?" in front of a status reply; OrderCancelReject: "9.RESPONSE_TO STATUS
-CL<ORIG REASON"; BusinessMessageReject: "j REASON"; effects: place, cancel, query, orphan, reconcile; "!KIND" is an alert.
+CL<ORIG REASON"; BusinessMessageReject: "j REASON"; effects: place, cancel, amend, query, orphan, reconcile; "!KIND" is an alert.
 C1, C2... are children in the order of their placing, o1, o2... orders. Time passes by 1 ms a command, "+5s" waits and
 lets the timers that are due come. Words with "=" are fields. "-" expects nothing.
 """
@@ -145,6 +145,12 @@ class Script:
     def _cancel_reject(self, words: list[str], _fields: dict[str, str]) -> c.Command:
         return self._of_child(c.ChildCancelReject, words[0], code="-2011", text="no", unknown_order="unknown" in words)
 
+    def _amended(self, words: list[str], _fields: dict[str, str]) -> c.Command:
+        return self._of_child(c.ChildAmended, words[0], qty=Decimal(words[1]))
+
+    def _amend_reject(self, words: list[str], _fields: dict[str, str]) -> c.Command:
+        return self._of_child(c.ChildAmendReject, words[0], code="-2038", text="no")
+
     def _answer(self, words: list[str], fields: dict[str, str]) -> c.Command:
         """The answer to a query, asked now or `asked` seconds ago."""
         found = words[1] not in ("not_found", "error")
@@ -242,6 +248,8 @@ class Script:
                 return f"place {self._name(event.venue_cl_ord_id)} {event.qty}@{px} {TIFS[event.tif]}"
             case e.ChildCancelSent():
                 return "cancel " + self._name(event.venue_cl_ord_id)
+            case e.ChildAmendSent():
+                return f"amend {self._name(event.venue_cl_ord_id)} {event.qty}"
             case e.ChildQueried():
                 return "query " + self._name(event.venue_cl_ord_id)
             case e.OrphanCancelSent():

@@ -221,7 +221,7 @@ def _index_problems(state: State) -> Iterator[str]:
         yield "uncertain is not the set of uncertain children"
     flying = [
         key for key, child in state.children.items()
-        if child.state != CLOSED and (child.state == "sent" or child.cancel == "sent")
+        if child.state != CLOSED and (child.state == "sent" or child.cancel == "sent" or child.amend is not None)
     ]  # fmt: skip
     if sorted(state.inflight) != sorted(flying):
         yield "inflight is not the set of unanswered children and cancels"

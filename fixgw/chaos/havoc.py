@@ -15,6 +15,7 @@ TARGETS: Final = ("gateway", "trap", "front", "venue:sim", "simulator", "connect
 TRAP_WAIT_S: Final = 4.0
 _ENTRY: dict[str, Any] = {}
 _CANCEL: dict[str, Any] = {"op": "order.cancel"}
+_AMEND: dict[str, Any] = {"op": "order.amend.keepPriority"}
 # kind, params, seconds (None: by count)
 _FAULTS: Final[tuple[tuple[str, dict[str, Any], float | None], ...]] = (
     ("drop_before", {}, None),
@@ -93,7 +94,7 @@ class Havoc:
         if kind not in _ACTIONS:
             options = {"seconds": seconds} if seconds is not None else {"count": self._random.randint(1, 3)}
         if kind not in _ANY_REQUEST and kind not in _EVENTS:
-            options["match"] = self._random.choice((_ENTRY, _ENTRY, _CANCEL))
+            options["match"] = self._random.choice((_ENTRY, _ENTRY, _CANCEL, _AMEND))
         try:
             self._world.sim().fault(kind, **options, **params)
         except (SimError, OSError):

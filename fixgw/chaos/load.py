@@ -112,8 +112,11 @@ class Load(threading.Thread):
 
     def _replace(self) -> None:
         target = self._pick()
-        price = Decimal(_MID + self._random.choice((-1, 1)) * self._random.randint(30, 900))
-        replaced = self._client.replace(target, order_qty=LOT * self._random.randint(1, 40), price=price)
+        price: Decimal | None = Decimal(_MID + self._random.choice((-1, 1)) * self._random.randint(30, 900))
+        lots = self._random.randint(1, 40)
+        if self._random.random() < 0.5:
+            price, lots = None, lots // 4 + 1  # at its price; mostly less than it was, so that it is amended in place
+        replaced = self._client.replace(target, order_qty=LOT * lots, price=price)
         self.requests.append(Request("G", replaced))
         self._live[self._live.index(target)] = replaced
 

@@ -88,7 +88,6 @@ class Config:
             recv_window_ns=self.venues[name].recv_window_ms * _MS,
             margin_ns=rules.margin_ms * _MS,
             can_amend=rules.can_amend,
-            quote_market=rules.quote_market,
             taker_fee_bps=rules.taker_fee_bps,
         )
 

@@ -130,14 +130,13 @@ class VenueTable(Model):
     """[[venues]]: what decisions must know of a venue beyond its own file. All have defaults.
 
     margin_ms: how long after recv_window_ms a "not found" begins to count; taker_fee_bps: kept back when an order is
-    sized by cash; can_amend / quote_market: use the venue's amend / quote-sized market orders.
+    sized by cash; can_amend: a replace that only takes from the quantity is an amend in place, where the connector can.
     """
 
     name: Name
     margin_ms: Annotated[int, Field(ge=0, le=600_000)] = 1000
     taker_fee_bps: Money = Decimal(10)
     can_amend: bool = False
-    quote_market: bool = False
 
 
 class SimulatorTable(Model):

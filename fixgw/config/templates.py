@@ -72,6 +72,7 @@ buying_power = true               # refuse what the venue account's available ba
 name = "{venue}"
 taker_fee_bps = "10"              # kept back when an order is sized by cash, CashOrderQty(152)
 margin_ms = 1000                  # after recv_window_ms and this, "not found" at the venue begins to count
+can_amend = true                  # a replace that only takes from the quantity keeps its priority (Binance spot can)
 """
 
 SIMULATOR = """

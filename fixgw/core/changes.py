@@ -1,7 +1,8 @@
 """decide for OrderCancelRequest(F), OrderCancelReplaceRequest(G) and OrderStatusRequest(H).
 
-F and H are never refused by risk or a throttle. A replace is: risk on the new terms, then cancel at the venue, the final
-executed quantity, and a new child for OrderQty - CumQty (settle.py); a stop that we hold is replaced at once.
+F and H are never refused by risk or a throttle. A replace is: risk on the new terms, then an amend where the venue can and
+the quantity is all that shrinks, else cancel at the venue, the final executed quantity, and a new child for OrderQty - CumQty
+(settle.py); a stop that we hold is replaced at once.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 from ..risk.base import Denied
 from . import events as e
 from . import rules
+from .child import WORKING
 from .commands import CancelOrder, ReplaceOrder, StatusRequest
 from .draft import Draft, is_forgotten, reason_fields
-from .market import market_of
+from .market import Market, market_of
 from .order import Order
 from .placing import assess
 from .reasons import Reason
@@ -143,10 +145,39 @@ def replace_order(draft: Draft, cmd: ReplaceOrder) -> None:
         )
     )
     order = draft.order(order.order_id)
-    if draft.cancel_children(order):
+    if _reduce_in_place(draft, order, market) or draft.cancel_children(order):
         draft.report(order, "E", cl_ord_id=cmd.cl_ord_id, orig_cl_ord_id=order.cl_ord_id)
     else:
         finish_if_idle(draft, order.order_id)
+
+
+def _reduce_in_place(draft: Draft, order: Order, market: Market) -> bool:
+    """Where the venue can, a replace that only takes from the quantity is an amend: the order keeps its priority, and the
+    venue itself sees to it that no more is executed than the new quantity. Anything else goes by a cancel."""
+    pending, live = order.pending, draft.live_children(order)
+    if not market.venue.can_amend or pending is None or len(live) != 1:
+        return False
+    child = live[0]
+    taken = order.order_qty - pending.order_qty
+    qty = child.qty - taken
+    fits = (
+        child.state == WORKING
+        and not child.cancel
+        and taken > 0
+        and qty > max(child.cum_qty, child.told_qty)
+        # busts aside, what is open of the order is what is open at the venue
+        and order.order_qty - order.cum_qty == child.qty - child.cum_qty
+    )
+    same = (
+        pending.price == order.price
+        and order.cash_qty is None
+        and pending.cash_qty is None
+        and not {order.tif, pending.tif} & {rules.IOC, rules.FOK}
+        and rules.is_post_only(pending.exec_inst) == rules.is_post_only(order.exec_inst)
+    )
+    if fits and same:
+        draft.emit(e.ChildAmendSent(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, qty=qty))
+    return fits and same
 
 
 def _replace_refusal(draft: Draft, cmd: ReplaceOrder, order: Order | None) -> Denied | None:

@@ -3,7 +3,9 @@
     sent ----ack----> working ----done----> (closing: trades missing) ----> closed
       \\--unknown--/     a query or reconciliation settles what is unknown; nothing is ever guessed
 
-`cancel`: "" none asked, "sent", "unknown" (sent, no answer).
+`cancel`: "" none asked, "sent", "unknown" (sent, no answer). `amend`: the quantity to which the venue is to reduce it in
+place, while that has no answer. An amend is never asked about: what came of it is unknown or refused becomes a cancel, after
+which the executed quantity is certain and the rest is placed anew.
 """
 
 from __future__ import annotations
@@ -63,6 +65,7 @@ class Child(msgspec.Struct, array_like=True, gc=False):
     not_found_ns: int = 0
     # when we learned of its end
     closed_ns: int = 0
+    amend: Decimal | None = None
 
     @property
     def is_live(self) -> bool:
@@ -98,6 +101,7 @@ def apply_child(child: Child, ev: e.ChildEvent) -> None:
         child.closed_as = ev.status
         child.closed_ns = ev.ts_ns
         child.cancel = ""
+        child.amend = None
         child.next_query_ns = 0
     else:
         _change(child, ev)
@@ -110,6 +114,12 @@ def _change(child: Child, ev: e.ChildEvent) -> None:
             child.cancel = "sent"
             child.cancel_ns = ev.ts_ns
             child.cancels += 1
+            child.amend = None
+        case e.ChildAmendSent():
+            child.amend = ev.qty
+        case e.ChildAmended():
+            child.amend = None
+            child.qty = ev.qty
         case e.ChildCancelRefused():
             child.cancel = ""
         case e.ChildUnknown():
@@ -117,6 +127,7 @@ def _change(child: Child, ev: e.ChildEvent) -> None:
                 child.state = UNKNOWN
             else:
                 child.cancel = "unknown"
+                child.amend = None
         case e.ChildQueried():
             child.queries += 1
             child.next_query_ns = ev.next_ns

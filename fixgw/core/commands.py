@@ -233,6 +233,21 @@ class ChildCancelReject(VenueCommand, frozen=True, tag="cancelreject", kw_only=T
     unknown_order: bool
 
 
+class ChildAmended(VenueCommand, frozen=True, tag="amended", kw_only=True):
+    """The venue has reduced a working order in place. `qty`: its total now, what is executed included."""
+
+    venue_cl_ord_id: str
+    qty: Decimal
+
+
+class ChildAmendReject(VenueCommand, frozen=True, tag="amendreject", kw_only=True):
+    """A definite refusal of an amend, or one that was never sent: the order is as it was."""
+
+    venue_cl_ord_id: str
+    code: str
+    text: str
+
+
 class ChildQueryResult(VenueCommand, frozen=True, tag="query", kw_only=True):
     """Answer to a query by our id. `outcome`: "open", "filled", "canceled", "expired", "rejected", "not_found", or
     "error" (no answer: ask again). `trades`: all trades of that order that the venue lists; `asked_ns`: when the query
@@ -417,6 +432,8 @@ AnyCommand = (
     | ChildTrade
     | ChildDone
     | ChildCancelReject
+    | ChildAmended
+    | ChildAmendReject
     | ChildQueryResult
     | VenueLink
     | VenueReconciled

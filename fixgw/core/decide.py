@@ -90,6 +90,8 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     c.ChildTrade: venue_reports.child_trade,
     c.ChildDone: venue_reports.child_done,
     c.ChildCancelReject: venue_reports.child_cancel_reject,
+    c.ChildAmended: venue_reports.child_amended,
+    c.ChildAmendReject: venue_reports.child_amend_reject,
     c.ChildQueryResult: venue_reports.child_query_result,
     c.VenueLink: reconcile.venue_link,
     c.VenueReconciled: reconcile.venue_reconciled,

@@ -205,8 +205,20 @@ class ChildCancelRefused(ChildEvent, frozen=True, tag="childcancelrefused", kw_o
     reason: str
 
 
+class ChildAmendSent(ChildEvent, frozen=True, tag="childamendsent", kw_only=True):
+    """The venue is to reduce it in place to `qty` in all (executed included); sent once, never again."""
+
+    qty: Decimal
+
+
+class ChildAmended(ChildEvent, frozen=True, tag="childamended", kw_only=True):
+    """The venue has reduced it to `qty` in all."""
+
+    qty: Decimal
+
+
 class ChildUnknown(ChildEvent, frozen=True, tag="childunknown", kw_only=True):
-    """Sent, no answer. `op`: "place" or "cancel"."""
+    """Sent, no answer. `op`: "place", "cancel" or "amend"."""
 
     op: str
     reason: str
@@ -423,6 +435,8 @@ AnyEvent = (
     | ChildSettled
     | ChildClosing
     | ChildClosed
+    | ChildAmendSent
+    | ChildAmended
     | Reported
     | Received
     | SessionReset

@@ -272,7 +272,7 @@ def _child_confirmed(state: State, ev: e.ChildConfirmed) -> None:
 def _index_child(state: State, child: Child, ts_ns: int) -> None:
     """Where a child stands after an event of its own."""
     child_id = child.venue_cl_ord_id
-    if child.state != SENT and child.cancel != "sent":
+    if child.state != SENT and child.cancel != "sent" and child.amend is None:
         state.inflight.pop(child_id, None)
     if child.state == CLOSED:
         state.uncertain.pop(child_id, None)
@@ -287,7 +287,7 @@ def _index_child(state: State, child: Child, ts_ns: int) -> None:
 def _child_event(state: State, ev: e.ChildEvent) -> None:
     child = state.children.get(ev.venue_cl_ord_id) or thaw_child(state, ev.venue_cl_ord_id)
     apply_child(child, ev)
-    if isinstance(ev, e.ChildCancelSent):
+    if isinstance(ev, e.ChildCancelSent | e.ChildAmendSent):
         # behind those that were sent before
         state.inflight.pop(ev.venue_cl_ord_id, None)
         state.inflight[child.venue_cl_ord_id] = ev.ts_ns
@@ -446,7 +446,7 @@ HANDLERS: dict[type, Callable[..., None]] = {
         kind: _child_event
         for kind in (
             e.ChildCancelSent, e.ChildCancelRefused, e.ChildUnknown, e.ChildQueried, e.ChildNotFound,
-            e.ChildSettled, e.ChildClosing, e.ChildClosed,
+            e.ChildSettled, e.ChildClosing, e.ChildClosed, e.ChildAmendSent, e.ChildAmended,
         )
     },
     e.Reported: _nothing,

@@ -143,7 +143,7 @@ def timer(draft: Draft, cmd: c.Timer) -> None:
     if kind == "query" and child.is_uncertain and child.next_query_ns <= cmd.ts_ns:
         query_now(draft, child)
     elif kind == "inflight":
-        op = "place" if child.state == SENT else "cancel"
+        op = "place" if child.state == SENT else "cancel" if child.amend is None else "amend"
         become_unknown(draft, child, op, "no answer from the venue host in time")
 
 

@@ -41,8 +41,8 @@ def link_down(draft: Draft, venue: str, reason: str) -> None:
         child = draft.child(child_id)
         if child.state == SENT:
             become_unknown(draft, child, "place", reason)
-        elif child.cancel == "sent":
-            become_unknown(draft, child, "cancel", reason)
+        elif child.cancel == "sent" or child.amend is not None:
+            become_unknown(draft, child, "cancel" if child.amend is None else "amend", reason)
 
 
 def _up(draft: Draft, cmd: c.VenueLink) -> None:
@@ -101,6 +101,8 @@ def _settle(draft: Draft, child: Child, listed: c.OpenOrder | None, asked_ns: in
         confirm(draft, child, listed.venue_order_id)
         draft.emit(e.ChildSettled(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
         child = draft.child(child.venue_cl_ord_id)
+    if child.amend is not None:
+        return  # its answer is under way
     order = draft.order(child.order_id)
     wanted = child.cancel == "unknown" or bool(order.stopping) or order.pending is not None or not order.is_open
     if wanted and (child.cancel != "sent" or child.cancel_ns < asked_ns):

@@ -94,7 +94,11 @@ def screen(command: c.VenueCommand) -> tuple[c.VenueCommand, list[str]]:
             orders = tuple(order for order in command.open_orders if _order_is_sane(order))
             bad = [order.venue_cl_ord_id for order in command.open_orders if not _order_is_sane(order)]
             return _without(command, "open_orders", orders, bad)
-        case c.ChildReject() | c.ChildAmbiguous() | c.ChildCancelReject():
+        case c.ChildAmended() if not is_number(command.qty):
+            return msgspec.structs.replace(command, qty=_ZERO), [
+                f"{command.venue}: the amended quantity of {command.venue_cl_ord_id[:40]} is nonsense"
+            ]
+        case c.ChildReject() | c.ChildAmbiguous() | c.ChildCancelReject() | c.ChildAmendReject():
             if len(command.text) > MAX_TEXT or len(command.code) > MAX_TEXT:
                 command = msgspec.structs.replace(command, text=command.text[:MAX_TEXT], code=command.code[:MAX_TEXT])
         case c.VenueLink() if len(command.reason) > MAX_TEXT:

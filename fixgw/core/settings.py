@@ -78,9 +78,8 @@ class VenueSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     name: str
     recv_window_ns: int = 5_000_000_000
     margin_ns: int = 1_000_000_000
+    # a replace that only takes from the quantity is an amend in place
     can_amend: bool = False
-    # quote-sized market orders are native
-    quote_market: bool = False
     taker_fee_bps: Decimal = Decimal(10)
 
 

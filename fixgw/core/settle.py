@@ -66,7 +66,7 @@ def confirm(draft: Draft, child: Child, venue_order_id: str) -> None:
 
 
 def is_replacing(order: Order, child: Child) -> bool:
-    """True for the new child of a pending replace: it is the last one, and not being canceled for that replace."""
+    """True for the new child of a pending replace: it is the last one, and not being canceled or reduced for that replace."""
     pending = order.pending
     return (
         pending is not None
@@ -74,6 +74,7 @@ def is_replacing(order: Order, child: Child) -> bool:
         and len(order.children) > 1
         and order.children[-1] == child.venue_cl_ord_id
         and not child.cancel
+        and child.amend is None
     )
 
 
@@ -260,8 +261,12 @@ def finish_if_idle(draft: Draft, order_id: str, ended_as: str = "", text: str = 
     elif ended_as in ("rejected", "not_placed"):
         _rejected(draft, order, Reason.NOT_PLACED if ended_as == "not_placed" else Reason.VENUE_REJECT, text)
     elif ended_as == "filled":
-        # the child is complete, the order is not: a trade of it was busted or corrected
-        _canceled(draft, order, order.cl_ord_id, Reason.BUSTED.value, text=text)
+        # the child is complete, the order is not: a trade of it was busted or corrected, or an amend that came to nothing for
+        # us (a cancel went over it) was carried out by the venue
+        children = [draft.child(child) for child in order.children]
+        changed = any(child.cum_qty != child.told_qty for child in children)
+        reason = Reason.BUSTED if changed else Reason.VENUE_CANCEL
+        _canceled(draft, order, order.cl_ord_id, reason.value, text=text)
     elif order.ord_type in (rules.MARKET, rules.STOP) or order.tif in (rules.IOC, rules.FOK):
         _canceled(draft, order, order.cl_ord_id, Reason.IOC_REMAINDER.value, text=text)
     else:

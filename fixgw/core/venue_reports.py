@@ -8,7 +8,7 @@ from .child import CLOSING, SENT, UNKNOWN, Child
 from .draft import Draft, reason_fields
 from .order import PENDING_CANCEL, PENDING_REPLACE
 from .reasons import Reason
-from .settle import close, confirm, end_child, find_child, is_replacing, trade
+from .settle import close, confirm, end_child, find_child, is_replacing, replaced, trade
 
 # asked again after these many seconds, the last one for ever
 QUERY_BACKOFF_S = (1, 1, 2, 4, 8, 15, 30)
@@ -122,6 +122,31 @@ def refuse_cancel(draft: Draft, order_id: str, text: str) -> None:
     )
 
 
+def child_amended(draft: Draft, cmd: c.ChildAmended) -> None:
+    """150=5. A word that comes too late (a cancel went over the amend) is passed over: the end of the child will show it."""
+    child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id)
+    if child is None or not child.is_live or child.amend is None:
+        return
+    if cmd.qty != child.amend:
+        text = f"{cmd.venue}: {cmd.venue_cl_ord_id} amended to {cmd.qty} instead of {child.amend}"
+        draft.alert("BAD_VENUE_DATA", text)
+        become_unknown(draft, child, "amend", "the venue amended to another quantity")
+        return
+    draft.emit(e.ChildAmended(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, qty=cmd.qty))
+    order, child = draft.order(child.order_id), draft.child(child.venue_cl_ord_id)
+    if order.pending is not None and order.pending.kind == PENDING_REPLACE:
+        replaced(draft, order, venue_order_id=child.venue_order_id, venue_cl_ord_id=child.venue_cl_ord_id)
+    if child.told_qty >= child.qty:
+        close(draft, child, "filled")
+
+
+def child_amend_reject(draft: Draft, cmd: c.ChildAmendReject) -> None:
+    """It works on as it was: the replace goes the long way, by a cancel."""
+    child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id)
+    if child is not None and child.is_live and child.amend is not None:
+        draft.emit(e.ChildCancelSent(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
+
+
 def child_ambiguous(draft: Draft, cmd: c.ChildAmbiguous) -> None:
     child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id)
     if child is None or not child.is_live:
@@ -133,7 +158,7 @@ def become_unknown(draft: Draft, child: Child, op: str, text: str) -> None:
     """Sent, no answer: the client is told (150=I) and the venue is asked. Nothing is guessed, nothing is sent again."""
     if op == "place" and child.state != SENT:
         return  # something was heard of it meanwhile
-    if op != "place" and child.cancel != "sent":
+    if (op == "cancel" and child.cancel != "sent") or (op == "amend" and child.amend is None):
         return
     draft.emit(e.ChildUnknown(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, op=op, reason=text))
     order = draft.order(child.order_id)

@@ -143,6 +143,8 @@ class Projector:
         for field, column in (("venue_order_id", "venue_order_id"), ("reason", "reason"), ("op", "unknown_op")):
             if field in fields:
                 changed[column] = fields[field]
+        if name == "ChildAmended":
+            changed["qty"] = fields["qty"]
         self._update("children", changed, {"venue_cl_ord_id": fields["venue_cl_ord_id"]})
 
     def _fill(self, name: str, fields: dict[str, Any], at: dict[str, Any]) -> None:

@@ -80,6 +80,8 @@ INDEXES: Final[dict[str, list[list[str]]]] = {
 CHILD_STATUS: Final = {
     "ChildConfirmed": "confirmed",
     "ChildCancelSent": "cancel_sent",
+    "ChildAmendSent": "amend_sent",
+    "ChildAmended": "amended",
     "ChildCancelRefused": "cancel_refused",
     "ChildUnknown": "unknown",
     "ChildQueried": "queried",

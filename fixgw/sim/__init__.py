@@ -15,6 +15,7 @@ Theory of operation
 - `client.SimClient` is a small synchronous client of the control interface; `python -m fixgw.sim --help` runs it all.
 
 What is unlike the real exchange: stop, iceberg and list orders do not exist; no kline or 24 h ticker streams; price
-bands (PERCENT_PRICE) are not applied; history is bounded (oldest closed orders are forgotten); a power cut of the
+bands (PERCENT_PRICE) are not applied; an amend down to what is executed is refused (Binance does not say what it does);
+the list of an order's amendments cannot be asked for; history is bounded (oldest closed orders are forgotten); a power cut of the
 exchange is not simulated (the ledger is written, not synced).
 """

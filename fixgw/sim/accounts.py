@@ -104,6 +104,23 @@ class Records:
         else:
             order.status = "PARTIALLY_FILLED"
 
+    def reduce(self, order: Order, qty: Decimal, cl_ord_id: str, at_ns: int) -> None:
+        """Make an open order smaller where it stands: it holds less, and has this client id from now on."""
+        with localcontext(CONTEXT):
+            less = order.qty - qty
+            hold = order.price * less if order.side == BUY else less
+            order.locked -= hold
+            self._hold(order, -hold)
+        order.qty = qty
+        order.amends += 1
+        order.updated_ns = self.accounts[order.account].updated_ns = at_ns
+        if cl_ord_id != order.cl_ord_id:
+            key = (order.account, order.symbol)
+            if self.by_client.get((*key, order.cl_ord_id)) == order.order_id:
+                del self.by_client[(*key, order.cl_ord_id)]
+            order.cl_ord_id = cl_ord_id
+            self.by_client[(*key, cl_ord_id)] = order.order_id
+
     def close(self, order: Order, status: str, at_ns: int) -> None:
         """End an order's life, give back what it held, and forget the oldest closed ones beyond the history."""
         self._hold(order, -order.locked)

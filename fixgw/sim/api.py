@@ -45,6 +45,7 @@ OPERATIONS = (
     Operation("order.test", "POST /api/v3/order/test", 1, True, trading.check_order),
     Operation("order.cancel", "DELETE /api/v3/order", 1, True, trading.cancel),
     Operation("order.cancelReplace", "POST /api/v3/order/cancelReplace", 1, True, trading.cancel_replace, orders=True),
+    Operation("order.amend.keepPriority", "PUT /api/v3/order/amend/keepPriority", 4, True, trading.amend),
     Operation("order.status", "GET /api/v3/order", 4, True, trading.order_status),
     Operation("openOrders.status", "GET /api/v3/openOrders", 6, True, trading.open_orders),
     Operation("openOrders.cancelAll", "DELETE /api/v3/openOrders", 1, True, trading.cancel_all),

@@ -81,7 +81,7 @@ class Simulator:
         self.market_sink: MarketSink | None = None
         self.liquidity: Liquidity | None = None
         self.later: Later | None = None  # (seconds, call): set by the server, for delayed events
-        self.counters: dict[str, int] = {"orders": 0, "rejected": 0, "canceled": 0, "fills": 0, "expired": 0}
+        self.counters: dict[str, int] = {"orders": 0, "rejected": 0, "canceled": 0, "fills": 0, "expired": 0, "amended": 0}
         self.remembered = Remembered()
         self._reserved_trade_id = 0
 
@@ -156,7 +156,9 @@ class Simulator:
             log.critical("ledger %s cannot be written (%s): stopping", self.ledger.path, exc)
             os._exit(74)
 
-    _COUNTED = {"NEW": "orders", "TRADE": "fills", "CANCELED": "canceled", "EXPIRED": "expired"}  # noqa: RUF012
+    _COUNTED = {  # noqa: RUF012
+        "NEW": "orders", "TRADE": "fills", "CANCELED": "canceled", "EXPIRED": "expired", "REPLACED": "amended",
+    }  # fmt: skip
 
     def _tell(self, report: Report, now_ns: int, touched: dict[str, list[str]]) -> None:
         self.counters[self._COUNTED[report.kind]] += 1

@@ -62,6 +62,21 @@ def canceled_view(order: Order, cancel_id: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def amended_view(order: Order, orig_id: str, execution_id: int) -> dict[str, Any]:
+    """The answer to an amend: other names than elsewhere (qty, cumulativeQuoteQty with one m), as on Binance."""
+    return {
+        "transactTime": order.updated_ns // _MS, "executionId": execution_id,
+        "amendedOrder": {
+            "symbol": order.symbol, "orderId": order.order_id, "orderListId": -1, "origClientOrderId": orig_id,
+            "clientOrderId": order.cl_ord_id, "price": t8(order.price), "qty": t8(order.qty),
+            "executedQty": t8(order.cum_qty), "preventedQty": _ZERO8, "quoteOrderQty": t8(order.quote_qty),
+            "cumulativeQuoteQty": t8(order.cum_quote), "status": order.status, "timeInForce": order.tif,
+            "type": order.type, "side": order.side, "workingTime": order.created_ns // _MS,
+            "selfTradePreventionMode": order.stp,
+        },
+    }  # fmt: skip
+
+
 def my_trade_view(fill: Fill) -> dict[str, Any]:
     with localcontext(CONTEXT):
         value = fill.price * fill.qty
@@ -116,7 +131,7 @@ def execution_report(report: Report, now_ms: int) -> dict[str, Any]:
     return {
         "e": "executionReport", "E": now_ms, "s": order.symbol, "c": report.cancel_id if canceled else order.cl_ord_id,
         "S": order.side, "o": order.type, "f": order.tif, "q": t8(order.qty), "p": t8(order.price), "P": _ZERO8,
-        "F": _ZERO8, "g": -1, "C": order.cl_ord_id if canceled else "", "x": report.kind, "X": report.status,
+        "F": _ZERO8, "g": -1, "C": order.cl_ord_id if canceled else report.orig_id, "x": report.kind, "X": report.status,
         "r": "NONE", "i": order.order_id, "l": t8(fill.qty) if fill else _ZERO8, "z": t8(report.cum_qty),
         "L": t8(fill.price) if fill else _ZERO8, "n": t8(fill.fee) if fill else "0",
         "N": fill.fee_asset if fill else None, "T": report.at_ns // _MS, "t": fill.trade_id if fill else -1,
@@ -145,7 +160,7 @@ def symbol_view(rules: SymbolRules) -> dict[str, Any]:
         "quoteAsset": rules.quote, "quotePrecision": 8, "quoteAssetPrecision": 8, "baseCommissionPrecision": 8,
         "quoteCommissionPrecision": 8, "orderTypes": list(ORDER_TYPES), "icebergAllowed": False, "ocoAllowed": False,
         "otoAllowed": False, "quoteOrderQtyMarketAllowed": True, "allowTrailingStop": False,
-        "cancelReplaceAllowed": True, "amendAllowed": False, "isSpotTradingAllowed": True,
+        "cancelReplaceAllowed": True, "amendAllowed": rules.amend_allowed, "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
         "filters": [
             {
@@ -165,6 +180,7 @@ def symbol_view(rules: SymbolRules) -> dict[str, Any]:
                 "maxNotional": t8(rules.max_notional), "applyMaxToMarket": True, "avgPriceMins": 0,
             },
             {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": rules.max_open_orders},
+            {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": rules.max_amends},
         ],
         "permissions": [], "permissionSets": [["SPOT"]], "defaultSelfTradePreventionMode": "NONE",
         "allowedSelfTradePreventionModes": list(STP_MODES),

@@ -1,9 +1,9 @@
 """The exchange's own memory on disk: an append-only file of JSON lines, the judge of what really happened.
 
-Every line has seq (1, 2, 3...), ns and type: start, reserve, account, accepted, rejected, filled, canceled, expired,
-bust, mid. Numbers of money are exact strings. One write(2) per request, made before any reply leaves: what a client was
-told is in the file even when the process is killed right after. (Nothing is synced: a power cut is not simulated.)
-A torn last line, from a kill in the middle of a write, was never answered and is cut off at the next start.
+Every line has seq (1, 2, 3...), ns and type: start, reserve, account, accepted, rejected, filled, amended, canceled,
+expired, bust, mid. Numbers of money are exact strings. One write(2) per request, made before any reply leaves: what a
+client was told is in the file even when the process is killed right after. (Nothing is synced: a power cut is not
+simulated.) A torn last line, from a kill in the middle of a write, was never answered and is cut off at the next start.
 """
 
 from __future__ import annotations
@@ -134,6 +134,11 @@ def _record(report: Report) -> dict[str, Any]:
             "qty": plain(order.qty), "quote_qty": plain(order.quote_qty), "stp": order.stp,
             "locked": plain(order.locked_at_entry),
         }  # fmt: skip
+    if report.kind == "REPLACED":  # cl_ord_id: as it was named when the amend came
+        return common | {
+            "type": "amended", "cl_ord_id": report.orig_id, "new_cl_ord_id": order.cl_ord_id, "qty": plain(order.qty),
+            "cum_qty": plain(report.cum_qty), "status": report.status,
+        }  # fmt: skip
     return common | {
         "type": "canceled" if report.kind == "CANCELED" else "expired", "price": plain(order.price),
         "qty": plain(order.qty), "cum_qty": plain(report.cum_qty), "status": report.status,
@@ -192,6 +197,9 @@ def _restore_one(engine: Engine, record: dict[str, Any], remembered: Remembered)
         order.status = record["status"]
         engine.next_trade_id = max(engine.next_trade_id, fill.trade_id + 1)
         engine.books[fill.symbol].last_price = fill.price
+    elif kind == "amended":
+        amended = engine.orders[record["order_id"]]
+        engine.reduce(amended, Decimal(record["qty"]), record["new_cl_ord_id"], record["ns"])
     elif kind in ("canceled", "expired"):
         engine.close(engine.orders[record["order_id"]], record["status"], record["ns"])
     elif kind == "bust":

@@ -162,6 +162,55 @@ class Engine(Records):
         except Refused as refusal:
             return CancelReplaced(canceled, refusal)
 
+    def amend(
+        self,
+        account: str,
+        symbol: str,
+        qty: Decimal,
+        at_ns: int,
+        *,
+        order_id: int | None = None,
+        cl_ord_id: str | None = None,
+        new_cl_ord_id: str = "",
+    ) -> list[Event]:
+        """Reduce an open order's total quantity to qty; its place in the queue stays. new_cl_ord_id: its client id from then
+        on, "" keeps the one it has. Raises Refused(-2038, -2039; -1013 for the filters) and has changed nothing then."""
+        rules = self.rules(symbol)
+        order = self.find(account, symbol, order_id, cl_ord_id)
+        if order is None or not order.is_open:
+            raise Refused(-2038, "Unknown order sent.")
+        if order_id is not None and cl_ord_id and order.cl_ord_id != cl_ord_id:
+            raise Refused(-2039, "Client order ID is not correct for this order ID.")
+        new_id = new_cl_ord_id or order.cl_ord_id
+        with localcontext(CONTEXT):
+            self._check_amend(order, rules, qty, new_id)
+            level = self.books[symbol].sides[order.side].level_at(order.price)
+            if level is None:  # an open order always rests
+                raise AssertionError(f"open order {order.order_id} has no level at {order.price}")
+            old_id, less = order.cl_ord_id, order.qty - qty
+            self.reduce(order, qty, new_id, at_ns)
+            self.books[symbol].resize(level, order, -less)
+            return [self._report("REPLACED", order, at_ns, orig_id=old_id)]
+
+    def _check_amend(self, order: Order, rules: SymbolRules, qty: Decimal, new_id: str) -> None:
+        """Raise Refused unless the order may be reduced to qty."""
+        if not rules.amend_allowed:
+            raise Refused(-2038, "Order amend is not supported for this symbol.")
+        if qty > order.qty:
+            raise Refused(-2038, "Order amend (quantity increase) is not supported.")
+        if qty == order.qty:
+            raise Refused(-2038, "The requested action would change no state; rejecting.")
+        # real world: Binance does not document what it makes of a quantity that is executed already; refused here
+        if qty <= order.cum_qty:
+            raise Refused(-2038, "Order amend (quantity executed) is not supported.")
+        if order.amends >= rules.max_amends:
+            raise Refused(-2038, "Filter failure: MAX_NUM_ORDER_AMENDS")
+        rules.check_quantity(qty, market=False)
+        rules.check_notional(order.price * qty)
+        taken = self.by_client.get((order.account, order.symbol, new_id))
+        if taken != order.order_id and taken in self.open_orders.get((order.account, order.symbol), {}):
+            raise Refused(-2038, "Duplicate order sent.")
+
     def fill_resting(self, order_id: int, qty: Decimal, at_ns: int) -> list[Event]:
         """A block trade of the house with one resting order at its own price, whatever its place in the queue.
 
@@ -321,5 +370,7 @@ class Engine(Records):
         return self._report("CANCELED" if status == "CANCELED" else "EXPIRED", order, at_ns, cancel_id=cancel_id)
 
     @staticmethod
-    def _report(kind: str, order: Order, at_ns: int, fill: Fill | None = None, cancel_id: str = "") -> Report:
-        return Report(kind, order, order.status, order.cum_qty, order.cum_quote, at_ns, fill, cancel_id)
+    def _report(
+        kind: str, order: Order, at_ns: int, fill: Fill | None = None, cancel_id: str = "", orig_id: str = ""
+    ) -> Report:
+        return Report(kind, order, order.status, order.cum_qty, order.cum_quote, at_ns, fill, cancel_id, orig_id)

@@ -63,6 +63,8 @@ class SymbolRules:
     min_notional: Decimal = Decimal("5")
     max_notional: Decimal = Decimal("9000000")
     max_open_orders: int = 200_000
+    amend_allowed: bool = True
+    max_amends: int = 10
 
     @property
     def symbol(self) -> str:
@@ -124,6 +126,7 @@ class Order:
     cum_quote: Decimal = ZERO
     locked: Decimal = ZERO  # what this order still holds: quote for a buy, base for a sell
     fills: list[Fill] = field(default_factory=list)
+    amends: int = 0
 
     @property
     def leaves(self) -> Decimal:
@@ -167,7 +170,8 @@ class Fill:
 class Report:
     """What happened to an order, with its figures as they stood then (the order itself moves on).
 
-    kind is NEW, TRADE, CANCELED or EXPIRED; fill is set for TRADE only; cancel_id is the id of the cancel request.
+    kind is NEW, TRADE, REPLACED (amended in place), CANCELED or EXPIRED; fill is set for TRADE only; cancel_id is the id of
+    the cancel request, orig_id the client id that an amended order had before.
     """
 
     kind: str
@@ -178,6 +182,7 @@ class Report:
     at_ns: int
     fill: Fill | None = None
     cancel_id: str = ""
+    orig_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,27 @@ def cancel(sim: Simulator, account: str, params: Params) -> Any:
     return reply
 
 
+def amend(sim: Simulator, account: str, params: Params) -> Any:
+    """order.amend.keepPriority. Raises ApiError."""
+    symbol = symbol_of(sim, params)
+    order_id, cl_ord_id = _reference(params, "orderId", "origClientOrderId")
+    qty = params.required_decimal("newQty")
+    if qty == 0:
+        raise ApiError(400, -1013, "Invalid quantity.")
+    now_ns = sim.clock_ns()
+    new_id = params.client_id("newClientOrderId") or f"sima-{sim.ledger.seq}"
+    try:
+        events = sim.engine.amend(
+            account, symbol, qty, now_ns, order_id=order_id, cl_ord_id=cl_ord_id, new_cl_ord_id=new_id
+        )
+    except Refused as refusal:
+        raise ApiError.refused(refusal) from None
+    orig_id = next(event.orig_id for event in events if isinstance(event, Report))
+    reply = dialect.amended_view(_order_of(events), orig_id, sim.ledger.seq + 1)
+    sim.commit(events, symbol, now_ns)
+    return reply
+
+
 def cancel_all(sim: Simulator, account: str, params: Params) -> Any:
     """openOrders.cancelAll of one symbol. Raises ApiError."""
     symbol = symbol_of(sim, params)

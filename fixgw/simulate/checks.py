@@ -56,6 +56,11 @@ class Truth:
         if key in self.most:
             self._move(key, self.done[key] - self.most[key], ZERO)
 
+    def reduced(self, key: str, qty: Decimal) -> None:
+        """The exchange has taken so much off it in place."""
+        if key in self.most:
+            self._move(key, -qty, ZERO)
+
     def traded(self, key: str, qty: Decimal) -> None:
         """The venue executed some of it."""
         if key in self.most:
@@ -214,7 +219,7 @@ def order_problems(state: State, order: Order) -> Iterator[str]:
         key = child.venue_cl_ord_id
         if child.is_uncertain != (key in state.uncertain):
             yield f"{key}: uncertain, and not in the list of what is asked (or the other way round)"
-        flying = child.state != CLOSED and (child.state == "sent" or child.cancel == "sent")
+        flying = child.state != CLOSED and (child.state == "sent" or child.cancel == "sent" or child.amend is not None)
         if flying != (key in state.inflight):
             yield f"{key}: unanswered, and not in the list of what is in flight (or the other way round)"
         if child.cum_qty > child.qty:

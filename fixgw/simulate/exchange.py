@@ -144,6 +144,20 @@ class Exchange:
         self.end(order, "canceled")
         return order
 
+    def amend(self, our_id: str, qty: Decimal) -> VenueOrder:
+        """Reduce in place to `qty` in all, or raise Refused."""
+        order = self.orders.get(our_id)
+        if self._sim.chance("amend-reject", 0.1):
+            raise Refused("-2038 not now")
+        if order is None or order.status != "open":
+            raise Refused("-2013 unknown order", unknown=True)
+        if not order.cum_qty < qty < order.qty:
+            raise Refused("-2038 no such quantity")
+        self._truth.reduced(our_id, order.qty - qty)
+        self._sim.counts["venue amends"] += 1
+        order.qty = qty
+        return order
+
     def find(self, our_id: str, venue_order_id: str) -> VenueOrder | None:
         """By our id; its read side may not have the newest yet."""
         order = self.orders.get(our_id) or self._by_venue_id.get(venue_order_id)

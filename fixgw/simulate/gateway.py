@@ -310,6 +310,8 @@ class Gateway:
                 raise Crash(False)
             self.micro("within a write")
         self.disk.write(group[0].seq, payloads)
+        if self.fuse > 1 and not self.fuse_power and self.sim.throw(0.25):
+            self.fuse = 1  # of all steps the one that leaves most to the next start
         self.micro("written, not synced")
 
     def commit(self, group: list[Record], waiting: list[Callable[[], None]], delay_ns: int) -> None:
@@ -411,6 +413,14 @@ class Gateway:
                     return
                 kind = wire.CancelChild if isinstance(event, e.ChildCancelSent) else wire.QueryChild
                 message = kind(venue_cl_ord_id=child.venue_cl_ord_id, symbol=child.symbol, venue_order_id=child.venue_order_id)
+            case e.ChildAmendSent():
+                child = self.state.children[event.venue_cl_ord_id]
+                key, code = child.venue_cl_ord_id, "NEVER_SENT"
+                if self.link is None or not self.link.open:
+                    word = c.ChildAmendReject(ts_ns=self.now_ns(), venue=child.venue, venue_cl_ord_id=key, code=code, text="")
+                    self.submit(word)
+                    return
+                message = wire.AmendChild(venue_cl_ord_id=key, symbol=child.symbol, qty=event.qty)
             case e.ReconcileRequested():
                 message = wire.Reconcile(since_ns=event.since_ns, symbols=event.symbols)
             case e.OrphanCancelSent():

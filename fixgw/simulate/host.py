@@ -22,7 +22,7 @@ from .scheduler import MS, SECOND, Sim
 
 TIMEOUT_NS: Final = 5 * SECOND
 BOOK_NS: Final = 700 * MS
-Request = wire.PlaceChild | wire.CancelChild | wire.QueryChild
+Request = wire.PlaceChild | wire.CancelChild | wire.AmendChild | wire.QueryChild
 SPEC: Final = c.InstrumentSpec(symbol=SYMBOL, venue_symbol="BTCUSDT", base="BTC", quote="USDT", tick=TICK, lot=LOT)
 
 
@@ -183,7 +183,7 @@ class Host:
         elif isinstance(message, wire.Reconcile):
             self._reconcile += 1
             self._picture(generation, self._reconcile, message)
-        elif isinstance(message, wire.PlaceChild | wire.CancelChild | wire.QueryChild):
+        elif isinstance(message, Request):
             waiting = self._chains.setdefault(message.venue_cl_ord_id, deque())
             if waiting and isinstance(message, wire.QueryChild) and isinstance(waiting[-1], wire.QueryChild) and len(waiting) > 1:
                 return  # one that waits already answers this one too
@@ -216,6 +216,8 @@ class Host:
             self._place(generation, request)
         elif isinstance(request, wire.CancelChild):
             self._cancel(generation, request)
+        elif isinstance(request, wire.AmendChild):
+            self._amend(generation, request)
         else:
             self._query(generation, request)
 
@@ -315,6 +317,22 @@ class Host:
             return done_of(order, self._clock(), unsaid=self.sim.throw(0.2))
 
         self._ask(generation, act, answer)
+
+    def _amend(self, generation: int, request: wire.AmendChild) -> None:
+        key = request.venue_cl_ord_id
+
+        def answer(result: Any) -> None:
+            word: c.VenueCommand
+            if isinstance(result, Refused):
+                word = c.ChildAmendReject(ts_ns=self._clock(), venue=VENUE, venue_cl_ord_id=key, code=result.code, text="")
+            elif isinstance(result, Lost):
+                self.sim.counts["outcome unknown (amend)"] += 1
+                word = self._ambiguous(key, "amend")
+            else:
+                word = c.ChildAmended(ts_ns=self._clock(), venue=VENUE, venue_cl_ord_id=key, qty=request.qty)
+            self._settled(generation, request, word)
+
+        self._ask(generation, lambda: self.exchange.amend(key, request.qty), answer)
 
     def _query(self, generation: int, request: wire.QueryChild) -> None:
         key, asked_ns = request.venue_cl_ord_id, self._clock()

@@ -191,6 +191,19 @@ class TimeoutIsReject(Gateway):
         super().submit(command, then)
 
 
+class AmendBelieved(Gateway):
+    """An amend that the venue refused, or never answered, is taken for done: "it will be less, one way or another"."""
+
+    def submit(self, command: c.Command, then: Callable[[], None] | None = None) -> None:
+        if isinstance(command, c.ChildAmendReject) or (isinstance(command, c.ChildAmbiguous) and command.op == "amend"):
+            child = self.state.children.get(command.venue_cl_ord_id)
+            if child is not None and child.amend is not None:
+                command = c.ChildAmended(
+                    ts_ns=command.ts_ns, venue=command.venue, venue_cl_ord_id=command.venue_cl_ord_id, qty=child.amend
+                )
+        super().submit(command, then)
+
+
 class RedeliverySkipped(GatewaySession):
     """After a start everything in the journal counts as delivered."""
 
@@ -238,6 +251,7 @@ PLANTS: Final[dict[str, Parts]] = {
     "used-id-accepted": _gateway(UsedIdAccepted),
     "cancel-reject-is-cancel": _gateway(CancelRejectIsCancel),
     "timeout-is-reject": _gateway(TimeoutIsReject),
+    "amend-believed": _gateway(AmendBelieved),
     "redelivery-skipped": Parts(_words(RedeliverySkipped), session=RedeliverySkipped),
     "store-number-trusted": Parts(_words(StoreNumberTrusted), session=StoreNumberTrusted),
 }

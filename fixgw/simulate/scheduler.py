@@ -35,6 +35,7 @@ FAULTS: Final = {
     "stale-read": "a query does not find an order that the venue has; once for each order",
     "reject": "the venue refuses an order",
     "cancel-reject": "the venue refuses a cancel",
+    "amend-reject": "the venue refuses an amend",
     "venue-cancel": "the venue cancels an order by itself",
     "fix": "a FIX connection breaks, what is on it is lost",
     "repeated": "the FIX engine shows a message twice under the same number",

@@ -39,7 +39,9 @@ class Trader:
             self._change("F")
         elif roll < 0.84:
             self._change("G")
-        elif roll < 0.92:
+        elif roll < 0.90:
+            self._take_off()
+        elif roll < 0.95:
             self._repeat()
         else:
             self._status()
@@ -94,6 +96,22 @@ class Trader:
             # not patient: the other request at once
             other = {"cl_ord_id": self._next_id("f"), "orig_cl_ord_id": view.cl_ord_id}
             self.client.request("F", **other)
+
+    def _take_off(self) -> None:
+        """Less of the same: an amend in place."""
+        rng = self.sim.rng
+        views = [
+            view
+            for view in self.client.books.orders.values()
+            if view.status in "01" and view.ord_type == "2" and view.leaves_qty > LOT
+        ][-12:]
+        if views:
+            view = rng.choice(views)
+            lots = rng.randint(1, int(view.leaves_qty / LOT) - 1)
+            self.client.request(
+                "G", cl_ord_id=self._next_id("g"), orig_cl_ord_id=view.cl_ord_id, symbol=SYMBOL, side=view.side,
+                ord_type=view.ord_type, order_qty=view.order_qty - LOT * lots, price=view.price,
+            )  # fmt: skip
 
     def _repeat(self) -> None:
         """An earlier request again: as a possible resend, or as a mistake with a used ClOrdID."""

@@ -65,7 +65,7 @@ def core_settings(rng_choice: Callable[[Any], Any]) -> s.CoreSettings:
     return s.CoreSettings(
         hash="simulated", sessions=sessions, firm=firm,
         accounts={ACCOUNT: s.AccountSettings(name=ACCOUNT, venue=VENUE, venue_account=VENUE_ACCOUNT)},
-        venues={VENUE: s.VenueSettings(name=VENUE, recv_window_ns=RECV_WINDOW_NS)},
+        venues={VENUE: s.VenueSettings(name=VENUE, recv_window_ns=RECV_WINDOW_NS, can_amend=True)},
         instruments={SYMBOL: s.InstrumentSettings(symbol=SYMBOL, base="BTC", quote="USDT", venues=(VENUE,))},
         risk_stages=("session_state", "throttle", "order_qty", "collar", "open_orders", "notional", "position",
             "repeated_order", "buying_power"),

@@ -131,7 +131,8 @@ class Venue(Protocol):
     async def cancel(self, request: CancelChild) -> Done | None:
         """None: the end was told through the sink already."""
 
-    async def amend(self, request: AmendChild) -> Placed: ...
+    async def amend(self, request: AmendChild) -> None:
+        """Returns once the venue has confirmed the new quantity; NeverSent where "amend" is not among the capabilities."""
 
     async def query(self, request: QueryChild) -> Queried: ...
 

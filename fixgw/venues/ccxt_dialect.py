@@ -11,18 +11,19 @@ import asyncio
 import importlib
 import importlib.util
 import time
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
 from ..core.commands import InstrumentSpec, Quote, VenueTrade
 from ..core.numbers import plain
-from .base import Balances, Done
+from .base import Balances, Done, NeverSent
 from .ccxt_exchange import Hooks
 from .ccxt_parse import dec, dec_or, spec_from
 from .doctrine import Codes
 from .settings import VenueFileSettings
 from .tasks import end_tasks
-from .wire import CancelChild, PlaceChild
+from .wire import AmendChild, CancelChild, PlaceChild
 
 # how far one window of trades is read
 MAX_PAGES = 100
@@ -32,12 +33,26 @@ _ORDER_PAGE = 50
 _TIFS = {"1": "GTC", "3": "IOC", "4": "FOK"}
 
 
+@dataclass(frozen=True, slots=True)
+class Amended:
+    """The venue has confirmed an amend, plainly. `done`: the order ended with it."""
+
+    venue_order_id: str
+    done: Done | None = None
+
+
 class Events(Protocol):
     """What a dialect tells the connector (CcxtVenue)."""
 
     def on_trade(self, trade: VenueTrade) -> None: ...
 
     def on_working(self, venue_cl_ord_id: str, symbol: str, venue_order_id: str) -> None: ...
+
+    def on_amended(self, venue_cl_ord_id: str, symbol: str, qty: Decimal) -> None:
+        """The venue has reduced an order to this total."""
+
+    def our_id(self, symbol: str, venue_order_id: str) -> str | None:
+        """Our id of the venue's order, where that is known."""
 
     def on_done(self, done: Done, symbol: str) -> None: ...
 
@@ -116,7 +131,11 @@ class Dialect:
     def spec(self, market: dict[str, Any]) -> InstrumentSpec:
         return spec_from(self.exchange, market)
 
-    # --- orders: each returns ccxt's unified order, or raises ---
+    def amendable(self, symbol: str) -> bool:
+        """This instrument's orders can be reduced in place (asked only where "amend" is a capability)."""
+        return False
+
+    # --- orders: each returns ccxt's unified order (amend: Amended), or raises ---
 
     async def create(self, order: PlaceChild) -> dict[str, Any]:
         params: dict[str, Any] = {"clientOrderId": order.venue_cl_ord_id}
@@ -137,6 +156,9 @@ class Dialect:
         params = {} if request.venue_order_id else {"clientOrderId": request.venue_cl_ord_id}
         result: dict[str, Any] = await self.exchange.cancel_order(request.venue_order_id or None, request.symbol, params)
         return result
+
+    async def amend(self, request: AmendChild) -> Amended:
+        raise NeverSent("UNSUPPORTED", f"{self.settings.exchange}: orders are not amended here; cancel and place instead")
 
     async def fetch(self, venue_cl_ord_id: str, venue_order_id: str, symbol: str) -> dict[str, Any]:
         params = {} if venue_order_id else {"clientOrderId": venue_cl_ord_id}

@@ -18,12 +18,13 @@ import ccxt
 from ..core.commands import InstrumentSpec, OpenOrder, Quote, VenueTrade
 from ..core.numbers import plain
 from .base import Ambiguous, Balances, Done, NeverSent, Placed, Queried, Sink, VenueError
+from .ccxt_amend import Amender
 from .ccxt_dialect import Dialect, dialect_for
 from .ccxt_exchange import CALL, Call, Hooks, make_exchange
 from .ccxt_parse import balances_from, dec_or, open_order_from, outcome, trade_from
 from .ccxt_session import Session
 from .ccxt_trades import TradeReader, may_hide_fills
-from .checks import check_place
+from .checks import check_amend, check_place
 from .doctrine import is_not_found, judge, scrub
 from .limiter import Priority, RateLimiter
 from .settings import VenueFileSettings
@@ -78,6 +79,7 @@ class CcxtVenue:
         self._listed = False
         self.tracker = Tracker()
         self._trades = TradeReader(settings, self._dialect, self.tracker, self._secrets, self._ask)
+        self._amender = Amender(self._dialect, self.tracker, self._ask, self._look_up, self.on_done)
         self._completing: set[asyncio.Task[None]] = set()
         self.session = Session(settings, sink, self._dialect, self._secrets, self)
         hooks.rest_ok = self.session.rest_ok
@@ -123,6 +125,15 @@ class CcxtVenue:
         if self.tracker.fresh(trade):
             self._sink.trade(trade)
 
+    def on_amended(self, venue_cl_ord_id: str, symbol: str, qty: Decimal) -> None:
+        tracked = self.tracker.begin(venue_cl_ord_id, symbol)
+        if not tracked.amending and tracked.qty is not None and qty < tracked.qty:
+            log.warning("%s: %s: somebody else has reduced it to %s", self._settings.name, venue_cl_ord_id, qty)
+        self.tracker.shrink(tracked, qty)
+
+    def our_id(self, symbol: str, venue_order_id: str) -> str | None:
+        return self.tracker.our_id(symbol, venue_order_id)
+
     def on_done(self, done: Done, symbol: str) -> None:
         if self.tracker.finish(done, symbol):
             self._sink.done(done)
@@ -165,12 +176,15 @@ class CcxtVenue:
 
     # --- orders ---
 
-    async def place(self, order: PlaceChild) -> Placed:
-        spec = self._specs.get(order.symbol)
+    def _spec(self, symbol: str) -> InstrumentSpec:
+        spec = self._specs.get(symbol)
         if spec is None:
-            known = "no instruments are loaded yet" if not self._specs else f"{order.symbol!r} is not an instrument here"
+            known = "no instruments are loaded yet" if not self._specs else f"{symbol!r} is not an instrument here"
             raise NeverSent("UNKNOWN_SYMBOL", f"symbol: {known}")
-        check_place(order, spec, self.capabilities)
+        return spec
+
+    async def place(self, order: PlaceChild) -> Placed:
+        check_place(order, self._spec(order.symbol), self.capabilities)
         if self.tracker.full:
             raise NeverSent("TOO_MANY_ORDERS", "the host follows as many orders as it can")
         our_id = order.venue_cl_ord_id
@@ -257,8 +271,11 @@ class CcxtVenue:
                 return Done(request.venue_cl_ord_id, found.venue_order_id, found.outcome, found.cum_qty)
         raise Ambiguous("CANCEL_PENDING", "the venue took the cancel but still shows the order")
 
-    async def amend(self, request: AmendChild) -> Placed:
-        raise NeverSent("UNSUPPORTED", "this connector does not amend; cancel and place instead")
+    async def amend(self, request: AmendChild) -> None:
+        if "amend" not in self.capabilities or not self._dialect.amendable(request.symbol):
+            raise NeverSent("UNSUPPORTED", f"{request.symbol}: orders are not amended here; cancel and place instead")
+        check_amend(request, self._spec(request.symbol))
+        await self._amender.amend(request)
 
     # --- questions ---
 
@@ -289,12 +306,14 @@ class CcxtVenue:
         our_id, symbol = request.venue_cl_ord_id, request.symbol
         try:
             found, order_id = outcome(answer), str(answer["id"])
-            filled = dec_or(answer.get("filled"))
+            filled, amount = dec_or(answer.get("filled")), dec_or(answer.get("amount"))
         except (ValueError, KeyError) as error:
             raise Ambiguous("BAD_ANSWER", scrub(str(error), self._secrets)) from None
         tracked = self.tracker.begin(our_id, symbol)
         self.tracker.name(tracked, order_id)
         tracked.unsure = False
+        if amount is not None and "amend" in self.capabilities:
+            self.tracker.shrink(tracked, plain(amount))
         if filled is not None and request.told_qty is not None and plain(filled) == request.told_qty:
             return Queried(found, asked_ns, order_id, plain(filled), (), True)
         trades: tuple[VenueTrade, ...] = ()

@@ -7,7 +7,7 @@ from decimal import Decimal
 from ..core.commands import InstrumentSpec
 from ..core.numbers import CTX, is_multiple
 from .base import NeverSent
-from .wire import PlaceChild
+from .wire import AmendChild, PlaceChild
 
 
 def check_place(order: PlaceChild, spec: InstrumentSpec, capabilities: tuple[str, ...]) -> None:
@@ -22,6 +22,13 @@ def check_place(order: PlaceChild, spec: InstrumentSpec, capabilities: tuple[str
             _check_notional(CTX.multiply(order.qty, order.px), spec)
     if order.cash_qty is not None:
         _check_notional(order.cash_qty, spec)
+
+
+def check_amend(request: AmendChild, spec: InstrumentSpec) -> None:
+    """NeverSent with INVALID or BAD_LOT when no order of the instrument could have the new quantity."""
+    if not (request.qty.is_finite() and request.qty > 0):
+        raise NeverSent("INVALID", f"qty {request.qty} of {request.symbol}: expected a finite number above 0")
+    _check_qty(request.qty, spec, market=False)
 
 
 def _check_shape(order: PlaceChild, capabilities: tuple[str, ...]) -> None:

@@ -6,7 +6,8 @@
 
 A check drives the host through a FakeGateway as the gateway would, and where it needs to, the venue through a Lab (the
 simulator's control client fits). `needs` names what the venue must offer: an order capability of wire.Hello, "fills"
-(orders can trade), or a Lab ability: "faults", "ledger", "balances". More checks stand in conformance_faults.py.
+(orders can trade), or a Lab ability: "faults", "ledger", "balances". More checks stand in conformance_faults.py and
+conformance_amend.py.
 """
 
 from __future__ import annotations

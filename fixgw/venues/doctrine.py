@@ -39,7 +39,8 @@ _DEFINITE_CLASSES: tuple[type[BaseException], ...] = (
 @dataclass(frozen=True, slots=True)
 class Codes:
     """A venue's own error codes. `definite`: refusals; `ambiguous`: overrides everything; `unknown_order`: a cancel or
-    query finds nothing; `duplicate`: texts that say an order with our id exists already."""
+    query finds nothing; `duplicate`: texts that say an order with our id exists already. `unknown_text`: texts of a definite
+    refusal that say the same as `unknown_order`; `no_change`: that an amended order has that quantity already."""
 
     definite: frozenset[str] = frozenset()
     ambiguous: frozenset[str] = frozenset()
@@ -47,6 +48,8 @@ class Codes:
     # the query's definite "no such order"; empty: by ccxt.OrderNotFound
     not_found: frozenset[str] = frozenset()
     duplicate: tuple[str, ...] = ()
+    unknown_text: tuple[str, ...] = ()
+    no_change: tuple[str, ...] = ()
     # HTTP statuses of a request that the venue refused before reading it
     definite_status: frozenset[int] = frozenset()
 
@@ -95,7 +98,7 @@ def judge(error: BaseException, evidence: Evidence, codes: Codes) -> VenueError:
     if evidence.status >= 500:
         return Ambiguous(code, text)
     if unknown or evidence.code in codes.definite or evidence.status in codes.definite_status:
-        return DefiniteReject(code, text, unknown_order=unknown)
+        return DefiniteReject(code, text, unknown_order=unknown or any(mark in text for mark in codes.unknown_text))
     if isinstance(error, _DEFINITE_CLASSES):
         return DefiniteReject(code, text, unknown_order=isinstance(error, ccxt.OrderNotFound))
     if isinstance(error, (asyncio.TimeoutError, ccxt.RequestTimeout)):

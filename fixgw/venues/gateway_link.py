@@ -218,6 +218,8 @@ class VenueLinks:
                     self._place(event)
                 case e.ChildCancelSent():
                     self._cancel(event.venue_cl_ord_id)
+                case e.ChildAmendSent():
+                    self._amend(event)
                 case e.ChildQueried():
                     self._query(event.venue_cl_ord_id)
                 case e.ReconcileRequested():
@@ -271,6 +273,27 @@ class VenueLinks:
                     venue_cl_ord_id=venue_cl_ord_id, symbol=child.symbol, venue_order_id=child.venue_order_id
                 ),
             )
+
+    def _amend(self, ev: e.ChildAmendSent) -> None:
+        child = self.lookup(ev.venue_cl_ord_id)
+        if child is None:
+            return
+        sent = self._send(
+            child.venue,
+            wire.AmendChild(
+                venue_cl_ord_id=ev.venue_cl_ord_id, symbol=child.symbol, qty=ev.qty, venue_order_id=child.venue_order_id
+            ),
+        )
+        if sent is None:
+            refused = c.ChildAmendReject(
+                ts_ns=self._now_ns(),
+                venue=child.venue,
+                venue_cl_ord_id=ev.venue_cl_ord_id,
+                code="NEVER_SENT",
+                text="the venue host was not connected",
+            )
+            self._submit([refused])
+            self._settle()
 
     def _query(self, venue_cl_ord_id: str) -> None:
         child = self.lookup(venue_cl_ord_id)

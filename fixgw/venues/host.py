@@ -197,7 +197,8 @@ class VenueHost:
         elif isinstance(message, CancelChild):
             self._enqueue(message.venue_cl_ord_id, self._cancel, message)
         elif isinstance(message, AmendChild):
-            self._enqueue(message.venue_cl_ord_id, self._amend, message)
+            # at once, and nothing waits for it: the order works already, and a cancel must not stand behind an amend that hangs
+            self._spawn(self._amend(message))
         elif isinstance(message, QueryChild):
             self._ask_once(message)
         elif isinstance(message, Reconcile):
@@ -313,18 +314,25 @@ class VenueHost:
             )
         )  # fmt: skip
 
-    async def _amend(self, message: ToHost) -> None:
-        assert isinstance(message, AmendChild)
+    async def _amend(self, message: AmendChild) -> None:
         our_id = message.venue_cl_ord_id
         try:
-            self._tell_placed(our_id, await self._venue.amend(message))
+            await self._venue.amend(message)
         except (DefiniteReject, NeverSent) as refusal:
-            self._cancel_reject(our_id, refusal, isinstance(refusal, DefiniteReject) and refusal.unknown_order)
+            self._send(
+                c.ChildAmendReject(
+                    ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=our_id, code=refusal.code, text=refusal.text
+                )
+            )
         except Ambiguous as unknown:
             self._ambiguous(our_id, "amend", unknown.code, unknown.text)
         except Exception as error:
             self._ambiguous(our_id, "amend", "HOST_ERROR", type(error).__name__)
             raise
+        else:
+            self._send(
+                c.ChildAmended(ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=our_id, qty=message.qty)
+            )
 
     async def _query(self, message: ToHost) -> None:
         assert isinstance(message, QueryChild)

@@ -94,7 +94,7 @@ class NullVenue:
             raise DefiniteReject("UNKNOWN_ORDER", f"no open order {request.venue_cl_ord_id}", unknown_order=True)
         return self._finish(request.venue_cl_ord_id, order.venue_order_id, "canceled")
 
-    async def amend(self, request: AmendChild) -> Placed:
+    async def amend(self, request: AmendChild) -> None:
         raise NeverSent("UNSUPPORTED", "this connector does not amend")
 
     async def query(self, request: QueryChild) -> Queried:

@@ -47,6 +47,9 @@ class Tracked:
     # of the order as we placed it; "" and None when we did not
     side: str = ""
     qty: Decimal | None = None
+    # its quantity by the venue's last word, which an amend makes smaller; None: none heard
+    total: Decimal | None = None
+    amending: bool = False
     cum_qty: Decimal = Decimal(0)
     done: Done | None = None
 
@@ -91,6 +94,12 @@ class Tracker:
         if venue_order_id and tracked.venue_order_id != venue_order_id:
             tracked.venue_order_id = venue_order_id
             self._by_venue_id[tracked.symbol, venue_order_id] = tracked.venue_cl_ord_id
+
+    def shrink(self, tracked: Tracked, total: Decimal) -> None:
+        """The venue shows this quantity of the order. Totals only fall: an older word that comes late does not count."""
+        tracked.total = total if tracked.total is None else min(tracked.total, total)
+        if tracked.qty is not None:
+            tracked.qty = min(tracked.qty, tracked.total)
 
     def our_id(self, symbol: str, venue_order_id: str) -> str | None:
         """Our id of the venue's order; None when it is not known."""

@@ -72,12 +72,12 @@ class CancelChild(msgspec.Struct, frozen=True, array_like=True, tag="cancel", kw
 
 
 class AmendChild(msgspec.Struct, frozen=True, array_like=True, tag="amend", kw_only=True):
-    """Change quantity / price in place (only where Hello.capabilities has "amend")."""
+    """Reduce the quantity of a working order in place, so that it keeps its priority. `qty`: the new total, what is executed
+    included. Answer: ChildAmended, ChildAmendReject (it works on as it was) or ChildAmbiguous(op="amend")."""
 
     venue_cl_ord_id: str
     symbol: str
     qty: Decimal
-    px: Decimal | None = None
     venue_order_id: str = ""
 
 
@@ -117,6 +117,8 @@ FromHost = (
     | c.ChildTrade
     | c.ChildDone
     | c.ChildCancelReject
+    | c.ChildAmended
+    | c.ChildAmendReject
     | c.ChildQueryResult
     | c.VenueLink
     | c.VenueReconciled

@@ -379,6 +379,11 @@ def slow_cancel(delay_s: float = 1.0) -> Step:
     return fault("delay", "order.cancel", accept=False, delay=delay_s)
 
 
+def slow_amend(delay_s: float = 1.0) -> Step:
+    """The same of the next reduction in place."""
+    return fault("delay", "order.amend.keepPriority", accept=False, delay=delay_s)
+
+
 def kill(scope: str, level: str = "HALTED") -> Step:
     """A kill switch; scope "session" is this client's."""
     return lambda desk: void(desk.admin.call("kill", **_scope(desk, scope), level=level, reason="test"))

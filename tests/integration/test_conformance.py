@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-import fixgw.venues.conformance_faults  # noqa: F401  enters its checks
+import fixgw.venues.conformance_amend
+import fixgw.venues.conformance_faults  # noqa: F401  these two enter their checks
 from fixgw.sim.launch import launch
 from fixgw.venues.conformance import CHECKS, Bench
 from fixgw.venues.fake_gateway import FakeGateway
 
-SIM = frozenset({"limits", "fills", "faults", "ledger", "balances", "quote_market", "post_only", "ioc", "fok"})
+SIM = frozenset({"limits", "fills", "faults", "ledger", "balances", "quote_market", "post_only", "ioc", "fok", "amend"})
 NULL = frozenset({"quote_market", "post_only", "ioc", "fok"})
 
 
@@ -134,7 +135,7 @@ def test_ccxt_binance_rest_orders(rest_rig: Rig, name: str) -> None:
     rest_rig.run(name)
 
 
-@pytest.mark.parametrize("name", [name for name, check in CHECKS.items() if check.needs <= SIM - {"limits"}])
+@pytest.mark.parametrize("name", [name for name, check in CHECKS.items() if check.needs <= SIM - {"limits", "amend"}])
 def test_ccxt_general_dialect(general_rig: Rig, name: str) -> None:
     general_rig.run(name)
 
@@ -146,4 +147,4 @@ def test_null(null_rig: Rig, name: str) -> None:
 
 def test_every_check_runs_somewhere() -> None:
     assert all(check.needs <= SIM for check in CHECKS.values())
-    assert len(CHECKS) >= 35
+    assert len(CHECKS) >= 50

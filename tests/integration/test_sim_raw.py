@@ -191,6 +191,46 @@ def test_bad_order_parameters(tmp_path: Path, params: dict[str, str], status: in
     go(tmp_path, scenario)
 
 
+@pytest.mark.parametrize(
+    ("params", "status", "code"),
+    [
+        ({}, 400, -1102),
+        ({"newQty": "0.1"}, 400, -1102),  # of which order
+        ({"newQty": "0", "orderId": "1"}, 400, -1013),
+        ({"newQty": "-1", "orderId": "1"}, 400, -1100),
+        ({"newQty": "0.1", "orderId": "x"}, 400, -1100),
+        ({"newQty": "0.1", "orderId": "1", "newClientOrderId": "a b"}, 400, -1100),
+        ({"newQty": "0.1", "orderId": "1", "symbol": "NOPE"}, 400, -1121),
+        ({"newQty": "0.1", "orderId": "7"}, 400, -2038),
+        ({"newQty": "0.1", "orderId": "1", "origClientOrderId": "other"}, 400, -2039),
+        ({"newQty": "0.1", "orderId": "1", "signature": "00"}, 400, -1022),
+        ({"newQty": "0.1", "origClientOrderId": "mine"}, 200, 0),
+    ],
+)
+def test_amends_by_rest(tmp_path: Path, params: dict[str, str], status: int, code: int) -> None:
+    async def scenario(server: SimServer, http: aiohttp.ClientSession) -> None:
+        order = OrderRequest("demo", "BTCUSDT", "BUY", "LIMIT", "mine", Decimal("0.2"), Decimal(50_000))
+        server.sim.commit(server.sim.engine.place(order, time.time_ns()), "BTCUSDT", time.time_ns())
+        rest = {k: v for k, v in params.items() if k != "signature"}
+        body = urlencode({"symbol": "BTCUSDT", "timestamp": int(time.time() * 1000), **rest})
+        answer = await http.put(
+            "/api/v3/order/amend/keepPriority", data=f"{body}&signature={params.get('signature') or sign(body)}",
+            headers={"X-MBX-APIKEY": KEY, "Content-Type": "application/x-www-form-urlencoded"},
+        )  # fmt: skip
+        told = await answer.json()
+        assert (answer.status, told.get("code", 0)) == (status, code)
+        assert server.sim.counters["amended"] == (1 if status == 200 else 0)
+        if status != 200:
+            assert server.sim.engine.orders[1].qty == Decimal("0.2")
+            return
+        amended = told["amendedOrder"]
+        assert (amended["origClientOrderId"], amended["qty"], amended["status"]) == ("mine", "0.10000000", "NEW")
+        assert amended["clientOrderId"] not in ("", "mine")  # without one of ours, a name of the venue's
+        assert server.sim.engine.accounts["demo"].balance("USDT").locked == 5000
+
+    go(tmp_path, scenario)
+
+
 def test_hostile_requests_get_a_clear_answer(tmp_path: Path) -> None:
     async def scenario(server: SimServer, http: aiohttp.ClientSession) -> None:
         for method, path, status in (

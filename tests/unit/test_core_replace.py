@@ -2,6 +2,9 @@
 
 import pytest
 from core_script import play
+from core_world import VENUE, World, core_settings
+
+from fixgw.core.settings import VenueSettings
 
 STORIES = {
     "replace": """
@@ -242,3 +245,156 @@ STORIES = {
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
 def test_story(story: str) -> None:
     play(story)
+
+
+# a venue that reduces in place
+AMENDS = {
+    "amend": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        replace b a 0.6 @100           | amend C1 0.6; E E b<a 0/1
+        amended C1 0.6                 | 5 0 b<a 0/0.6
+        amended C1 0.6                 | -
+        trade C1 t1 0.6                | F 2 b 0.6/0
+    """,
+    "amend of a partly filled, twice": """
+        new a buy 2 @100               | A A a 0/2; place C1 2@100 GTC
+        ack C1                         | 0 0 a 0/2
+        trade C1 t1 0.5                | F 1 a 0.5/1.5
+        replace b a 1.5 @100           | amend C1 1.5; E E b<a 0.5/1.5
+        trade C1 t2 0.2                | F E a 0.7/1.3
+        amended C1 1.5                 | 5 1 b<a 0.7/0.8
+        replace c b 0.9 @100           | amend C1 0.9; E E c<b 0.7/0.8
+        amended C1 0.9                 | 5 1 c<b 0.7/0.2
+        done C1 filled 0.9             | query C1
+        answer C1 filled cum=0.9 trades=t1:0.5,t2:0.2,t3:0.2 | F 2 c 0.9/0
+    """,
+    "amend of a replaced order": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        trade C1 t1 0.4                | F 1 a 0.4/0.6
+        replace b a 2 @99              | cancel C1; E E b<a 0.4/0.6
+        done C1 canceled 0.4           | place C2 1.6@99 GTC
+        ack C2                         | 5 1 b<a 0.4/1.6
+        replace c b 1 @99              | amend C2 0.6; E E c<b 0.4/1.6
+        ack C2                         | -
+        amended C2 0.6                 | 5 1 c<b 0.4/0.6
+        trade C2 t2 0.6                | F 2 c 1.0/0
+    """,
+    "only what takes from the quantity": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        replace b a 0.6 @100           | cancel C1; E E b<a 0/1
+        ack C1                         | 0 E a 0/1
+        done C1 canceled 0             | place C2 0.6@100 GTC
+        ack C2                         | 5 0 b<a 0/0.6
+        replace c b 0.5 @99            | cancel C2; E E c<b 0/0.6
+        done C2 canceled 0             | place C3 0.5@99 GTC
+        ack C3                         | 5 0 c<b 0/0.5
+        replace d c 0.7 @99            | cancel C3; E E d<c 0/0.5
+        done C3 canceled 0             | place C4 0.7@99 GTC
+        ack C4                         | 5 0 d<c 0/0.7
+        trade C4 t1 0.3                | F 1 d 0.3/0.4
+        replace e d 0.3 @99            | cancel C4; E E e<d 0.3/0.4
+        done C4 canceled 0.3           | 5 2 e<d 0.3/0
+    """,
+    "refused by the venue": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        replace b a 0.6 @100           | amend C1 0.6; E E b<a 0/1
+        amend-reject C1                | cancel C1
+        amend-reject C1                | -
+        trade C1 t1 0.7                | F E a 0.7/0.3
+        done C1 canceled 0.7           | 5 2 b<a 0.7/0
+    """,
+    "outcome unknown": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        replace b a 0.6 @100           | amend C1 0.6; E E b<a 0/1
+        ambiguous C1 amend             | I E b<a 0/1 OUTCOME_UNKNOWN; query C1
+        ambiguous C1 amend             | -
+        answer C1 open cum=0           | cancel C1
+        done C1 canceled 0             | place C2 0.6@100 GTC
+        ack C2                         | 5 0 b<a 0/0.6
+    """,
+    "no answer in time, then the answer": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        replace b a 0.6 @100           | amend C1 0.6; E E b<a 0/1
+        +60s                           | I E b<a 0/1 OUTCOME_UNKNOWN; query C1
+        amended C1 0.6                 | -
+        answer C1 open cum=0           | cancel C1
+        trade C1 t1 0.6                | F E a 0.6/0.4
+        done C1 filled 0.6             | 5 2 b<a 0.6/0
+    """,
+    "the host is lost": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        replace b a 0.6 @100           | amend C1 0.6; E E b<a 0/1
+        link down                      | DOWN; I E b<a 0/1 OUTCOME_UNKNOWN; query C1
+        link up                        | DOWN; RECONCILING; reconcile
+        reconciled open=C1:0           | cancel C1; READY
+        done C1 canceled 0             | place C2 0.6@100 GTC
+        ack C2                         | 5 0 b<a 0/0.6
+    """,
+    "filled first": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        replace b a 0.6 @100           | amend C1 0.6; E E b<a 0/1
+        trade C1 t1 1                  | F E a 1/0; 9.2 2 b<a TOO_LATE
+        amend-reject C1                | -
+    """,
+    "amended, and traded at once": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        replace b a 0.6 @100           | amend C1 0.6; E E b<a 0/1
+        trade C1 t1 0.6                | F E a 0.6/0.4
+        amended C1 0.6                 | 5 2 b<a 0.6/0
+    """,
+    "ended before the answer": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        replace b a 0.6 @100           | amend C1 0.6; E E b<a 0/1
+        trade C1 t1 0.6                | F E a 0.6/0.4
+        done C1 filled 0.6             | 5 2 b<a 0.6/0
+        amended C1 0.6                 | -
+    """,
+    "a cancel goes over it": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        replace b a 0.6 @100           | amend C1 0.6; E E b<a 0/1
+        cancel c a                     | 9.2 0 b<a SUPERSEDED; cancel C1; 6 6 c<a 0/1
+        amended C1 0.6                 | -
+        cancel-reject C1               | 9.1 0 c<a CANCEL_FAILED
+        trade C1 t1 0.6                | F 1 a 0.6/0.4
+        done C1 filled 0.6             | 4 4 a 0.6/0 VENUE_CANCEL
+    """,
+    "a kill goes over it": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        replace b a 0.6 @100           | amend C1 0.6; E E b<a 0/1
+        kill HALTED firm               | firm HALTED; cancel C1
+        amended C1 0.6                 | -
+        done C1 canceled 0             | 9.2 0 b<a REPLACE_FAILED; 4 4 a 0/0 KILLED
+    """,
+    "another quantity than was asked": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        replace b a 0.6 @100           | amend C1 0.6; E E b<a 0/1
+        amended C1 0.5                 | !BAD_VENUE_DATA; I E b<a 0/1 OUTCOME_UNKNOWN; query C1
+        amended C1 0.6                 | -
+    """,
+    "no number at all": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        replace b a 0.6 @100           | amend C1 0.6; E E b<a 0/1
+        amended C1 NaN                 | !BAD_VENUE_DATA; !BAD_VENUE_DATA; I E b<a 0/1 OUTCOME_UNKNOWN; query C1
+        amended C1 NaN                 | !BAD_VENUE_DATA
+        answer C1 open cum=0           | cancel C1
+        done C1 canceled 0             | place C2 0.6@100 GTC
+    """,
+}
+
+
+@pytest.mark.parametrize("story", AMENDS.values(), ids=AMENDS)
+def test_story_at_a_venue_that_amends(story: str) -> None:
+    play(story, World(core_settings(venues={VENUE: VenueSettings(name=VENUE, can_amend=True)})))

@@ -302,6 +302,7 @@ _actions = st.lists(
         ),
         st.tuples(st.just("market"), st.sampled_from("abc"), st.sampled_from((BUY, SELL)), _quantities, st.booleans()),
         st.tuples(st.just("cancel"), st.sampled_from("abc"), st.integers(1, 60)),
+        st.tuples(st.just("amend"), st.sampled_from("abc"), st.integers(1, 60), _quantities),
         st.tuples(st.just("house"), st.sampled_from((BUY, SELL)), _prices, _quantities),
         st.tuples(st.just("tape"), st.sampled_from((BUY, SELL)), _prices, _quantities),
     ),
@@ -319,6 +320,8 @@ def act(made: Engine, house: House, n: int, action: tuple[Any, ...]) -> list[Eve
             return made.place(req(who, side, None if by_quote else qty, cl_ord_id=f"h{n}", **size), n)
         case ("cancel", who, order_id):
             return made.cancel(who, SYM, n, order_id=order_id)
+        case ("amend", who, order_id, qty):
+            return made.amend(who, SYM, D(qty), n, order_id=order_id)
         case ("house", side, price, qty):
             return house.set_level(SYM, side, D(price), D(qty), n)
         case (_, side, price, qty):

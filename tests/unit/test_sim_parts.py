@@ -60,7 +60,7 @@ _order = st.tuples(
     st.integers(1, 300), st.integers(97, 103), st.sampled_from(("GTC", "IOC", "FOK")),
 )  # fmt: skip
 _other = st.tuples(
-    st.sampled_from(("cancel", "house")), st.sampled_from("ab"), st.sampled_from((BUY, SELL)), st.integers(1, 40),
+    st.sampled_from(("cancel", "amend", "house")), st.sampled_from("ab"), st.sampled_from((BUY, SELL)), st.integers(1, 40),
     st.integers(97, 103),
 )  # fmt: skip
 
@@ -77,6 +77,9 @@ def play(engine: Engine, house: House, n: int, action: tuple[Any, ...]) -> list[
             return records_of(engine.place(request, n))
         if action[0] == "cancel":
             return records_of(engine.cancel(action[1], SYM, n, order_id=action[3]))
+        if action[0] == "amend":
+            named = f"r{n}" if action[4] % 2 else ""
+            return records_of(engine.amend(action[1], SYM, D(action[4]) / 100, n, order_id=action[3], new_cl_ord_id=named))
         return records_of(house.set_level(SYM, action[2], D(action[4]), D(action[3]), n))
     except Refused:
         return []
