@@ -134,6 +134,7 @@ class AdminMethods:
                 "state_hash": state_hash(state) if params.get("hash") else None,
                 "open_orders": len(state.open_orders),
                 "unknown_orders": len({state.children[child].order_id for child in state.uncertain}),
+                "in_flight": len(state.inflight),
                 "inbox": self._engine.waiting,
                 "journal_full": journal.full,
                 "venues": venues,

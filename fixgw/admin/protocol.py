@@ -11,7 +11,8 @@ connection; replies come in order. Error codes: BAD_REQUEST, UNKNOWN_METHOD, BAD
 Reads show durable state only. Each list is {"<name>": [...], "more": bool} with at most `limit` rows, newest first.
 
     status        {} -> {firm, version, pid, started_ns, install, epoch, sync, settings_hash, firm_state,
-                  last_seq, durable_seq, state_hash, open_orders, unknown_orders, inbox, journal_full,
+                  last_seq, durable_seq, state_hash, open_orders, unknown_orders, in_flight (requests
+                  to venues without an answer), inbox, journal_full,
                   venues: [{name, account, up, state, reason, level, host_pid, unknown_orders}]}
                   state of a venue: "DOWN", "RECONCILING", "READY"; level, firm_state: "ACTIVE", "REDUCING", "HALTED"
     sessions      {session?} -> {sessions: [{name, role, begin_string, client_comp_id, gateway_comp_id, enabled, connected,

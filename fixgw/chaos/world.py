@@ -147,13 +147,14 @@ class World:
         raise TimeoutError(f"not within {timeout_s} s: {what}")
 
     def wait_venue(self, timeout_s: float = 60.0) -> None:
-        """Until the venue is reconciled and nothing is unknown."""
+        """Until the venue is reconciled, nothing is unknown and no request to it waits for its answer."""
 
         def settled() -> bool:
             status = self.ask("status")
-            return all(venue["state"] == "READY" for venue in status["venues"]) and status["unknown_orders"] == 0
+            ready = all(venue["state"] == "READY" for venue in status["venues"])
+            return ready and status["unknown_orders"] == status["in_flight"] == 0
 
-        self.wait("the venue is READY and nothing is unknown", settled, timeout_s)
+        self.wait("the venue is READY, nothing is unknown or unanswered", settled, timeout_s)
 
 
 def is_ours(pid: int) -> bool:

@@ -57,7 +57,7 @@ class Plan:
         venues = []
         for name in sorted(self.config.venues):
             child = self._child(f"venue:{name}", self._venue_argv(name), self._venue_ready(name), after=("gateway",))
-            child.env = self._environment(name)
+            child.env = {"MALLOC_ARENA_MAX": "1", **self._environment(name)}
             child.needed, child.ready_within_s = False, VENUE_READY_S
             venues.append(child)
         after = ("gateway", *(child.name for child in venues))

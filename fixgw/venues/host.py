@@ -26,7 +26,7 @@ import uvloop
 from msgspec.structs import replace
 
 from ..core import commands as c
-from ..process import die_with_parent, socket_address
+from ..process import die_with_parent, give_back_memory, socket_address
 from .balances import BalanceDesk
 from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, Venue, VenueError, connect_venue
 from .host_link import HostLink
@@ -49,6 +49,7 @@ log = logging.getLogger("fixgw.venues.host")
 MAX_PLACES = 10_000
 MAX_REQUESTS = 50_000
 TRADES_AT_ONCE = 500
+GIVE_BACK_S = 60.0
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -86,7 +87,7 @@ class VenueHost:
     async def run(self) -> None:
         """Serve until cancelled."""
         await self._venue.start()
-        asking = asyncio.ensure_future(self._desk.run())
+        beside = [asyncio.ensure_future(self._desk.run()), asyncio.ensure_future(_give_back())]
         try:
             attempt = 0
             while True:
@@ -95,7 +96,7 @@ class VenueHost:
                 attempt = 0 if time.monotonic() - started > 2 else attempt + 1
                 await asyncio.sleep(_BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)])
         finally:
-            await end_tasks((asking, *self._tasks))
+            await end_tasks((*beside, *self._tasks))
             if self._link is not None:
                 self._link.abort("the host stops")
             await self._venue.close()
@@ -416,6 +417,13 @@ class VenueHost:
                 open_orders=open_orders, trades=trades,
             )
         )  # fmt: skip
+
+
+async def _give_back() -> None:
+    """An outage makes hundreds of requests and connections at once: what they took does not stay with this process."""
+    while True:
+        await asyncio.sleep(GIVE_BACK_S)
+        give_back_memory()
 
 
 async def _serve(host: VenueHost, ready_file: Path | None) -> None:
