@@ -153,13 +153,19 @@ def reference_px(side: str, quote: Quote | None) -> Decimal | None:
     return near if near is not None else quote.last
 
 
-def value_px(terms: AnyTerms, reference: Decimal | None) -> Decimal | None:
-    """The price at which an order is valued: never below what it could cost."""
+def value_px(terms: AnyTerms, reference: Decimal | None, waits: bool) -> Decimal | None:
+    """The price at which an order is valued: never below what it could cost. `waits`: a stop that is held until its trigger.
+
+    A sell may get more than its limit: the market is above it now, or (a stop) was down to the stop price only when it began.
+    """
     if terms.ord_type in (LIMIT, STOP_LIMIT):
         assert terms.price is not None
-        if terms.side == "2" and terms.ord_type == LIMIT and reference is not None:
-            return max(terms.price, reference)
-        return terms.price
+        if terms.side != "2":
+            return terms.price
+        px = terms.price
+        if waits and terms.stop_px is not None and terms.stop_px > px:
+            px = terms.stop_px
+        return px if reference is None or reference < px else reference
     if terms.ord_type == STOP:
         assert terms.stop_px is not None
         return terms.stop_px if reference is None else max(terms.stop_px, reference)

@@ -1,0 +1,77 @@
+"""Limits as a client meets them: from the request to the refusal, through the real valuation. How to read the stories:
+core_script.py; bid 100, ask 101."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from core_script import Script, play
+from core_world import ACCOUNT, SYMBOL, VENUE, World, core_settings, session_settings
+
+from fixgw.core.commands import Quote
+from fixgw.core.settings import CoreSettings, Limits
+from fixgw.core.state import SymbolExposure
+
+D = Decimal
+
+
+def limited(*stages: str, **given: Any) -> CoreSettings:
+    """Session OMS44 has these limits: a text is the limit of every instrument, a dict by instrument ("*": a plain number in
+    the configuration), everything else as it is."""
+    limits = {
+        key: {"*": D(value)} if isinstance(value, str)
+        else {name: D(limit) for name, limit in value.items()} if isinstance(value, dict)
+        else value
+        for key, value in given.items()
+    }  # fmt: skip
+    sessions = {"OMS44": session_settings("OMS44", limits=Limits(**limits)), "OMS42": session_settings("OMS42")}
+    return core_settings(sessions=sessions, risk_stages=("session_state", "throttle", *stages))
+
+
+def refused(script: Script) -> tuple[str, int, str, str]:
+    """(code, tag, value, limit) of the last command's only message."""
+    (message,) = (message for message in script.told if getattr(message, "reason", ""))
+    return message.reason, message.reason_tag, message.reason_value, message.reason_limit  # type: ignore[union-attr]
+
+
+# --- what a sell may bring in ---
+
+
+@pytest.mark.parametrize(
+    ("terms", "value"),
+    [
+        ("2 @50", "200"),  # the bid is 100
+        ("2 @50 ord_type=4 stop_px=90", "200"),
+        ("2 @50 ord_type=4 stop_px=105", "210"),  # begins no lower than at its stop
+        ("2 @110 ord_type=4 stop_px=105", "220"),
+        ("2 ord_type=3 stop_px=90", "200"),
+    ],
+)
+def test_a_sell_is_never_valued_below_what_it_may_bring_in(terms: str, value: str) -> None:
+    script = Script(World(limited("notional", max_notional="199.99")))
+    script.line(f"new a sell {terms}")
+    assert refused(script) == ("MAX_NOTIONAL", 38, value, "199.99")
+    assert script.line(f"new b sell {terms.replace('2', '1', 1)}")[-1] != ""
+    order = script.world.state.orders[script.orders[-1]]
+    assert order.is_open and order.risk_px == D(value) / 2
+    assert script.world.state.exposure("s:OMS44", SYMBOL).open_notional == D(value) / 2
+
+
+def test_a_sell_stop_limit_is_valued_at_the_market_when_it_triggers() -> None:
+    world = World(limited("notional", max_notional="250"))
+    script = play("new a sell 2 @50 ord_type=4 stop_px=95 | A A a 0/2; 0 0 a 0/2", world)
+    world.quotes = {VENUE: Quote(bid=D(130), ask=D(131), last=D(95), recv_ns=world.now_ns)}
+    assert script.line("trigger o1 95") == ["4 4 a 0/0 TRIGGER_DENIED"]
+    # down again: worth the bid, no longer the stop price
+    world.quotes = {VENUE: Quote(bid=D(94), ask=D(96), last=D(95), recv_ns=world.now_ns)}
+    assert script.line("new b sell 2 @50 ord_type=4 stop_px=95") == ["A A b 0/2", "0 0 b 0/2"]
+    assert script.line("trigger o2 95") == ["place C1 2@50 GTC"]
+    assert world.state.orders[script.orders[-1]].risk_px == D(94)
+
+
+def test_a_buy_stop_limit_never_costs_more_than_its_limit() -> None:
+    script = Script(World(limited("notional", max_notional="200")))
+    assert script.line("new a buy 2 @100 ord_type=4 stop_px=99") == ["A A a 0/2", "0 0 a 0/2"]
+    assert script.line("new b buy 2 @100.01 ord_type=4 stop_px=99") == ["8 8 b 0/0 MAX_NOTIONAL"]
