@@ -19,6 +19,7 @@ from fixgw.core.decide import decide, partition_of
 from fixgw.core.evolve import at_risk, evolve, notional_at_risk, scopes_of
 from fixgw.core.order import OPEN
 from fixgw.core.replay import apply_record
+from fixgw.core.settings import quote_of
 from fixgw.core.state import State, dump_state, load_state, new_state
 from fixgw.core.statehash import StateHasher, state_hash
 
@@ -230,6 +231,7 @@ def _index_problems(state: State) -> Iterator[str]:
 def _exposure_problems(state: State) -> Iterator[str]:
     expected: dict[tuple[str, str], list[Decimal]] = {}
     counts: dict[str, int] = {}
+    totals: dict[str, dict[str, Decimal]] = {}
     for order in state.orders.values():
         if order.status not in OPEN:
             continue
@@ -238,9 +240,14 @@ def _exposure_problems(state: State) -> Iterator[str]:
             row = expected.setdefault((scope, order.symbol), [Decimal(0)] * 3)
             row[0 if order.side == "1" else 1] += at_risk(order)
             row[2] += notional_at_risk(order)
+            if notional_at_risk(order):
+                by_quote, quote = totals.setdefault(scope, {}), quote_of(order.symbol)
+                by_quote[quote] = by_quote.get(quote, Decimal(0)) + notional_at_risk(order)
     for scope, exposure in state.exposures.items():
         if exposure.open_orders != counts.get(scope, 0):
             yield f"{scope}: open_orders {exposure.open_orders}, counted {counts.get(scope, 0)}"
+        if exposure.open_notional != totals.get(scope, {}):
+            yield f"{scope}: open notional {exposure.open_notional}, counted {totals.get(scope, {})}"
         for symbol, found in exposure.symbols.items():
             row = expected.pop((scope, symbol), [Decimal(0)] * 3)
             if [found.open_buy, found.open_sell, found.open_notional] != row:

@@ -10,6 +10,7 @@ import pytest
 from core_script import Script, play
 from core_world import ACCOUNT, SYMBOL, VENUE, World, core_settings, session_settings
 
+from fixgw.admin.views import limit_rows
 from fixgw.core.commands import Quote
 from fixgw.core.settings import CoreSettings, Limits
 from fixgw.core.state import SymbolExposure
@@ -75,3 +76,52 @@ def test_a_buy_stop_limit_never_costs_more_than_its_limit() -> None:
     script = Script(World(limited("notional", max_notional="200")))
     assert script.line("new a buy 2 @100 ord_type=4 stop_px=99") == ["A A a 0/2", "0 0 a 0/2"]
     assert script.line("new b buy 2 @100.01 ord_type=4 stop_px=99") == ["8 8 b 0/0 MAX_NOTIONAL"]
+
+
+# --- what is open, over all instruments ---
+
+
+def test_the_open_notional_of_all_instruments_of_a_quote_asset_counts_together() -> None:
+    script = Script(World(limited("notional", max_open_notional="1000")))
+    assert script.line("new a buy 5 @100")[0] == "A A a 0/5"
+    assert script.line("new b buy 4 @100 symbol=ETH/USDT")[0] == "A A b 0/4"
+    script.line("new c buy 1.1 @100 symbol=ETH/USDT")
+    assert refused(script) == ("MAX_OPEN_NOTIONAL", 38, "1010.0", "1000")
+    text = script.told[-1].text  # type: ignore[union-attr]
+    assert "USDT" in text and "session OMS44" in text
+    # what is done no longer counts, of either
+    script.line("trade C2 t1 4 symbol=ETH/USDT")
+    assert script.line("new d buy 5 @100")[0] == "A A d 0/5"
+    assert script.world.state.open_notional("s:OMS44", "USDT") == 1000
+    script.line("cancel e a")
+    script.line("done C1 canceled 0")
+    assert script.world.state.open_notional("firm", "USDT") == 500
+
+
+def test_the_limit_of_one_instrument_leaves_the_others_alone_and_the_total_holds_besides() -> None:
+    script = Script(World(limited("notional", max_open_notional={SYMBOL: "300", "*": "1000"})))
+    script.line("new a buy 4 @100")
+    assert refused(script) == ("MAX_OPEN_NOTIONAL", 38, "400", "300") and SYMBOL in script.told[-1].text  # type: ignore[union-attr]
+    assert script.line("new b buy 8 @100 symbol=ETH/USDT")[0] == "A A b 0/8"
+    assert script.line("new c buy 2 @100")[0] == "A A c 0/2"
+    script.line("new d buy 0.5 @100")
+    assert refused(script) == ("MAX_OPEN_NOTIONAL", 38, "1050.0", "1000")
+    only = Script(World(limited("notional", max_open_notional={SYMBOL: "300"})))
+    assert only.line("new a buy 80 @100 symbol=ETH/USDT")[0] == "A A a 0/80"
+
+
+def test_nothing_open_leaves_no_entry_behind() -> None:
+    script = Script(World())
+    script.line("new a buy 5 @100.10")
+    assert script.world.state.exposures["firm"].open_notional == {"USDT": D("500.50")}
+    script.line("trade C1 t1 2")
+    script.line("trade C1 t2 3")
+    assert script.world.state.exposures["firm"].open_notional == {}
+
+
+def test_the_limits_shown_are_those_that_are_checked() -> None:
+    script = Script(World(limited("notional", max_open_notional={SYMBOL: "300", "*": "1000"})))
+    script.line("new a buy 2 @100")
+    script.line("new b buy 4 @100 symbol=ETH/USDT")
+    rows = [row for row in limit_rows(script.world.state, "OMS44") if row["limit"] == "max_open_notional"]
+    assert [(row["symbol"], row["used"], row["max"]) for row in rows] == [(SYMBOL, 200, 300), ("*/USDT", 600, 1000)]
