@@ -1,5 +1,5 @@
 """Notional (quote asset): of this order, and of everything open in a scope with this order in it: in this instrument, and
-in all instruments of this quote asset together.
+in all instruments of this quote asset together. What a replaced order has executed counts as part of it.
 
 Market and stop orders are valued at the reference price. What cannot be valued while such a limit is in force is refused:
 a notional check that passes every market order is none. A replace that is in no way riskier needs no value.
@@ -12,7 +12,7 @@ from ..core.numbers import text as fmt
 from ..core.reasons import Reason
 from ..core.settings import quote_of
 from .base import Denied, RiskRequest
-from .measure import added_notional, eases, exceeds, qty_tag, unvalued
+from .measure import added_notional, eases, exceeds, order_notional, qty_tag, unvalued
 
 
 def check(request: RiskRequest) -> Denied | None:
@@ -25,7 +25,7 @@ def check(request: RiskRequest) -> Denied | None:
             return None
         why = f"no fresh market data to value the order with, a notional limit of {scopes[0].label} is in force"
         return unvalued(qty_tag(request), fmt(request.qty), why)
-    value, added = request.leaves * request.value_px, added_notional(request, request.value_px)
+    value, added = order_notional(request, request.value_px), added_notional(request, request.value_px)
     exposures = request.exposures
     for scope in scopes:
         most, most_open, most_all = scope.max_notional, scope.max_open_notional, scope.max_all_notional

@@ -233,6 +233,27 @@ def test_no_scope_ever_exceeds_its_limits(all_limits: tuple[Limits, Limits, Limi
         _orders_within(desk, *all_limits)
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from("12"),
+    st.lists(st.tuples(QTYS, PRICES, st.sampled_from((0, 7, 50)), st.sampled_from((0, 7, 50, 100))), min_size=1, max_size=12),
+)
+def test_no_chain_of_replaces_takes_an_order_over_its_notional(side: str, steps: list[tuple[D, D, int, int]]) -> None:
+    """Filled in part before and while each replace is pending."""
+    desk = Desk(Limits(), Limits(max_notional={"*": D(400)}), Limits())
+    assert desk.new((notional.check,), OWNERS[0], side, D(3), D(100)) is not None
+    for extra, px, before, meanwhile in steps:
+        desk.fill(0, before, False)
+        order = desk.open(0)
+        if order is None:
+            break
+        desk.replace((notional.check,), 0, order.cum_qty + extra, px)
+        desk.fill(0, meanwhile, False)
+        desk.settle(0, True)
+        (order,) = desk.state.orders.values()
+        assert order.notional + order.leaves_qty * order.risk_px <= 400
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.lists(STEPS, min_size=25, max_size=60))
 def test_an_order_within_the_room_is_never_refused(steps: list[tuple[Any, ...]]) -> None:

@@ -125,3 +125,59 @@ def test_the_limits_shown_are_those_that_are_checked() -> None:
     script.line("new b buy 4 @100 symbol=ETH/USDT")
     rows = [row for row in limit_rows(script.world.state, "OMS44") if row["limit"] == "max_open_notional"]
     assert [(row["symbol"], row["used"], row["max"]) for row in rows] == [(SYMBOL, 200, 300), ("*/USDT", 600, 1000)]
+
+
+# --- what an order comes to by its replaces ---
+
+
+def test_what_an_order_has_traded_counts_against_its_notional_limit() -> None:
+    world = World(limited("notional", max_notional="1000"))
+    script = play(
+        """
+        new a buy 8 @100          | A A a 0/8; place C1 8@100 GTC
+        ack C1                    | 0 0 a 0/8
+        trade C1 t1 7             | F 1 a 7/1
+        replace b a 10.1 @100     | 9.2 1 b<a MAX_NOTIONAL
+        replace b a 10 @100       | cancel C1; E E b<a 7/1
+        done C1 canceled 7        | place C2 3@100 GTC
+        ack C2                    | 5 1 b<a 7/3
+        trade C2 t2 3             | F 2 b 10/0
+        """,
+        world,
+    )
+    script.line("new c buy 8 @100")
+    script.line("trade C3 t3 7")
+    script.line("replace d c 10.1 @100")
+    assert refused(script) == ("MAX_NOTIONAL", 38, "1010.0", "1000")
+
+
+@pytest.mark.parametrize(
+    ("terms", "reason"),
+    [
+        # 600 traded at 100, 4 are open at 100
+        ("9 @100", ""),  # only takes away
+        ("10 @99", ""),
+        ("11 @99", ""),
+        ("11.1 @99", "MAX_NOTIONAL"),
+        ("13.9 @50", "MAX_NOTIONAL"),
+        ("11.9 @50", ""),  # 4 at 100 and 1.9 at 50
+        ("12.1 @50", "MAX_NOTIONAL"),
+    ],
+)
+def test_while_a_replace_is_pending_the_old_price_may_still_fill(terms: str, reason: str) -> None:
+    script = Script(World(limited("notional", max_notional="1100")))
+    script.line("new a buy 10 @100")
+    script.line("trade C1 t1 6")
+    assert script.line(f"replace b a {terms}")[-1] == (f"9.2 1 b<a {reason}" if reason else "E E b<a 6/4")
+
+
+def test_a_replace_that_only_takes_away_passes_whatever_was_executed() -> None:
+    """Sold dearer than it was valued at: nobody may be kept from making it smaller for that."""
+    script = Script(World(limited("notional", max_notional="1000")))
+    script.line("new a sell 10 @100")
+    script.line("trade C1 t1 9@120")
+    assert script.line("replace b a 9.9 @100 side=sell")[-1] == "E E b<a 9/1"
+    script.line("done C1 canceled 9")
+    script.line("ack C2")
+    script.line("replace c b 10 @100 side=sell")
+    assert refused(script) == ("MAX_NOTIONAL", 38, "1180", "1000")
