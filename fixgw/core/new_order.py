@@ -122,14 +122,15 @@ def trigger_stop(draft: Draft, cmd: TriggerStop) -> None:
         return  # a name of it has left the configuration: it stays held
     if venue_ready(draft.state, order.venue) is not None:
         return  # stays held: the next fresh price asks again
+    price, stop_px = rules.priced(order.ord_type, order.price, order.stop_px)
     terms = rules.Terms(
         side=order.side,
         ord_type=order.ord_type,
         tif=order.tif,
         order_qty=order.order_qty,
         cash_qty=None,
-        price=order.price,
-        stop_px=order.stop_px,
+        price=price,
+        stop_px=stop_px,
         expire_ns=order.expire_ns,
         exec_inst=order.exec_inst,
     )

@@ -21,6 +21,12 @@ _TIFS = frozenset((DAY, GTC, IOC, FOK, GTD))
 DAY_NS = 86_400_000_000_000
 
 
+def priced(ord_type: str, price: Decimal | None, stop_px: Decimal | None) -> tuple[Decimal | None, Decimal | None]:
+    """Of (price, stop price) those that an order of this type has."""
+    has_price, has_stop = ord_type in (LIMIT, STOP_LIMIT), ord_type in (STOP, STOP_LIMIT)
+    return (price if has_price else None, stop_px if has_stop else None)
+
+
 class Terms(msgspec.Struct, frozen=True, gc=False):
     """The client's terms of an order that there is already, as it is to be."""
 
@@ -72,10 +78,16 @@ def _check_prices(terms: AnyTerms) -> Denied | None:
             return _missing(44, "Price(44) with OrdType(40)=" + ord_type)
         if price <= ZERO:
             return _invalid(44, fmt(price), "above 0")
+    elif price is not None:
+        # it would bind nothing: the order could trade at any price, and limits must not be judged by it
+        return _invalid(44, fmt(price), "no price")
     if ord_type in (STOP, STOP_LIMIT) and terms.stop_px is None:
         return _missing(99, "StopPx(99) with OrdType(40)=" + ord_type)
-    if terms.stop_px is not None and terms.stop_px <= ZERO:
-        return _invalid(99, fmt(terms.stop_px), "above 0")
+    if terms.stop_px is not None:
+        if ord_type in (MARKET, LIMIT):
+            return _invalid(99, fmt(terms.stop_px), "no stop price")  # it would trade at once
+        if terms.stop_px <= ZERO:
+            return _invalid(99, fmt(terms.stop_px), "above 0")
     return None
 
 

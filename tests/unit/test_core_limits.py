@@ -181,3 +181,55 @@ def test_a_replace_that_only_takes_away_passes_whatever_was_executed() -> None:
     script.line("ack C2")
     script.line("replace c b 10 @100 side=sell")
     assert refused(script) == ("MAX_NOTIONAL", 38, "1180", "1000")
+
+
+# --- prices that bind nothing ---
+
+
+@pytest.mark.parametrize(
+    ("terms", "tag", "limit"),
+    [
+        ("1 @100 ord_type=1", 44, "no price"),
+        ("1 @100 ord_type=3 stop_px=105", 44, "no price"),
+        ("1 @100 stop_px=105", 99, "no stop price"),
+        ("1 ord_type=1 stop_px=105", 99, "no stop price"),
+    ],
+)
+def test_a_price_that_the_order_type_does_not_have_is_refused(terms: str, tag: int, limit: str) -> None:
+    script = Script()
+    assert script.line(f"new a buy {terms}") == ["8 8 a 0/0 INVALID_VALUE"]
+    assert refused(script) == ("INVALID_VALUE", tag, "100" if tag == 44 else "105", limit)
+
+
+def test_a_replace_gives_no_price_to_a_stop_and_no_stop_to_a_limit_order() -> None:
+    script = play(
+        """
+        new a sell 1 ord_type=3 stop_px=95                 | A A a 0/1; 0 0 a 0/1
+        replace b a 1 @94 ord_type=3 stop_px=96 side=sell  | 9.2 0 b<a INVALID_VALUE
+        replace b a 2 ord_type=3 stop_px=96 side=sell      | 5 0 b<a 0/2
+        new l buy 1 @100                                   | A A l 0/1; place C1 1@100 GTC
+        ack C1                                             | 0 0 l 0/1
+        replace m l 1 @101 stop_px=99                      | 9.2 0 m<l INVALID_VALUE
+        """
+    )
+    assert refused(script) == ("INVALID_VALUE", 99, "99", "no stop price")
+
+
+def test_market_orders_cannot_be_told_apart_by_prices_that_they_do_not_have() -> None:
+    script = Script(World(limited("repeated_order", repeat_max=2)))
+    codes = [script.line(f"new o{number} sell 1")[0].split()[-1] for number in range(3)]
+    assert codes == ["0/1", "0/1", "REPEATED_ORDER"]
+    assert script.line("new p sell 1 @60001 ord_type=1") == ["8 8 p 0/0 INVALID_VALUE"]
+
+
+def test_a_stop_that_was_taken_in_with_a_price_is_judged_without_it() -> None:
+    """Taken in before such a price was refused: a replace and the trigger still work."""
+    world = World(limited("notional", "collar", collar_bps="100", max_notional="1000"))
+    script = Script(world)
+    script.line("new a sell 1 ord_type=3 stop_px=95")
+    for state in (world.state, world.mirror):
+        state.orders[script.orders[0]].price = D(10)
+    assert script.line("replace b a 2 ord_type=3 side=sell") == ["5 0 b<a 0/2"]
+    for state in (world.state, world.mirror):
+        state.orders[script.orders[0]].price = D(10)
+    assert script.line("trigger o1 95") == ["place C1 2@99.00 IOC"]
