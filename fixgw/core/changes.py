@@ -7,6 +7,7 @@ the quantity is all that shrinks, else cancel at the venue, the final executed q
 
 from __future__ import annotations
 
+from ..risk import throttle
 from ..risk.base import Denied
 from . import events as e
 from . import rules
@@ -113,7 +114,11 @@ def replace_order(draft: Draft, cmd: ReplaceOrder) -> None:
     if order is not None and _is_repeat(draft, cmd, order):
         draft.report(order, "I", status_reply=True)
         return
-    denied = _refusal(draft, cmd, order) or _replace_refusal(draft, cmd, order)
+    denied = (
+        throttle.admit(draft.state, cmd.session, cmd.ts_ns, "G")
+        or _refusal(draft, cmd, order)
+        or _replace_refusal(draft, cmd, order)
+    )
     if denied is not None:
         _reject(draft, cmd, order, "2", denied)
         return

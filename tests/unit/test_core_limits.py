@@ -233,3 +233,57 @@ def test_a_stop_that_was_taken_in_with_a_price_is_judged_without_it() -> None:
     for state in (world.state, world.mirror):
         state.orders[script.orders[0]].price = D(10)
     assert script.line("trigger o1 95") == ["place C1 2@99.00 IOC"]
+
+
+# --- the throttle comes first ---
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        "new x buy 1 @100.001",  # BAD_TICK
+        "new a buy 1 @100",  # DUPLICATE_CL_ORD_ID
+        "new x buy 1 @100 symbol=NOPE",
+        "new x buy 1 ord_type=2",
+        "new x buy 1 @100 account=nosuch",
+    ],
+)
+def test_a_bad_order_is_throttled_like_a_good_one(again: str) -> None:
+    script = Script(World(limited(msg_rate=1, msg_burst=3)))
+    script.line("new a buy 1 @100")
+    for _ in range(2):
+        (shown,) = script.line(again)
+        assert shown.startswith("8 ") and "THROTTLE" not in shown
+        again = again.replace("new x", "new y")
+    count = len(script.world.state.orders)
+    for number in range(5):
+        assert script.line(again.replace("new y", f"new z{number}")) == ["j THROTTLE"]
+    assert len(script.world.state.orders) == count
+    assert refused(script) == ("THROTTLE", 35, "D", "1/s burst 3")
+    # a possible resend of what is known is told how it stands
+    assert script.line("new a buy 1 @100 poss_resend=1") == ["?I A a 0/1"]
+    script.line("+1s")
+    assert script.line(again.replace("new y", "new w")) != ["j THROTTLE"]
+
+
+def test_a_replace_that_could_not_be_is_throttled_like_another() -> None:
+    play(
+        """
+        new a buy 1 @100          | A A a 0/1; place C1 1@100 GTC
+        replace b a 2 @100        | cancel C1; E E b<a 0/1
+        replace c a 2 @100        | 9.2 E c<a PENDING
+        replace d a 2 @100        | 9.2 E d<a THROTTLE
+        replace e nosuch 2 @100   | 9.2 8 e<nosuch THROTTLE
+        replace b a 2 @100 poss_dup=1 | ?I E a 0/1
+        cancel f a                | 9.2 A b<a SUPERSEDED; 6 6 f<a 0/1
+        status a                  | ?I 6 a 0/1
+        cancel g nosuch           | 9.1 8 g<nosuch UNKNOWN_ORDER
+        """,
+        World(limited(msg_rate=1, msg_burst=3)),
+    )
+
+
+def test_a_throttle_that_is_not_among_the_stages_is_not_asked() -> None:
+    settings = limited(msg_rate=1, msg_burst=1)
+    script = Script(World(core_settings(sessions=settings.sessions, risk_stages=("session_state",))))
+    assert [script.line(f"new a{number} buy 1 @100")[0][:3] for number in range(3)] == ["A A"] * 3
