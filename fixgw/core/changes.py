@@ -188,6 +188,13 @@ def _reduce_in_place(draft: Draft, order: Order, market: Market) -> bool:
 def _replace_refusal(draft: Draft, cmd: ReplaceOrder, order: Order | None) -> Denied | None:
     """What stands against a replace only."""
     assert order is not None
+    accounts = draft.state.settings.sessions[cmd.session].accounts
+    if cmd.account and cmd.account != order.client_account and accounts.get(cmd.account) != order.account:
+        expected = order.client_account or order.account
+        return Denied(Reason.MISMATCH, 1, cmd.account, expected, "a replace cannot move an order to another account")
+    if cmd.ex_destination and cmd.ex_destination != order.venue:
+        text = "a replace cannot move an order to another venue"
+        return Denied(Reason.MISMATCH, 100, cmd.ex_destination, order.venue, text)
     if order.pending is not None or order.stopping:
         return Denied(Reason.PENDING, 41, cmd.orig_cl_ord_id, "nothing pending", Reason.PENDING.meaning)
     if cmd.orig_cl_ord_id != order.cl_ord_id:

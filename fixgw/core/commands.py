@@ -100,6 +100,9 @@ class ReplaceOrder(ClientCommand, frozen=True, tag="G", kw_only=True):
     expire_ns: int | None = None
     exec_inst: str | None = None
     quotes: dict[str, Quote] = {}
+    # as the order has them, or absent
+    account: str = ""
+    ex_destination: str = ""
 
 
 class StatusRequest(ClientCommand, frozen=True, tag="H", kw_only=True):

@@ -287,3 +287,27 @@ def test_a_throttle_that_is_not_among_the_stages_is_not_asked() -> None:
     settings = limited(msg_rate=1, msg_burst=1)
     script = Script(World(core_settings(sessions=settings.sessions, risk_stages=("session_state",))))
     assert [script.line(f"new a{number} buy 1 @100")[0][:3] for number in range(3)] == ["A A"] * 3
+
+
+# --- a replace that names another account or venue ---
+
+
+@pytest.mark.parametrize("given", ["", f"account={ACCOUNT}"])
+def test_a_replace_stays_in_its_account_and_at_its_venue(given: str) -> None:
+    accounts = {"": ACCOUNT, ACCOUNT: ACCOUNT, "spare": ACCOUNT}
+    settings = core_settings(sessions={"OMS44": session_settings("OMS44", accounts=accounts)})
+    script = Script(World(settings))
+    script.line(f"new a buy 1 @100 {given}")
+    for field, tag, value, expected in (
+        ("account", 1, "nosuch", ACCOUNT), ("ex_destination", 100, "NASD", VENUE),
+    ):  # fmt: skip
+        assert script.line(f"replace b a 2 @100 {field}={value}") == ["9.2 A b<a MISMATCH"]
+        assert refused(script) == ("MISMATCH", tag, value, expected)
+    # by any name that the session has for it
+    last = "a"
+    for number, same in enumerate((f"account={ACCOUNT}", "account=spare", f"ex_destination={VENUE}", "")):
+        (shown, *_) = [item for item in script.line(f"replace r{number} {last} 2 @{90 + number} {same}") if item[0] in "9E"]
+        assert shown == f"E E r{number}<{last} 0/{1 if last == 'a' else 2}"
+        script.line(f"done C{number + 1} canceled 0")
+        script.line(f"ack C{number + 2}")
+        last = f"r{number}"

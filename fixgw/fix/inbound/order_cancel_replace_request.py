@@ -30,4 +30,6 @@ def parse(fields: f.Fields, common: f.Common, context: f.Context) -> ReplaceOrde
         expire_ns=f.expire_ns(fields),
         exec_inst=f.optional(fields, 18) if "18" in fields else None,
         quotes=context.quotes(symbol) if symbol else {},
+        account=f.optional(fields, 1),
+        ex_destination=f.optional(fields, 100),
     )
