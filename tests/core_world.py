@@ -19,6 +19,7 @@ from fixgw.core.decide import decide, partition_of
 from fixgw.core.evolve import at_risk, evolve, notional_at_risk, scopes_of
 from fixgw.core.order import OPEN
 from fixgw.core.replay import apply_record
+from fixgw.core.reports import CancelReject, Message, Report
 from fixgw.core.settings import quote_of
 from fixgw.core.state import State, dump_state, load_state, new_state
 from fixgw.core.statehash import StateHasher, state_hash
@@ -127,6 +128,8 @@ class World:
             if isinstance(event, e.ChildPlaced):
                 assert event.venue_cl_ord_id not in self.placed, f"{event.venue_cl_ord_id} placed twice"
                 self.placed[event.venue_cl_ord_id] = event
+            if isinstance(event, e.Reported):
+                check_refusal(event.message)
             evolve(self.state, event)
         self.state.seq = record.seq
         self.hasher.note(events)
@@ -154,6 +157,13 @@ class World:
             apply_record(state, decode_record(payload))
         assert state_hash(state) == state_hash(self.state)
         assert dump_state(state) == dump_state(self.state)
+
+
+def check_refusal(message: Message) -> None:
+    """A refusal says what is at fault and what would have been taken."""
+    refused = isinstance(message, CancelReject) or (isinstance(message, Report) and message.exec_type == "8")
+    if refused:
+        assert message.reason and message.reason_tag and message.reason_limit and message.text, message
 
 
 def check_state(state: State) -> None:

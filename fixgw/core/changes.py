@@ -14,7 +14,7 @@ from . import rules
 from .child import WORKING
 from .commands import CancelOrder, ReplaceOrder, StatusRequest
 from .draft import Draft, is_forgotten, reason_fields
-from .market import Market, market_of
+from .market import Market, market_of, venue_ready
 from .order import Order
 from .placing import assess
 from .reasons import Reason
@@ -89,7 +89,10 @@ def _supersede(draft: Draft, order: Order) -> None:
         return
     draft.emit(e.ReplaceRefused(order_id=order.order_id, ts_ns=draft.ts_ns, reason=Reason.SUPERSEDED.value))
     order = draft.order(order.order_id)
-    draft.cancel_reject(order.session, order, pending.cl_ord_id, order.cl_ord_id, "2", Reason.SUPERSEDED)
+    draft.cancel_reject(
+        order.session, order, pending.cl_ord_id, order.cl_ord_id, "2", Reason.SUPERSEDED,
+        tag=41, value=order.cl_ord_id, limit="no cancel of the order",
+    )  # fmt: skip
 
 
 def _reject(draft: Draft, cmd: CancelOrder | ReplaceOrder, order: Order | None, response_to: str, denied: Denied) -> None:
@@ -210,11 +213,7 @@ def _replace_refusal(draft: Draft, cmd: ReplaceOrder, order: Order | None) -> De
     too_old = rules.check_age(cmd, draft.state.settings.max_order_age_ns)
     if too_old is not None:
         return too_old
-    state = draft.state.venues.get(order.venue)
-    if not order.held and (state is None or state.state != "READY"):
-        reason = Reason.RECONCILING if state is not None and state.state == "RECONCILING" else Reason.VENUE_DOWN
-        return Denied(reason, 41, order.venue, "READY", f"venue {order.venue} is not ready")
-    return None
+    return None if order.held else venue_ready(draft.state, order.venue)
 
 
 def _new_terms(cmd: ReplaceOrder, order: Order) -> rules.Terms:
@@ -233,6 +232,7 @@ def _new_terms(cmd: ReplaceOrder, order: Order) -> rules.Terms:
         price=cmd.price if cmd.price is not None else price,
         stop_px=cmd.stop_px if cmd.stop_px is not None else stop_px,
         expire_ns=cmd.expire_ns if cmd.expire_ns is not None else order.expire_ns,
+        expire_tag=cmd.expire_tag,
         exec_inst=cmd.exec_inst if cmd.exec_inst is not None else order.exec_inst,
     )
 

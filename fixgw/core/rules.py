@@ -8,17 +8,17 @@ from decimal import Decimal
 import msgspec
 
 from ..risk.base import Denied
-from .commands import ClientCommand, InstrumentSpec, NewOrder, Quote
+from .commands import InstrumentSpec, NewOrder, Quote, ReplaceOrder
 from .numbers import CTX, ZERO, ceil_to, floor_to, is_multiple
 from .numbers import text as fmt
 from .reasons import Reason
+from .times import DAY_NS, utc_date, utc_text
 
 MARKET, LIMIT, STOP, STOP_LIMIT = "1", "2", "3", "4"
 DAY, GTC, IOC, FOK, GTD = "0", "1", "3", "4", "6"
 POST_ONLY = "6"
 _ORD_TYPES = frozenset((MARKET, LIMIT, STOP, STOP_LIMIT))
 _TIFS = frozenset((DAY, GTC, IOC, FOK, GTD))
-DAY_NS = 86_400_000_000_000
 
 
 def priced(ord_type: str, price: Decimal | None, stop_px: Decimal | None) -> tuple[Decimal | None, Decimal | None]:
@@ -39,6 +39,8 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
     stop_px: Decimal | None
     expire_ns: int | None
     exec_inst: str
+    # which field said so: 126 or 432
+    expire_tag: int = 126
 
 
 # the command has the very same fields, and is not copied
@@ -96,7 +98,9 @@ def _check_time(terms: AnyTerms, ts_ns: int) -> Denied | None:
         if terms.expire_ns is None:
             return _missing(126, "ExpireTime(126) or ExpireDate(432) with TimeInForce(59)=6")
         if terms.expire_ns <= ts_ns:
-            return _invalid(126, str(terms.expire_ns), f"later than now ({ts_ns} ns)")
+            if terms.expire_tag == 432:  # the last ns of that day is over
+                return _invalid(432, utc_date(terms.expire_ns - DAY_NS), f"{utc_date(ts_ns)} or later")
+            return _invalid(126, utc_text(terms.expire_ns), f"later than now, {utc_text(ts_ns)}")
     if terms.exec_inst and is_post_only(terms.exec_inst) and (terms.ord_type in (MARKET, STOP) or terms.tif in (IOC, FOK)):
         return _unsupported(18, terms.exec_inst, "post-only needs a limit order that may rest")
     if terms.tif == FOK and terms.ord_type in (MARKET, STOP):
@@ -189,7 +193,7 @@ def to_tick_inside(side: str, px: Decimal, spec: InstrumentSpec) -> Decimal:
     return floor_to(px, spec.tick) if side == "1" else ceil_to(px, spec.tick)
 
 
-def check_age(cmd: ClientCommand, limit_ns: int) -> Denied | None:
+def check_age(cmd: NewOrder | ReplaceOrder, limit_ns: int) -> Denied | None:
     """A possible resend that we have not seen is taken as new only while it is young (by OrigSendingTime / TransactTime)."""
     if not (cmd.poss_resend or cmd.poss_dup) or cmd.origin_ns is None:
         return None
@@ -197,7 +201,8 @@ def check_age(cmd: ClientCommand, limit_ns: int) -> Denied | None:
     if age <= limit_ns:
         return None
     text = f"sent {age / 1e9:.1f} s ago, a possible resend is taken as new within {limit_ns / 1e9:.0f} s only"
-    return Denied(Reason.STALE_REQUEST, 60, str(cmd.origin_ns), f"{limit_ns} ns", text)
+    oldest = f"{utc_text(cmd.ts_ns - limit_ns)} or later"
+    return Denied(Reason.STALE_REQUEST, cmd.origin_tag, utc_text(cmd.origin_ns), oldest, text)
 
 
 def day_end_ns(ts_ns: int, roll_time_s: int) -> int:

@@ -103,7 +103,8 @@ def discover() -> dict[str, Check]:
     return found
 
 
-# asked by itself before a request is looked at (core/new_order.py, core/changes.py), so that what is refused otherwise is counted too
+# asked by itself before anything of a request is looked at (core/new_order.py, core/changes.py): what is refused otherwise
+# takes its place too
 FIRST = frozenset({"throttle"})
 
 

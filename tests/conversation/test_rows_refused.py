@@ -60,6 +60,14 @@ REFUSED: dict[str, list[Step]] = {
         new("X", kind="3"),
         er("rejected", "8", "X", "1 0 0", code="MISSING_FIELD", t103="99", t20002="99"),
     ],
+    "market order with a price": [
+        new("X", kind="1", t44="60001"),
+        er("rejected", "8", "X", "1 0 0", code="INVALID_VALUE", t103="99", t20002="44", t20003="60001", t20004="no price"),
+    ],
+    "limit order with a stop price": [
+        new("X", t99="59500"),
+        er("rejected", "8", "X", "1 0 0", code="INVALID_VALUE", t103="99", t20002="99", t20003="59500", t20004="no stop price"),
+    ],
     "neither OrderQty nor CashOrderQty": [
         new("X", qty=""),
         er("rejected", "8", "X", code="MISSING_FIELD", t103="99", t20002="38"),

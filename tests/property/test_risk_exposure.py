@@ -32,7 +32,10 @@ QTYS = st.decimals("0.1", "9", places=2)
 PRICES = st.decimals("80", "120", places=1)
 OWNER = st.integers(0, len(OWNERS) - 1)
 PICK = st.integers(0, 1_000)
-ORDERS = st.tuples(st.just("new"), OWNER, st.sampled_from("12"), QTYS, PRICES, st.sampled_from((False, False, True)), st.sampled_from((SYMBOL, SYMBOL, OTHER)))
+ORDERS = st.tuples(
+    st.just("new"), OWNER, st.sampled_from("12"), QTYS, PRICES, st.sampled_from((False, False, True)),
+    st.sampled_from((SYMBOL, SYMBOL, OTHER)),
+)  # fmt: skip
 STEPS = st.one_of(
     ORDERS,
     ORDERS,
@@ -105,7 +108,8 @@ class Desk:
         )
 
     def new(
-        self, checks: tuple[Check, ...], owner: tuple[str, str], side: str, qty: D, px: D, held: bool = False, symbol: str = SYMBOL
+        self, checks: tuple[Check, ...], owner: tuple[str, str], side: str, qty: D, px: D, held: bool = False,
+        symbol: str = SYMBOL,
     ) -> str | None:
         """The new order's id, None when it was refused."""
         if any(check(self.ask("new", owner, side, qty, px, None, symbol=symbol)) for check in checks):

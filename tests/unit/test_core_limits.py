@@ -3,17 +3,20 @@ core_script.py; bid 100, ask 101."""
 
 from __future__ import annotations
 
+import time
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from core_script import Script, play
-from core_world import ACCOUNT, SYMBOL, VENUE, World, core_settings, session_settings
+from core_world import ACCOUNT, SECOND, SYMBOL, VENUE, World, core_settings, session_settings
 
 from fixgw.admin.views import limit_rows
-from fixgw.core.commands import Quote
+from fixgw.core.commands import NewOrder, Quote
+from fixgw.core.events import Reported
+from fixgw.core.reports import CancelReject, Report
 from fixgw.core.settings import CoreSettings, Limits
-from fixgw.core.state import SymbolExposure
+from fixgw.core.times import DAY_NS, utc_date, utc_text
 
 D = Decimal
 
@@ -311,3 +314,98 @@ def test_a_replace_stays_in_its_account_and_at_its_venue(given: str) -> None:
         script.line(f"done C{number + 1} canceled 0")
         script.line(f"ack C{number + 2}")
         last = f"r{number}"
+
+
+# --- a refusal names tag, value and limit (that each has them: core_world.check_refusal) ---
+
+
+@pytest.mark.parametrize(
+    ("story", "told"),
+    [
+        (
+            "ack C1 | 0 0 a 0/1\ncancel b a | cancel C1; 6 6 b<a 0/1\ntrade C1 t1 1 | F 6 a 1/0; 9.1 2 b<a TOO_LATE",
+            "an open order",
+        ),
+        (
+            "ack C1 | 0 0 a 0/1\nreplace b a 2 @99 | cancel C1; E E b<a 0/1\ncancel c a | 9.2 0 b<a SUPERSEDED; 6 6 c<a 0/1",
+            "no cancel of the order",
+        ),
+        (
+            "ack C1 | 0 0 a 0/1\ncancel b a | cancel C1; 6 6 b<a 0/1\ncancel-reject C1 | 9.1 0 b<a CANCEL_FAILED",
+            "a cancel that the venue takes",
+        ),
+        (
+            "replace b a 2 @99 | cancel C1; E E b<a 0/1\ndone C1 canceled 0 | 0 E a 0/1; place C2 2@99 GTC\n"
+            "reject C2 | 9.2 0 b<a REPLACE_FAILED; 4 4 a 0/0 REPLACE_FAILED",
+            "an order that the venue takes",
+        ),
+        ("replace b a 2 @99 | cancel C1; E E b<a 0/1\nreject C1 | 9.2 A b<a TOO_LATE; 8 8 a 0/0 VENUE_REJECT", "an open order"),
+    ],
+)
+def test_a_refused_cancel_or_replace_names_the_order_and_what_would_do(story: str, told: str) -> None:
+    script = play("new a buy 1 @100 | A A a 0/1; place C1 1@100 GTC\n" + story)
+    (reject,) = (message for message in script.told if isinstance(message, CancelReject))
+    assert (reject.reason_tag, reject.reason_value, reject.reason_limit) == (41, "a", told)
+
+
+def test_a_replace_whose_venue_is_gone_names_it() -> None:
+    script = play(
+        """
+        new a buy 1 @100     | A A a 0/1; place C1 1@100 GTC
+        replace b a 2 @99    | cancel C1; E E b<a 0/1
+        link down            | DOWN; I E a 0/1 OUTCOME_UNKNOWN; query C1
+        """
+    )
+    script.line("answer C1 canceled cum=0")
+    (reject,) = (message for message in script.told if isinstance(message, CancelReject))
+    assert (reject.reason, reject.reason_tag, reject.reason_value, reject.reason_limit) == ("REPLACE_FAILED", 100, VENUE, "READY")
+
+
+def test_a_venue_reject_says_what_was_wanted() -> None:
+    script = Script()
+    script.line("new a buy 1 @100")
+    script.line("reject C1")
+    assert refused(script) == ("VENUE_REJECT", 11, "a", "an order that the venue takes")
+
+
+def test_times_are_told_as_the_client_writes_them() -> None:
+    """FIRST_NS is 2023-11-14 22:13:20 UTC; a few ms have passed."""
+    script = Script()
+    script.line("new a buy 1 @100 tif=6 expire_ns=-5")
+    reason, tag, value, limit = refused(script)
+    assert (reason, tag) == ("INVALID_VALUE", 126) and value.startswith("20231114-22:13:15.0")
+    assert limit.startswith("later than now, 20231114-22:13:20.0")
+    world = script.world
+    day = world.now_ns // DAY_NS * DAY_NS
+    order = {"symbol": SYMBOL, "side": "1", "ord_type": "2", "price": D(100), "order_qty": D(1), "quotes": world.quotes}
+    past = world.client(NewOrder, cl_ord_id="b", tif="6", expire_ns=day, expire_tag=432, **order)
+    (message,) = (event.message for event in world.run(past) if isinstance(event, Reported))
+    assert isinstance(message, Report)
+    assert (message.reason_tag, message.reason_value, message.reason_limit) == (432, "20231113", "20231114 or later")
+    for tag in (122, 60):
+        sent_ns = world.now_ns - 31 * SECOND
+        old = world.client(NewOrder, cl_ord_id=f"o{tag}", tif="1", poss_resend=True, origin_ns=sent_ns, origin_tag=tag, **order)
+        (message,) = (event.message for event in world.run(old) if isinstance(event, Reported))
+        assert isinstance(message, Report) and (message.reason, message.reason_tag) == ("STALE_REQUEST", tag)
+        assert message.reason_value == utc_text(sent_ns)
+        assert message.reason_limit == f"{utc_text(old.ts_ns - 30 * SECOND)} or later"
+
+
+@pytest.mark.parametrize("seconds", [0, 951_782_400, 951_868_799, 4_107_542_400, 9_200_000_000])
+@pytest.mark.parametrize("rest", [0, 1])
+def test_utc_texts(seconds: int, rest: int) -> None:
+    ns = seconds * SECOND + rest
+    shown = time.strftime("%Y%m%d-%H:%M:%S", time.gmtime(ns // SECOND))
+    assert utc_text(ns) == shown + (".000000001" if ns % SECOND else "")
+    assert utc_date(ns) == shown[:8]
+    days = range(0, 200_000, 37)
+    assert [utc_date(day * DAY_NS) for day in days] == [time.strftime("%Y%m%d", time.gmtime(day * 86_400)) for day in days]
+
+
+def test_the_age_of_the_market_data_and_its_limit_are_told() -> None:
+    script = Script(World(limited("staleness", max_quote_age_ns=2 * SECOND)))
+    script.world.tick(3 * SECOND)
+    script.line("new a buy 1 @100")
+    reason, tag, value, limit = refused(script)
+    assert (reason, tag, limit) == ("STALE_MARKET_DATA", 55, "at most 2000 ms old")
+    assert value.startswith("300") and value.endswith(" ms old")
