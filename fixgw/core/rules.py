@@ -201,8 +201,8 @@ def check_age(cmd: NewOrder | ReplaceOrder, limit_ns: int) -> Denied | None:
     if age <= limit_ns:
         return None
     text = f"sent {age / 1e9:.1f} s ago, a possible resend is taken as new within {limit_ns / 1e9:.0f} s only"
-    oldest = f"{utc_text(cmd.ts_ns - limit_ns)} or later"
-    return Denied(Reason.STALE_REQUEST, cmd.origin_tag, utc_text(cmd.origin_ns), oldest, text)
+    limit = f"at most {limit_ns / 1e9:.0f} s old"
+    return Denied(Reason.STALE_REQUEST, cmd.origin_tag, utc_text(cmd.origin_ns), limit, text)
 
 
 def day_end_ns(ts_ns: int, roll_time_s: int) -> int:

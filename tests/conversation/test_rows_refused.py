@@ -167,7 +167,7 @@ KNOWN: dict[str, list[Step]] = {
     ],
     "F.1.b=D31: possible resend that is too old": [
         new("X", "1", t60=lambda: utc(-40), header=[(97, "Y")]),
-        er("rejected", "8", "X", "1 0 0", code="STALE_REQUEST", t103="4", t20002="60", t20004="30000000000 ns"),
+        er("rejected", "8", "X", "1 0 0", code="STALE_REQUEST", t103="4", t20002="60", t20004="at most 30 s old"),
     ],
     "possible resend of a cancel and of a replace": [
         *working("X", "1"),
