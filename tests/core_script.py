@@ -20,7 +20,7 @@ from core_world import SECOND, SYMBOL, VENUE, VENUE_ACCOUNT, World
 from fixgw.core import commands as c
 from fixgw.core import events as e
 from fixgw.core.draft import Refusal
-from fixgw.core.reports import BusinessReject, CancelReject, Report
+from fixgw.core.reports import BusinessReject, CancelReject, Message, Report
 from fixgw.marketdata.edge import due_timers
 
 SIDES = {"buy": "1", "sell": "2"}
@@ -36,6 +36,8 @@ class Script:
         self.children: list[str] = []
         self.orders: list[str] = []
         self.trades = 0
+        # the messages of the last command, whole
+        self.told: list[Message] = []
 
     def line(self, text: str) -> list[str]:
         """Run one command; what came of it, rendered."""
@@ -219,6 +221,7 @@ class Script:
 
     def _render(self, events: list[e.AnyEvent]) -> list[str]:
         shown = []
+        self.told = [event.message for event in events if isinstance(event, e.Reported)]
         for event in events:
             if isinstance(event, e.OrderReceived):
                 self.orders.append(event.order_id)

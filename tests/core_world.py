@@ -19,6 +19,8 @@ from fixgw.core.decide import decide, partition_of
 from fixgw.core.evolve import at_risk, evolve, notional_at_risk, scopes_of
 from fixgw.core.order import OPEN
 from fixgw.core.replay import apply_record
+from fixgw.core.reports import CancelReject, Message, Report
+from fixgw.core.settings import quote_of
 from fixgw.core.state import State, dump_state, load_state, new_state
 from fixgw.core.statehash import StateHasher, state_hash
 
@@ -126,6 +128,8 @@ class World:
             if isinstance(event, e.ChildPlaced):
                 assert event.venue_cl_ord_id not in self.placed, f"{event.venue_cl_ord_id} placed twice"
                 self.placed[event.venue_cl_ord_id] = event
+            if isinstance(event, e.Reported):
+                check_refusal(event.message)
             evolve(self.state, event)
         self.state.seq = record.seq
         self.hasher.note(events)
@@ -153,6 +157,13 @@ class World:
             apply_record(state, decode_record(payload))
         assert state_hash(state) == state_hash(self.state)
         assert dump_state(state) == dump_state(self.state)
+
+
+def check_refusal(message: Message) -> None:
+    """A refusal says what is at fault and what would have been taken."""
+    refused = isinstance(message, CancelReject) or (isinstance(message, Report) and message.exec_type == "8")
+    if refused:
+        assert message.reason and message.reason_tag and message.reason_limit and message.text, message
 
 
 def check_state(state: State) -> None:
@@ -230,6 +241,7 @@ def _index_problems(state: State) -> Iterator[str]:
 def _exposure_problems(state: State) -> Iterator[str]:
     expected: dict[tuple[str, str], list[Decimal]] = {}
     counts: dict[str, int] = {}
+    totals: dict[str, dict[str, Decimal]] = {}
     for order in state.orders.values():
         if order.status not in OPEN:
             continue
@@ -238,9 +250,14 @@ def _exposure_problems(state: State) -> Iterator[str]:
             row = expected.setdefault((scope, order.symbol), [Decimal(0)] * 3)
             row[0 if order.side == "1" else 1] += at_risk(order)
             row[2] += notional_at_risk(order)
+            if notional_at_risk(order):
+                by_quote, quote = totals.setdefault(scope, {}), quote_of(order.symbol)
+                by_quote[quote] = by_quote.get(quote, Decimal(0)) + notional_at_risk(order)
     for scope, exposure in state.exposures.items():
         if exposure.open_orders != counts.get(scope, 0):
             yield f"{scope}: open_orders {exposure.open_orders}, counted {counts.get(scope, 0)}"
+        if exposure.open_notional != totals.get(scope, {}):
+            yield f"{scope}: open notional {exposure.open_notional}, counted {totals.get(scope, {})}"
         for symbol, found in exposure.symbols.items():
             row = expected.pop((scope, symbol), [Decimal(0)] * 3)
             if [found.open_buy, found.open_sell, found.open_notional] != row:

@@ -9,7 +9,7 @@ from ..core.events import Reported
 from ..core.numbers import ZERO
 from ..core.order import Order
 from ..core.reports import Report
-from ..core.settings import Limits
+from ..core.settings import Limits, quote_of
 from ..core.state import State
 
 Row = dict[str, Any]
@@ -183,14 +183,20 @@ def _limits_of(state: State, key: str, limits: Limits) -> Iterator[tuple[str, st
     for field in ("max_order_qty", "max_notional", "collar_bps"):
         for symbol, most in getattr(limits, field).items():
             yield field, symbol, None, most
-    for field in ("max_open_notional", "max_gross", "max_net"):
+    for symbol, most in limits.max_open_notional.items():
+        if symbol != "*":
+            yield "max_open_notional", symbol, state.exposure(key, symbol).open_notional, most
+            continue
+        for quote in dict.fromkeys(map(quote_of, [*state.settings.instruments, *symbols])):
+            # of all instruments of the quote asset together
+            yield "max_open_notional", f"*/{quote}", state.open_notional(key, quote), most
+    for field in ("max_gross", "max_net"):
         for symbol, most in getattr(limits, field).items():
             for item in symbols if symbol == "*" else [symbol]:
                 if symbol == "*" and item in getattr(limits, field):
                     continue
                 value = state.exposure(key, item)
                 used = {
-                    "max_open_notional": value.open_notional,
                     "max_gross": abs(value.position) + value.open_buy + value.open_sell,
                     "max_net": max(value.position + value.open_buy, value.open_sell - value.position),
                 }[field]

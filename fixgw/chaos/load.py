@@ -114,7 +114,9 @@ class Load(threading.Thread):
         target = self._pick()
         price: Decimal | None = Decimal(_MID + self._random.choice((-1, 1)) * self._random.randint(30, 900))
         lots = self._random.randint(1, 40)
-        if self._random.random() < 0.5:
+        view = self._client.orders.get(target)
+        if self._random.random() < 0.5 or (view is not None and not view.price):
+            # (a stop without a limit has no price to change)
             price, lots = None, lots // 4 + 1  # at its price; mostly less than it was, so that it is amended in place
         replaced = self._client.replace(target, order_qty=LOT * lots, price=price)
         self.requests.append(Request("G", replaced))

@@ -93,9 +93,10 @@ class Config:
 
     def _session(self, session: SessionFile) -> SessionSettings:
         entitled = session.entitlements
-        instruments = [
-            table for table in self.firm_file.instruments if entitled.symbols is None or table.symbol in entitled.symbols
-        ]
+        symbols: dict[str, str] = {}
+        if session.role == "trading":
+            instruments = self.firm_file.instruments
+            symbols = symbol_map(instruments, session.symbols, session.usd_alias, entitled.symbols)
         accounts = dict(sorted(session.accounts.items()))
         if session.default_account is not None:
             accounts[""] = session.default_account
@@ -103,7 +104,7 @@ class Config:
         return SessionSettings(
             name=session.name,
             role=session.role,
-            symbols=symbol_map(instruments, session.symbols, session.usd_alias) if session.role == "trading" else {},
+            symbols=symbols,
             accounts=accounts,
             entitlements=Entitlements(
                 symbols=None if entitled.symbols is None else frozenset(entitled.symbols),

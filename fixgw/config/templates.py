@@ -38,9 +38,10 @@ inbox_max = 20000                 # commands waiting for the engine; beyond it n
 inbox_reserved = 5000             # places of these that only cancels and venue reports may take
 
 # Limits of the whole firm: what all sessions have together. A limit that is left out is not enforced.
-# By instrument, {{ "BTC/USDT" = "10", "*" = "1000" }}; "*" is the rest. One number holds for all instruments.
+# By instrument, {{ "BTC/USDT" = "10", "*" = "1000" }}; "*" is the rest. One number holds for all instruments:
+# for each by itself, but max_open_notional for all of one quote currency together (so does its "*").
 [limits]
-max_open_notional = "{firm_open_notional}"    # quote currency, orders in flight included
+max_open_notional = "{firm_open_notional}"    # open orders in all instruments of one quote currency, in flight included
 max_gross = {{ "BTC/USDT" = "{gross_btc}", "ETH/USDT" = "{gross_eth}" }}   # base currency, |position| + all open orders
 max_open_orders = {firm_open_orders}
 
@@ -120,7 +121,7 @@ tifs = ["day", "gtc", "ioc", "fok", "gtd"]
 [limits]
 max_order_qty = {{ "BTC/USDT" = "{qty_btc}", "ETH/USDT" = "{qty_eth}" }}   # base currency, one order
 max_notional = "{notional}"          # quote currency, one order; market and stop orders at the reference price
-max_open_notional = "{open_notional}"    # quote currency, all open orders together
+max_open_notional = "{open_notional}"    # open orders in all instruments of one quote currency together
 max_gross = {{ "BTC/USDT" = "{gross_btc}", "ETH/USDT" = "{gross_eth}" }}   # |position| + all open orders
 max_net = {{ "BTC/USDT" = "{gross_btc}", "ETH/USDT" = "{gross_eth}" }}     # |position| if all orders of a side fill
 collar_bps = "{collar}"               # a limit price may be this far through the reference price, 100 = 1 %

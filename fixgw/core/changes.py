@@ -7,13 +7,14 @@ the quantity is all that shrinks, else cancel at the venue, the final executed q
 
 from __future__ import annotations
 
+from ..risk import throttle
 from ..risk.base import Denied
 from . import events as e
 from . import rules
 from .child import WORKING
 from .commands import CancelOrder, ReplaceOrder, StatusRequest
 from .draft import Draft, is_forgotten, reason_fields
-from .market import Market, market_of
+from .market import Market, market_of, venue_ready
 from .order import Order
 from .placing import assess
 from .reasons import Reason
@@ -88,7 +89,10 @@ def _supersede(draft: Draft, order: Order) -> None:
         return
     draft.emit(e.ReplaceRefused(order_id=order.order_id, ts_ns=draft.ts_ns, reason=Reason.SUPERSEDED.value))
     order = draft.order(order.order_id)
-    draft.cancel_reject(order.session, order, pending.cl_ord_id, order.cl_ord_id, "2", Reason.SUPERSEDED)
+    draft.cancel_reject(
+        order.session, order, pending.cl_ord_id, order.cl_ord_id, "2", Reason.SUPERSEDED,
+        tag=41, value=order.cl_ord_id, limit="no cancel of the order",
+    )  # fmt: skip
 
 
 def _reject(draft: Draft, cmd: CancelOrder | ReplaceOrder, order: Order | None, response_to: str, denied: Denied) -> None:
@@ -113,7 +117,11 @@ def replace_order(draft: Draft, cmd: ReplaceOrder) -> None:
     if order is not None and _is_repeat(draft, cmd, order):
         draft.report(order, "I", status_reply=True)
         return
-    denied = _refusal(draft, cmd, order) or _replace_refusal(draft, cmd, order)
+    denied = (
+        throttle.admit(draft.state, cmd.session, cmd.ts_ns, "G")
+        or _refusal(draft, cmd, order)
+        or _replace_refusal(draft, cmd, order)
+    )
     if denied is not None:
         _reject(draft, cmd, order, "2", denied)
         return
@@ -183,6 +191,13 @@ def _reduce_in_place(draft: Draft, order: Order, market: Market) -> bool:
 def _replace_refusal(draft: Draft, cmd: ReplaceOrder, order: Order | None) -> Denied | None:
     """What stands against a replace only."""
     assert order is not None
+    accounts = draft.state.settings.sessions[cmd.session].accounts
+    if cmd.account and cmd.account != order.client_account and accounts.get(cmd.account) != order.account:
+        expected = order.client_account or order.account
+        return Denied(Reason.MISMATCH, 1, cmd.account, expected, "a replace cannot move an order to another account")
+    if cmd.ex_destination and cmd.ex_destination != order.venue:
+        text = "a replace cannot move an order to another venue"
+        return Denied(Reason.MISMATCH, 100, cmd.ex_destination, order.venue, text)
     if order.pending is not None or order.stopping:
         return Denied(Reason.PENDING, 41, cmd.orig_cl_ord_id, "nothing pending", Reason.PENDING.meaning)
     if cmd.orig_cl_ord_id != order.cl_ord_id:
@@ -198,11 +213,7 @@ def _replace_refusal(draft: Draft, cmd: ReplaceOrder, order: Order | None) -> De
     too_old = rules.check_age(cmd, draft.state.settings.max_order_age_ns)
     if too_old is not None:
         return too_old
-    state = draft.state.venues.get(order.venue)
-    if not order.held and (state is None or state.state != "READY"):
-        reason = Reason.RECONCILING if state is not None and state.state == "RECONCILING" else Reason.VENUE_DOWN
-        return Denied(reason, 41, order.venue, "READY", f"venue {order.venue} is not ready")
-    return None
+    return None if order.held else venue_ready(draft.state, order.venue)
 
 
 def _new_terms(cmd: ReplaceOrder, order: Order) -> rules.Terms:
@@ -210,15 +221,18 @@ def _new_terms(cmd: ReplaceOrder, order: Order) -> rules.Terms:
     order_qty, cash_qty = cmd.order_qty, cmd.cash_qty
     if order_qty is None and cash_qty is None:
         order_qty, cash_qty = (None, order.cash_qty) if order.cash_qty is not None else (order.order_qty, None)
+    # of an order taken in before prices without a meaning were refused, they do not stay
+    price, stop_px = rules.priced(order.ord_type, order.price, order.stop_px)
     return rules.Terms(
         side=order.side,
         ord_type=order.ord_type,
         tif=cmd.tif if cmd.tif is not None else order.tif,
         order_qty=order_qty,
         cash_qty=cash_qty,
-        price=cmd.price if cmd.price is not None else order.price,
-        stop_px=cmd.stop_px if cmd.stop_px is not None else order.stop_px,
+        price=cmd.price if cmd.price is not None else price,
+        stop_px=cmd.stop_px if cmd.stop_px is not None else stop_px,
         expire_ns=cmd.expire_ns if cmd.expire_ns is not None else order.expire_ns,
+        expire_tag=cmd.expire_tag,
         exec_inst=cmd.exec_inst if cmd.exec_inst is not None else order.exec_inst,
     )
 

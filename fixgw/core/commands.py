@@ -71,6 +71,9 @@ class NewOrder(ClientCommand, frozen=True, tag="D", kw_only=True):
     text: str = ""
     # venue -> quote of this symbol
     quotes: dict[str, Quote] = {}
+    # the fields of expire_ns (126 or 432) and origin_ns (122 or 60), for refusals
+    expire_tag: int = 126
+    origin_tag: int = 60
 
 
 class CancelOrder(ClientCommand, frozen=True, tag="F", kw_only=True):
@@ -100,6 +103,12 @@ class ReplaceOrder(ClientCommand, frozen=True, tag="G", kw_only=True):
     expire_ns: int | None = None
     exec_inst: str | None = None
     quotes: dict[str, Quote] = {}
+    # as the order has them, or absent
+    account: str = ""
+    ex_destination: str = ""
+    # the fields of expire_ns (126 or 432) and origin_ns (122 or 60), for refusals
+    expire_tag: int = 126
+    origin_tag: int = 60
 
 
 class StatusRequest(ClientCommand, frozen=True, tag="H", kw_only=True):

@@ -19,6 +19,7 @@ from .freezing import freeze_oldest, thaw_child, thaw_order
 from .numbers import CTX, ZERO, plain_text
 from .order import OPEN, REJECTED, Order, apply_order, new_order
 from .retention import forget, keep_refused, release
+from .settings import quote_of
 from .sharing import share_child, share_order
 from .state import Exposure, State, SymbolExposure
 
@@ -73,7 +74,7 @@ def _risk(order: Order) -> tuple[Decimal, Decimal]:
 def _symbol_exposure(state: State, scope: str, symbol: str) -> SymbolExposure:
     exposure = state.exposures.get(scope)
     if exposure is None:
-        exposure = state.exposures[scope] = Exposure(symbols={})
+        exposure = state.exposures[scope] = Exposure(symbols={}, open_notional={})
     found = exposure.symbols.get(symbol)
     if found is None:
         found = exposure.symbols[symbol] = SymbolExposure()
@@ -84,19 +85,25 @@ def _count(state: State, order: Order, orders: int, qty: Decimal, notional: Deci
     """Add to what an order counts in its scopes."""
     if not order.symbol or (not orders and not qty and not notional and not position):
         return  # refused before it had an instrument, or nothing changes
-    buy, exposures = order.side == "1", state.exposures
+    buy, exposures, quote = order.side == "1", state.exposures, quote_of(order.symbol)
     for scope in scopes_of(order):
         exposure = exposures.get(scope)
         symbol = exposure.symbols.get(order.symbol) if exposure is not None else None
-        if symbol is None:
-            symbol = _symbol_exposure(state, scope, order.symbol)
+        if symbol is None or exposure is None:
+            symbol, exposure = _symbol_exposure(state, scope, order.symbol), exposures[scope]
         if buy:
             symbol.open_buy += qty
         else:
             symbol.open_sell += qty
-        symbol.open_notional += notional
+        if notional:
+            symbol.open_notional += notional
+            total = exposure.open_notional.get(quote, ZERO) + notional
+            if total:
+                exposure.open_notional[quote] = total
+            else:
+                del exposure.open_notional[quote]
         if orders:
-            exposures[scope].open_orders += orders
+            exposure.open_orders += orders
         if position:
             symbol.position += position
 

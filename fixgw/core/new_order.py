@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from ..risk import throttle
 from ..risk.base import Denied
 from . import events as e
 from . import rules
@@ -21,11 +22,17 @@ def new_order(draft: Draft, cmd: NewOrder) -> None:
     """Accept (150=A, and 150=0 for what the gateway holds), deny (150=8) or, for what is known, tell the status again."""
     state = draft.state
     known = state.order_of(cmd.session, cmd.cl_ord_id)
-    if known is not None and not is_forgotten(draft, known):
-        if cmd.poss_resend or cmd.poss_dup:
-            draft.report(draft.order(known), "I", status_reply=True)
-        else:
-            _refuse_duplicate(draft, cmd, draft.order(known))
+    if known is not None and is_forgotten(draft, known):
+        known = None
+    if known is not None and (cmd.poss_resend or cmd.poss_dup):
+        draft.report(draft.order(known), "I", status_reply=True)
+        return
+    throttled = throttle.admit(state, cmd.session, cmd.ts_ns, "D")
+    if throttled is not None:
+        _throttled(draft, cmd, throttled)
+        return
+    if known is not None:
+        _refuse_duplicate(draft, cmd, draft.order(known))
         return
     market = find_market(state, cmd.session, cmd.symbol, cmd.account, cmd.ex_destination)
     if isinstance(market, Denied):
@@ -77,25 +84,26 @@ def _receive(
     return draft.order(order_id)
 
 
+def _throttled(draft: Draft, cmd: NewOrder, denied: Denied) -> None:
+    """What the throttle refuses never becomes an order (35=j, 380=8): a client that floods must not fill our memory."""
+    draft.business_reject(
+        cmd.session,
+        BusinessReject(
+            ref_msg_type="D",
+            ref_seq=cmd.msg_seq,
+            business_reason=8,
+            reason=denied.reason.value,
+            text=denied.text,
+            ref_id=cmd.cl_ord_id,
+            reason_tag=denied.tag,
+            reason_value=denied.value,
+            reason_limit=denied.limit,
+        ),
+    )
+
+
 def _deny(draft: Draft, cmd: NewOrder, market: Market | None, denied: Denied) -> None:
-    """The order exists, was never open and is rejected; its ClOrdID is used up. What the throttle refuses never becomes an
-    order (35=j, 380=8): a client that floods must not fill our memory."""
-    if denied.reason is Reason.THROTTLE:
-        draft.business_reject(
-            cmd.session,
-            BusinessReject(
-                ref_msg_type="D",
-                ref_seq=cmd.msg_seq,
-                business_reason=8,
-                reason=denied.reason.value,
-                text=denied.text,
-                ref_id=cmd.cl_ord_id,
-                reason_tag=denied.tag,
-                reason_value=denied.value,
-                reason_limit=denied.limit,
-            ),
-        )
-        return
+    """The order exists, was never open and is rejected; its ClOrdID is used up."""
     order = _receive(draft, cmd, market, cmd.order_qty or ZERO)
     draft.emit(e.OrderRejected(order_id=order.order_id, ts_ns=cmd.ts_ns, reason=denied.reason.value))
     order = draft.order(order.order_id)
@@ -122,14 +130,15 @@ def trigger_stop(draft: Draft, cmd: TriggerStop) -> None:
         return  # a name of it has left the configuration: it stays held
     if venue_ready(draft.state, order.venue) is not None:
         return  # stays held: the next fresh price asks again
+    price, stop_px = rules.priced(order.ord_type, order.price, order.stop_px)
     terms = rules.Terms(
         side=order.side,
         ord_type=order.ord_type,
         tif=order.tif,
         order_qty=order.order_qty,
         cash_qty=None,
-        price=order.price,
-        stop_px=order.stop_px,
+        price=price,
+        stop_px=stop_px,
         expire_ns=order.expire_ns,
         exec_inst=order.exec_inst,
     )

@@ -49,7 +49,8 @@ def assess(
     if spec is None:
         return Denied(Reason.UNKNOWN_SYMBOL, 55, instrument.symbol, market.venue.name, "not listed by the venue")
     reference = rules.reference_px(terms.side, quote)
-    value_px = rules.value_px(terms, reference)
+    waits = kind == "new" if order is None else order.held and kind != "trigger"
+    value_px = rules.value_px(terms, reference, waits)
     executed, spent = (order.cum_qty, order.notional) if order is not None else (ZERO, ZERO)
     qty = terms.order_qty
     if qty is None:

@@ -8,17 +8,23 @@ from decimal import Decimal
 import msgspec
 
 from ..risk.base import Denied
-from .commands import ClientCommand, InstrumentSpec, NewOrder, Quote
+from .commands import InstrumentSpec, NewOrder, Quote, ReplaceOrder
 from .numbers import CTX, ZERO, ceil_to, floor_to, is_multiple
 from .numbers import text as fmt
 from .reasons import Reason
+from .times import DAY_NS, utc_date, utc_text
 
 MARKET, LIMIT, STOP, STOP_LIMIT = "1", "2", "3", "4"
 DAY, GTC, IOC, FOK, GTD = "0", "1", "3", "4", "6"
 POST_ONLY = "6"
 _ORD_TYPES = frozenset((MARKET, LIMIT, STOP, STOP_LIMIT))
 _TIFS = frozenset((DAY, GTC, IOC, FOK, GTD))
-DAY_NS = 86_400_000_000_000
+
+
+def priced(ord_type: str, price: Decimal | None, stop_px: Decimal | None) -> tuple[Decimal | None, Decimal | None]:
+    """Of (price, stop price) those that an order of this type has."""
+    has_price, has_stop = ord_type in (LIMIT, STOP_LIMIT), ord_type in (STOP, STOP_LIMIT)
+    return (price if has_price else None, stop_px if has_stop else None)
 
 
 class Terms(msgspec.Struct, frozen=True, gc=False):
@@ -33,6 +39,8 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
     stop_px: Decimal | None
     expire_ns: int | None
     exec_inst: str
+    # which field said so: 126 or 432
+    expire_tag: int = 126
 
 
 # the command has the very same fields, and is not copied
@@ -72,10 +80,16 @@ def _check_prices(terms: AnyTerms) -> Denied | None:
             return _missing(44, "Price(44) with OrdType(40)=" + ord_type)
         if price <= ZERO:
             return _invalid(44, fmt(price), "above 0")
+    elif price is not None:
+        # it would bind nothing: the order could trade at any price, and limits must not be judged by it
+        return _invalid(44, fmt(price), "no price")
     if ord_type in (STOP, STOP_LIMIT) and terms.stop_px is None:
         return _missing(99, "StopPx(99) with OrdType(40)=" + ord_type)
-    if terms.stop_px is not None and terms.stop_px <= ZERO:
-        return _invalid(99, fmt(terms.stop_px), "above 0")
+    if terms.stop_px is not None:
+        if ord_type in (MARKET, LIMIT):
+            return _invalid(99, fmt(terms.stop_px), "no stop price")  # it would trade at once
+        if terms.stop_px <= ZERO:
+            return _invalid(99, fmt(terms.stop_px), "above 0")
     return None
 
 
@@ -84,7 +98,9 @@ def _check_time(terms: AnyTerms, ts_ns: int) -> Denied | None:
         if terms.expire_ns is None:
             return _missing(126, "ExpireTime(126) or ExpireDate(432) with TimeInForce(59)=6")
         if terms.expire_ns <= ts_ns:
-            return _invalid(126, str(terms.expire_ns), f"later than now ({ts_ns} ns)")
+            if terms.expire_tag == 432:  # the last ns of that day is over
+                return _invalid(432, utc_date(terms.expire_ns - DAY_NS), f"{utc_date(ts_ns)} or later")
+            return _invalid(126, utc_text(terms.expire_ns), f"later than now, {utc_text(ts_ns)}")
     if terms.exec_inst and is_post_only(terms.exec_inst) and (terms.ord_type in (MARKET, STOP) or terms.tif in (IOC, FOK)):
         return _unsupported(18, terms.exec_inst, "post-only needs a limit order that may rest")
     if terms.tif == FOK and terms.ord_type in (MARKET, STOP):
@@ -153,13 +169,19 @@ def reference_px(side: str, quote: Quote | None) -> Decimal | None:
     return near if near is not None else quote.last
 
 
-def value_px(terms: AnyTerms, reference: Decimal | None) -> Decimal | None:
-    """The price at which an order is valued: never below what it could cost."""
+def value_px(terms: AnyTerms, reference: Decimal | None, waits: bool) -> Decimal | None:
+    """The price at which an order is valued: never below what it could cost. `waits`: a stop that is held until its trigger.
+
+    A sell may get more than its limit: the market is above it now, or (a stop) was down to the stop price only when it began.
+    """
     if terms.ord_type in (LIMIT, STOP_LIMIT):
         assert terms.price is not None
-        if terms.side == "2" and terms.ord_type == LIMIT and reference is not None:
-            return max(terms.price, reference)
-        return terms.price
+        if terms.side != "2":
+            return terms.price
+        px = terms.price
+        if waits and terms.stop_px is not None and terms.stop_px > px:
+            px = terms.stop_px
+        return px if reference is None or reference < px else reference
     if terms.ord_type == STOP:
         assert terms.stop_px is not None
         return terms.stop_px if reference is None else max(terms.stop_px, reference)
@@ -171,7 +193,7 @@ def to_tick_inside(side: str, px: Decimal, spec: InstrumentSpec) -> Decimal:
     return floor_to(px, spec.tick) if side == "1" else ceil_to(px, spec.tick)
 
 
-def check_age(cmd: ClientCommand, limit_ns: int) -> Denied | None:
+def check_age(cmd: NewOrder | ReplaceOrder, limit_ns: int) -> Denied | None:
     """A possible resend that we have not seen is taken as new only while it is young (by OrigSendingTime / TransactTime)."""
     if not (cmd.poss_resend or cmd.poss_dup) or cmd.origin_ns is None:
         return None
@@ -179,7 +201,8 @@ def check_age(cmd: ClientCommand, limit_ns: int) -> Denied | None:
     if age <= limit_ns:
         return None
     text = f"sent {age / 1e9:.1f} s ago, a possible resend is taken as new within {limit_ns / 1e9:.0f} s only"
-    return Denied(Reason.STALE_REQUEST, 60, str(cmd.origin_ns), f"{limit_ns} ns", text)
+    limit = f"at most {limit_ns / 1e9:.0f} s old"
+    return Denied(Reason.STALE_REQUEST, cmd.origin_tag, utc_text(cmd.origin_ns), limit, text)
 
 
 def day_end_ns(ts_ns: int, roll_time_s: int) -> int:

@@ -7,12 +7,14 @@ the instrument's quote asset.
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
 
 import msgspec
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Limits of one scope (a session, an account, or the firm). Maps are by instrument ("BTC/USDT"); "*" is the rest."""
+    """Limits of one scope (a session, an account, or the firm). Maps are by instrument ("BTC/USDT"); "*" is the rest, but of
+    max_open_notional the total over all instruments of one quote asset, whatever limits some of them have besides."""
 
     max_order_qty: dict[str, Decimal] = {}
     max_notional: dict[str, Decimal] = {}
@@ -106,6 +108,13 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     risk_stages: tuple[str, ...] = ()
     max_order_age_ns: int = 30_000_000_000
     cl_ord_id_retention_ns: int = 7 * 86_400_000_000_000
+
+
+@lru_cache(maxsize=4096)
+def quote_of(symbol: str) -> str:
+    """The quote asset of an instrument: "USDT" of "BTC/USDT" and of "BTC/USDT:USDT". By the name alone, so that it is the
+    same on replay whatever the configuration has become; a configuration where it differs is refused."""
+    return symbol.partition("/")[2].partition(":")[0]
 
 
 def limit_for(limits: dict[str, Decimal], symbol: str) -> Decimal | None:

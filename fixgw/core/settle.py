@@ -16,7 +16,6 @@ from decimal import Decimal
 
 import msgspec
 
-from ..risk.base import Denied
 from . import events as e
 from . import rules
 from .child import CLOSING, SENT, UNKNOWN, Child
@@ -26,6 +25,7 @@ from .evolve import external_key
 from .ids import is_ours
 from .market import Market, market_of, venue_ready
 from .numbers import BPS, CTX, ZERO, floor_to
+from .numbers import text as fmt
 from .order import PENDING_CANCEL, PENDING_REPLACE, Order
 from .placing import place_child
 from .reasons import Reason
@@ -238,9 +238,14 @@ def _refuse_late(draft: Draft, order: Order) -> None:
     kind = e.ReplaceRefused if replace else e.CancelRefused
     draft.emit(kind(order_id=order.order_id, ts_ns=draft.ts_ns, reason=Reason.TOO_LATE.value))
     order = draft.order(order.order_id)
+    _too_late(draft, order, pending.cl_ord_id, "2" if replace else "1")
+
+
+def _too_late(draft: Draft, order: Order, cl_ord_id: str, response_to: str) -> None:
     draft.cancel_reject(
-        order.session, order, pending.cl_ord_id, order.cl_ord_id, "2" if replace else "1", Reason.TOO_LATE
-    )
+        order.session, order, cl_ord_id, order.cl_ord_id, response_to, Reason.TOO_LATE,
+        tag=41, value=order.cl_ord_id, limit="an open order",
+    )  # fmt: skip
 
 
 def finish_if_idle(draft: Draft, order_id: str, ended_as: str = "", text: str = "") -> None:
@@ -278,10 +283,16 @@ def _rejected(draft: Draft, order: Order, reason: Reason, text: str) -> None:
         _canceled(draft, order, order.cl_ord_id, reason.value, text=text)
         return
     draft.emit(e.OrderRejected(order_id=order.order_id, ts_ns=draft.ts_ns, reason=reason.value))
-    fields = reason_fields(reason, 11, order.cl_ord_id, "", f"{reason.meaning}: {text}" if text else "")
+    fields = reason_fields(reason, 11, order.cl_ord_id, _WANTED[reason], f"{reason.meaning}: {text}" if text else "")
     draft.report(draft.order(order.order_id), "8", **fields)
 
 
+# what would have been taken where the venue had the last word
+_WANTED = {
+    Reason.VENUE_REJECT: "an order that the venue takes",
+    Reason.REPLACE_FAILED: "an order that the venue takes",
+    Reason.NOT_PLACED: "an order that reaches the venue",
+}
 _RESTATEMENT = {Reason.DISCONNECT.value: 12, Reason.LOGOUT.value: 13, Reason.ADMIN_CANCEL.value: 8, Reason.KILLED.value: 8}
 
 
@@ -292,6 +303,9 @@ def _canceled(draft: Draft, order: Order, cl_ord_id: str, reason: str, orig: str
     if reason:
         coded = Reason[reason]
         fields = reason_fields(coded, text=f"{coded.meaning}: {text}" if text else "")
+        if coded in _WANTED:
+            # the rest was refused, which is more than that it ended
+            fields |= {"reason_tag": 11, "reason_value": cl_ord_id, "reason_limit": _WANTED[coded]}
         if reason in _RESTATEMENT:
             fields["restatement"] = _RESTATEMENT[reason]
     draft.report(draft.order(order.order_id), "4", orig_cl_ord_id=orig, **fields)
@@ -306,11 +320,12 @@ def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> No
         reason = Reason.NOT_PLACED if ended_as == "not_placed" else Reason.VENUE_REJECT
         draft.emit(e.ReplaceRefused(order_id=order.order_id, ts_ns=draft.ts_ns, reason=Reason.TOO_LATE.value))
         order = draft.order(order.order_id)
-        draft.cancel_reject(order.session, order, pending.cl_ord_id, order.cl_ord_id, "2", Reason.TOO_LATE)
+        _too_late(draft, order, pending.cl_ord_id, "2")
         _rejected(draft, order, reason, text)
         return
     if ended_as in ("rejected", "not_placed") or order.stopping:
-        _replace_failed(draft, order, text or ended_as)
+        wanted = "an order that is not being canceled" if order.stopping else _WANTED[Reason.REPLACE_FAILED]
+        _replace_failed(draft, order, text or ended_as, (41, order.cl_ord_id, wanted))
         return
     if pending.order_qty <= order.cum_qty or order.held:
         replaced(draft, order)
@@ -322,17 +337,23 @@ def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> No
         market = market_of(draft.state, order)
         _ = draft.state.instruments[f"{order.venue}|{order.symbol}"]
     except KeyError as name:
-        _replace_failed(draft, order, f"{name} has left the configuration")
+        text = f"{name} has left the configuration"
+        _replace_failed(draft, order, text, (55, order.client_symbol, "what the configuration has"))
         return
     not_ready = venue_ready(draft.state, order.venue)
-    if isinstance(not_ready, Denied) or draft.state.level_of(order.session, order.venue) == "HALTED":
-        _replace_failed(draft, order, not_ready.text if isinstance(not_ready, Denied) else Reason.HALTED.meaning)
+    if not_ready is not None:
+        _replace_failed(draft, order, not_ready.text, (not_ready.tag, not_ready.value, not_ready.limit))
+        return
+    if draft.state.level_of(order.session, order.venue) == "HALTED":
+        _replace_failed(draft, order, Reason.HALTED.meaning, (35, "G", "ACTIVE"))
         return
     # the child carries the pending terms; they are in force once the venue has it
     as_replaced = _with_pending_terms(order)
     qty = cash_bound(draft, as_replaced, market, pending.order_qty - order.cum_qty)
     if qty <= 0:
-        _replace_failed(draft, order, "what traded meanwhile left no cash for it")
+        cash, spent = as_replaced.cash_qty or ZERO, order.notional
+        fault = (152, fmt(cash), f"more than the {fmt(spent)} spent by a lot and its fee")
+        _replace_failed(draft, order, "what traded meanwhile left no cash for it", fault)
         return
     place_child(draft, as_replaced, market, {}, qty)
 
@@ -362,16 +383,19 @@ def _with_pending_terms(order: Order) -> Order:
     )
 
 
-def _replace_failed(draft: Draft, order: Order, text: str) -> None:
-    """35=9 for the replace, then an unsolicited 150=4 for the rest: the old child is gone already."""
+def _replace_failed(draft: Draft, order: Order, text: str, fault: tuple[int, str, str]) -> None:
+    """35=9 for the replace, then an unsolicited 150=4 for the rest: the old child is gone already. `fault`: tag, value, what
+    would have been taken."""
     pending = order.pending
     assert pending is not None
     draft.emit(e.ReplaceRefused(order_id=order.order_id, ts_ns=draft.ts_ns, reason=Reason.REPLACE_FAILED.value))
     order = draft.order(order.order_id)
     detail = f"{Reason.REPLACE_FAILED.meaning}: {text}" if text else ""
+    tag, value, limit = fault
     draft.cancel_reject(
-        order.session, order, pending.cl_ord_id, order.cl_ord_id, "2", Reason.REPLACE_FAILED, text=detail
-    )
+        order.session, order, pending.cl_ord_id, order.cl_ord_id, "2", Reason.REPLACE_FAILED,
+        tag=tag, value=value, limit=limit, text=detail,
+    )  # fmt: skip
     if order.stopping == Reason.EXPIRED.value:
         finish_if_idle(draft, order.order_id)
     else:

@@ -41,6 +41,8 @@ class Exposure(msgspec.Struct, array_like=True):
 
     open_orders: int = 0
     symbols: dict[str, SymbolExposure] = {}
+    # quote asset -> the sum of open_notional of its instruments; no entry: nothing
+    open_notional: dict[str, Decimal] = {}
 
 
 class SessionState(msgspec.Struct, array_like=True):
@@ -191,6 +193,11 @@ class State(msgspec.Struct):
         if scope_exposure is None:
             return SymbolExposure()
         return scope_exposure.symbols.get(symbol) or SymbolExposure()
+
+    def open_notional(self, scope: str, quote: str) -> Decimal:
+        """What is open in a scope over all instruments of a quote asset."""
+        found = self.exposures.get(scope)
+        return ZERO if found is None else found.open_notional.get(quote, ZERO)
 
     def level_of(self, session: str, venue: str) -> str:
         """The strictest kill-switch level that applies to this session and venue."""

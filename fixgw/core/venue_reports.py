@@ -118,6 +118,9 @@ def refuse_cancel(draft: Draft, order_id: str, text: str) -> None:
         order.cl_ord_id,
         "2" if replace else "1",
         Reason.CANCEL_FAILED,
+        tag=41,
+        value=order.cl_ord_id,
+        limit="a cancel that the venue takes",
         text=f"{Reason.CANCEL_FAILED.meaning}: {text}",
     )
 

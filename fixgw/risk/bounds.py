@@ -16,7 +16,8 @@ from ..core.settings import AccountSettings, Limits, SessionSettings, limit_for
 
 class Scope(msgspec.Struct, frozen=True, gc=False):
     """One set of limits, those of one instrument, and what counts against them (state.exposures[key]). None: not in force.
-    `label` is for people: "session OMS44"; `index`: its place in Bounds.scopes."""
+    `label` is for people: "session OMS44"; `index`: its place in Bounds.scopes; `max_all_notional`: of everything open in
+    instruments of the same quote asset."""
 
     index: int
     key: str
@@ -24,6 +25,7 @@ class Scope(msgspec.Struct, frozen=True, gc=False):
     max_order_qty: Decimal | None
     max_notional: Decimal | None
     max_open_notional: Decimal | None
+    max_all_notional: Decimal | None
     max_gross: Decimal | None
     max_net: Decimal | None
     max_open_orders: int | None
@@ -73,7 +75,8 @@ def bounds_of(session: SessionSettings, account: AccountSettings, firm: Limits, 
             label=label,
             max_order_qty=limit_for(limits.max_order_qty, symbol),
             max_notional=limit_for(limits.max_notional, symbol),
-            max_open_notional=limit_for(limits.max_open_notional, symbol),
+            max_open_notional=limits.max_open_notional.get(symbol),
+            max_all_notional=limits.max_open_notional.get("*"),
             max_gross=limit_for(limits.max_gross, symbol),
             max_net=limit_for(limits.max_net, symbol),
             max_open_orders=limits.max_open_orders,
@@ -84,13 +87,17 @@ def bounds_of(session: SessionSettings, account: AccountSettings, firm: Limits, 
     return Bounds(
         scopes=scopes,
         order_qty=tuple(scope for scope in scopes if scope.max_order_qty is not None),
-        notional=tuple(scope for scope in scopes if scope.max_notional is not None or scope.max_open_notional is not None),
+        notional=tuple(scope for scope in scopes if _limits_notional(scope)),
         position=tuple(scope for scope in scopes if scope.max_gross is not None or scope.max_net is not None),
         open_orders=tuple(scope for scope in scopes if scope.max_open_orders is not None),
         collar=_tightest_collar([(limit_for(limits.collar_bps, symbol), label) for _, label, limits in named]),
         quote_age=min(ages, default=None),
         buying_power=next((label for _, label, limits in named if limits.buying_power), None),
     )
+
+
+def _limits_notional(scope: Scope) -> bool:
+    return not (scope.max_notional is None and scope.max_open_notional is None and scope.max_all_notional is None)
 
 
 def _tightest_collar(found: list[tuple[Decimal | None, str]]) -> Collar | None:

@@ -45,6 +45,19 @@ def own_counted(request: RiskRequest) -> Decimal:
     return request.leaves if request.kind == TRIGGER else ZERO
 
 
+def order_notional(request: RiskRequest, value_px: Decimal) -> Decimal:
+    """What the order as it is to be comes to (quote): for a replace with what it has executed, else a chain of them would
+    pass any limit, and with what may still fill at the old price before the replace is in force. A replace that only takes
+    away counts what it leaves open: it must get through whatever was executed."""
+    value, order = request.leaves * value_px, request.order
+    if order is None or request.kind != REPLACE or (request.price == order.price and eases(request)):
+        return value
+    worst = value
+    if order.risk_px > value_px and not order.held:
+        worst = CTX.add(value, CTX.multiply(min(at_risk(order), request.leaves), CTX.subtract(order.risk_px, value_px)))
+    return value if worst <= notional_at_risk(order) else CTX.add(order.notional, worst)
+
+
 def added_notional(request: RiskRequest, value_px: Decimal) -> Decimal:
     """What open notional (quote) grows by. While a replace is pending, evolve counts the larger quantity at the larger
     price, which is more than the difference of the two orders when one rises and the other falls."""

@@ -11,7 +11,7 @@ from ..core.numbers import text as fmt
 from ..core.reasons import Reason
 from ..core.state import ACTIVE, HALTED
 from .base import Denied, RiskRequest
-from .measure import eases, reducing_room
+from .measure import REPLACE, eases, reducing_room
 
 
 def check(request: RiskRequest) -> Denied | None:
@@ -38,10 +38,11 @@ def check(request: RiskRequest) -> Denied | None:
 
 
 def _source(request: RiskRequest, level: str) -> tuple[int, str, str]:
-    """Which switch it is: (tag that names it, its name, its label)."""
+    """Which switch it is: (tag at fault, its value, the switch's label)."""
     state, session, venue = request.state, request.session.name, request.account.venue
     if state.level == level:
-        return 56, "firm", "the firm"
+        # no field names the firm: the message as such is at fault
+        return 35, "G" if request.kind == REPLACE else "D", "the firm"
     if venue in state.venues and state.venues[venue].level == level:
         return 100, venue, "venue " + venue
     return 49, session, "session " + session

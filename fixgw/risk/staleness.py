@@ -6,8 +6,12 @@ received after the command's stamp (two clocks, or two threads) is fresh.
 
 from __future__ import annotations
 
+from decimal import Decimal
+
+from ..core.numbers import plain_text
+from ..core.reasons import Reason
 from .base import Denied, RiskRequest
-from .measure import eases, unvalued
+from .measure import eases
 
 
 def check(request: RiskRequest) -> Denied | None:
@@ -19,6 +23,10 @@ def check(request: RiskRequest) -> Denied | None:
     age = None if request.quote is None else request.ts_ns - request.quote.recv_ns
     if (age is not None and age <= limit) or eases(request):
         return None
-    shown = "no quote" if age is None else f"{age} ns old"
-    text = f"market data of {request.symbol} at {request.account.venue}: {shown}, {where} allows {limit} ns"
-    return unvalued(55, request.symbol, text)
+    shown = "no quote" if age is None else f"{_ms(age)} ms old"
+    text = f"market data of {request.symbol} at {request.account.venue}: {shown}, {where} allows {_ms(limit)} ms"
+    return Denied(Reason.STALE_MARKET_DATA, 55, shown, f"at most {_ms(limit)} ms old", text)
+
+
+def _ms(ns: int) -> str:
+    return plain_text(Decimal(ns).scaleb(-6))

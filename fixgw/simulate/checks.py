@@ -14,7 +14,7 @@ from ..core.child import CLOSED, Child
 from ..core.codec import Record
 from ..core.evolve import at_risk, notional_at_risk, scopes_of
 from ..core.order import OPEN, Order
-from ..core.settings import limit_for
+from ..core.settings import limit_for, quote_of
 from ..core.state import HALTED, State
 from ..venues import wire
 from .scheduler import Sim, Violation
@@ -254,6 +254,7 @@ def problems_of(state: State) -> Iterator[str]:
 def _exposure_problems(state: State, open_orders: list[str]) -> Iterator[str]:
     expected: dict[tuple[str, str], list[Decimal]] = {}
     counts: dict[str, int] = {}
+    totals: dict[str, dict[str, Decimal]] = {}
     for key in open_orders:
         order = state.orders[key]
         for scope in scopes_of(order):
@@ -261,9 +262,14 @@ def _exposure_problems(state: State, open_orders: list[str]) -> Iterator[str]:
             row = expected.setdefault((scope, order.symbol), [ZERO] * 3)
             row[0 if order.side == "1" else 1] += at_risk(order)
             row[2] += notional_at_risk(order)
+            if notional_at_risk(order):
+                by_quote, quote = totals.setdefault(scope, {}), quote_of(order.symbol)
+                by_quote[quote] = by_quote.get(quote, ZERO) + notional_at_risk(order)
     for scope, exposure in state.exposures.items():
         if exposure.open_orders != counts.get(scope, 0):
             yield f"{scope}: open_orders {exposure.open_orders}, counted {counts.get(scope, 0)}"
+        if exposure.open_notional != totals.get(scope, {}):
+            yield f"{scope}: open notional {exposure.open_notional}, counted {totals.get(scope, {})}"
         for symbol, found in exposure.symbols.items():
             row = expected.pop((scope, symbol), [ZERO] * 3)
             if [found.open_buy, found.open_sell, found.open_notional] != row:

@@ -17,7 +17,6 @@ from ..core.child import WORKING
 from ..core.codec import Record
 from ..core.decide import decide
 from ..core.ids import exec_id
-from ..core.state import Exposure
 from .disk import SimDisk
 from .gateway import Gateway
 from .session import END, GatewaySession
@@ -135,8 +134,8 @@ class InFlightNotCounted(Gateway):
         if not isinstance(command, c.NewOrder | c.ReplaceOrder):
             return super().decide(command)
         blind = {
-            scope: Exposure(
-                open_orders=found.open_orders,
+            scope: msgspec.structs.replace(
+                found,
                 symbols={name: msgspec.structs.replace(item, open_buy=item.open_buy * 0, open_sell=item.open_sell * 0)
                          for name, item in found.symbols.items()},
             )

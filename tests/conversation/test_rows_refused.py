@@ -60,6 +60,14 @@ REFUSED: dict[str, list[Step]] = {
         new("X", kind="3"),
         er("rejected", "8", "X", "1 0 0", code="MISSING_FIELD", t103="99", t20002="99"),
     ],
+    "market order with a price": [
+        new("X", kind="1", t44="60001"),
+        er("rejected", "8", "X", "1 0 0", code="INVALID_VALUE", t103="99", t20002="44", t20003="60001", t20004="no price"),
+    ],
+    "limit order with a stop price": [
+        new("X", t99="59500"),
+        er("rejected", "8", "X", "1 0 0", code="INVALID_VALUE", t103="99", t20002="99", t20003="59500", t20004="no stop price"),
+    ],
     "neither OrderQty nor CashOrderQty": [
         new("X", qty=""),
         er("rejected", "8", "X", code="MISSING_FIELD", t103="99", t20002="38"),
@@ -159,7 +167,7 @@ KNOWN: dict[str, list[Step]] = {
     ],
     "F.1.b=D31: possible resend that is too old": [
         new("X", "1", t60=lambda: utc(-40), header=[(97, "Y")]),
-        er("rejected", "8", "X", "1 0 0", code="STALE_REQUEST", t103="4", t20002="60", t20004="30000000000 ns"),
+        er("rejected", "8", "X", "1 0 0", code="STALE_REQUEST", t103="4", t20002="60", t20004="at most 30 s old"),
     ],
     "possible resend of a cancel and of a replace": [
         *working("X", "1"),

@@ -52,6 +52,18 @@ ROWS: dict[str, list[Step]] = {
         replace("Y", "X", "2"),
         cxl_reject("Y,X", "2", to="2", why="0", code="TOO_LATE"),
     ],
+    "a replace to another account or venue": [
+        *working("X", "1"),
+        replace("Y", "X", "2", t1="nobody"),
+        cxl_reject("Y,X", "0", to="2", why="99", code="MISMATCH", t20002="1", t20003="nobody", t20004="sim-main"),
+        replace("Z", "X", "2", t100="NASD"),
+        cxl_reject("Z,X", "0", to="2", why="99", code="MISMATCH", t20002="100", t20003="NASD", t20004="sim"),
+        replace("V", "X", "2", t1="sim-main", t100="sim"),
+        er("pending replace", "E", "V,X", "1 0 1"),
+        er("replaced", "0|5", "V,X", "2 0 2"),
+        venue_fill("V", "2"),
+        er("fill", "2", "V", "2 2 0"),
+    ],
     "C.2: price changed": [
         *working("X", "1"),
         replace("Y", "X", px="59100"),

@@ -44,7 +44,8 @@ def test_a_seed_with_every_step_checked() -> None:
 
 @pytest.mark.parametrize("plant", PLANTS)
 def test_a_planted_bug_is_found(plant: str) -> None:
-    assert any(World(seed, plant).run().violation for seed in range(40)), PLANTS[plant].what
+    """Within as many seeds as the command promises: the rarest is found by one seed in thirty."""
+    assert any(World(seed, plant).run().violation for seed in range(200)), PLANTS[plant].what
 
 
 def test_only_a_power_cut_shows_a_skipped_sync() -> None:

@@ -22,7 +22,7 @@ from fixgw.core.state import State, new_state
 from fixgw.risk import buying_power, notional, open_orders, order_qty, position, session_state, throttle
 from fixgw.risk.base import Check, RiskRequest
 
-SYMBOL = "BTC/USDT"
+SYMBOL, OTHER = "BTC/USDT", "ETH/USDT"
 D = Decimal
 # two sessions share account A, one has B of its own
 OWNERS = (("S1", "A"), ("S2", "A"), ("S3", "B"))
@@ -32,7 +32,10 @@ QTYS = st.decimals("0.1", "9", places=2)
 PRICES = st.decimals("80", "120", places=1)
 OWNER = st.integers(0, len(OWNERS) - 1)
 PICK = st.integers(0, 1_000)
-ORDERS = st.tuples(st.just("new"), OWNER, st.sampled_from("12"), QTYS, PRICES, st.sampled_from((False, False, True)))
+ORDERS = st.tuples(
+    st.just("new"), OWNER, st.sampled_from("12"), QTYS, PRICES, st.sampled_from((False, False, True)),
+    st.sampled_from((SYMBOL, SYMBOL, OTHER)),
+)  # fmt: skip
 STEPS = st.one_of(
     ORDERS,
     ORDERS,
@@ -46,11 +49,12 @@ STEPS = st.one_of(
 )
 
 
-def _limits(draw_from: tuple[int, int, int, int, int]) -> Limits:
-    gross, net, order, open_notional, orders = draw_from
+def _limits(draw_from: tuple[int, int, int, int, int, int]) -> Limits:
+    gross, net, order, open_notional, orders, total = draw_from
+    by_symbol = {name: D(open_notional) for name in (SYMBOL, OTHER)}
     return Limits(
-        max_gross={SYMBOL: D(gross)}, max_net={SYMBOL: D(net)}, max_order_qty={SYMBOL: D(8)}, max_notional={SYMBOL: D(order)},
-        max_open_notional={SYMBOL: D(open_notional)}, max_open_orders=orders,
+        max_gross={"*": D(gross)}, max_net={"*": D(net)}, max_order_qty={"*": D(8)}, max_notional={"*": D(order)},
+        max_open_notional=by_symbol | {"*": D(total)}, max_open_orders=orders,
     )
 
 
@@ -60,6 +64,7 @@ LIMITS = st.builds(
     st.tuples(
         st.sampled_from((5, 12, 30, 1000)), st.sampled_from((3, 8, 15, 1000)), st.sampled_from((100, 400, 900)),
         st.sampled_from((300, 1000, 2500, 100_000)), st.sampled_from((1, 3, 6, 100)),
+        st.sampled_from((500, 1500, 100_000)),
     ),
 )
 
@@ -89,25 +94,30 @@ class Desk:
         return found[pick % len(found)] if found else None
 
     def ask(
-        self, kind: str, owner: tuple[str, str], side: str, qty: D, px: D, order: Order | None, ts_ns: int = 1
+        self, kind: str, owner: tuple[str, str], side: str, qty: D, px: D, order: Order | None, ts_ns: int = 1,
+        symbol: str = SYMBOL,
     ) -> RiskRequest:
+        symbol = symbol if order is None else order.symbol
         leaves = max(qty - (order.cum_qty if order else D(0)), D(0))
         return RiskRequest(
             kind=kind, state=self.state, ts_ns=ts_ns, session=self.state.settings.sessions[owner[0]],
-            account=self.state.settings.accounts[owner[1]], symbol=SYMBOL, base="BTC", quote_asset="USDT", side=side,
+            account=self.state.settings.accounts[owner[1]], symbol=symbol, base=symbol[:3], quote_asset="USDT", side=side,
             ord_type="2", tif="1", qty=qty, leaves=leaves, added=max(leaves - (at_risk(order) if order else D(0)), D(0)),
             added_notional=max(leaves * px - (notional_at_risk(order) if order else D(0)), D(0)), price=px, stop_px=None,
             value_px=px, reference=px, quote=Quote(bid=px, ask=px, last=px, recv_ns=ts_ns), fee_bps=D(10), order=order,
         )
 
-    def new(self, checks: tuple[Check, ...], owner: tuple[str, str], side: str, qty: D, px: D, held: bool = False) -> str | None:
+    def new(
+        self, checks: tuple[Check, ...], owner: tuple[str, str], side: str, qty: D, px: D, held: bool = False,
+        symbol: str = SYMBOL,
+    ) -> str | None:
         """The new order's id, None when it was refused."""
-        if any(check(self.ask("new", owner, side, qty, px, None)) for check in checks):
+        if any(check(self.ask("new", owner, side, qty, px, None, symbol=symbol)) for check in checks):
             return None
         name = f"O{next(self.ids)}"
         evolve(self.state, e.OrderReceived(
             order_id=name, ts_ns=1, session=owner[0], cl_ord_id="c" + name, client_account="", account=owner[1], venue="V",
-            symbol=SYMBOL, client_symbol=SYMBOL, side=side, ord_type="2", tif="1", order_qty=qty, price=px, risk_px=px, held=held,
+            symbol=symbol, client_symbol=symbol, side=side, ord_type="2", tif="1", order_qty=qty, price=px, risk_px=px, held=held,
         ))
         if held:
             evolve(self.state, e.OrderConfirmed(order_id=name, ts_ns=1))
@@ -118,7 +128,7 @@ class Desk:
     def place(self, order: Order, reserve: tuple[str, D] = ("", D(0)), ts_ns: int = 1) -> None:
         evolve(self.state, e.ChildPlaced(
             venue_cl_ord_id=order.order_id + "-1", ts_ns=ts_ns, order_id=order.order_id, venue="V", account=order.account,
-            symbol=SYMBOL, side=order.side, ord_type="2", tif="1", qty=order.order_qty, px=order.price,
+            symbol=order.symbol, side=order.side, ord_type="2", tif="1", qty=order.order_qty, px=order.price,
             reserve_asset=reserve[0], reserve_qty=reserve[1],
         ))
 
@@ -152,7 +162,7 @@ class Desk:
         trade = f"t{next(self.ids)}"
         evolve(self.state, e.OrderFilled(
             order_id=order.order_id, ts_ns=1, venue_cl_ord_id=order.order_id + "-1", venue_trade_id=trade, exec_id=trade,
-            qty=qty, px=D(100), base_fee=fee,
+            qty=qty, px=order.price or D(100), base_fee=fee,
         ))
 
     def cancel(self, pick: int) -> None:
@@ -176,8 +186,8 @@ class Desk:
 
     def step(self, checks: tuple[Check, ...], step: tuple[Any, ...]) -> None:
         match step:
-            case ("new", owner, side, qty, px, held):
-                self.new(checks, OWNERS[owner], side, qty, px, held)
+            case ("new", owner, side, qty, px, held, symbol):
+                self.new(checks, OWNERS[owner], side, qty, px, held, symbol)
             case ("replace", pick, qty, px):
                 self.replace(checks, pick, qty, px)
             case ("settle", pick, accepted):
@@ -195,18 +205,21 @@ def _within(desk: Desk, scope: str, limits: Limits) -> None:
     if exposure is None:
         return
     assert limits.max_open_orders is not None and exposure.open_orders <= limits.max_open_orders
-    at = exposure.symbols[SYMBOL]
-    assert abs(at.position) + at.open_buy + at.open_sell <= limits.max_gross[SYMBOL]
-    assert at.position + at.open_buy <= limits.max_net[SYMBOL]
-    assert at.open_sell - at.position <= limits.max_net[SYMBOL]
-    assert at.open_notional <= limits.max_open_notional[SYMBOL]
+    for symbol, at in exposure.symbols.items():
+        assert abs(at.position) + at.open_buy + at.open_sell <= limits.max_gross["*"]
+        assert at.position + at.open_buy <= limits.max_net["*"]
+        assert at.open_sell - at.position <= limits.max_net["*"]
+        assert at.open_notional <= limits.max_open_notional[symbol]
+    assert sum(at.open_notional for at in exposure.symbols.values()) <= limits.max_open_notional["*"]
 
 
 def _orders_within(desk: Desk, *all_limits: Limits) -> None:
     for order in desk.state.orders.values():
         for limits in all_limits:
-            assert order.order_qty <= limits.max_order_qty[SYMBOL]
-            assert order.leaves_qty * order.risk_px <= limits.max_notional[SYMBOL]
+            assert order.order_qty <= limits.max_order_qty["*"]
+            assert order.leaves_qty * order.risk_px <= limits.max_notional["*"]
+            # what it has traded counts too, however often it was replaced
+            assert order.notional + order.leaves_qty * order.risk_px <= limits.max_notional["*"]
 
 
 @settings(max_examples=150, deadline=None)
@@ -224,6 +237,27 @@ def test_no_scope_ever_exceeds_its_limits(all_limits: tuple[Limits, Limits, Limi
         _orders_within(desk, *all_limits)
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from("12"),
+    st.lists(st.tuples(QTYS, PRICES, st.sampled_from((0, 7, 50)), st.sampled_from((0, 7, 50, 100))), min_size=1, max_size=12),
+)
+def test_no_chain_of_replaces_takes_an_order_over_its_notional(side: str, steps: list[tuple[D, D, int, int]]) -> None:
+    """Filled in part before and while each replace is pending."""
+    desk = Desk(Limits(), Limits(max_notional={"*": D(400)}), Limits())
+    assert desk.new((notional.check,), OWNERS[0], side, D(3), D(100)) is not None
+    for extra, px, before, meanwhile in steps:
+        desk.fill(0, before, False)
+        order = desk.open(0)
+        if order is None:
+            break
+        desk.replace((notional.check,), 0, order.cum_qty + extra, px)
+        desk.fill(0, meanwhile, False)
+        desk.settle(0, True)
+        (order,) = desk.state.orders.values()
+        assert order.notional + order.leaves_qty * order.risk_px <= 400
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.lists(STEPS, min_size=25, max_size=60))
 def test_an_order_within_the_room_is_never_refused(steps: list[tuple[Any, ...]]) -> None:
@@ -232,7 +266,7 @@ def test_an_order_within_the_room_is_never_refused(steps: list[tuple[Any, ...]])
     desk = Desk(limits, Limits(), Limits())
     for step in steps:
         if step[0] == "new":
-            at = desk.state.exposure("firm", SYMBOL)
+            at = desk.state.exposure("firm", step[6])
             fits = abs(at.position) + at.open_buy + at.open_sell + step[3] <= 12
             assert (desk.new((position.check,), OWNERS[step[1]], *step[2:]) is not None) == fits
         else:

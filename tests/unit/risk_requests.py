@@ -52,7 +52,8 @@ def state_of(core: CoreSettings, orders: int = 0, **exposure: str) -> State:
     state.settings = core
     for key in SCOPES.values():
         figures = SymbolExposure(**{name: D(value) for name, value in exposure.items()})
-        state.exposures[key] = Exposure(open_orders=orders, symbols={SYMBOL: figures})
+        total = {"USDT": figures.open_notional} if figures.open_notional else {}
+        state.exposures[key] = Exposure(open_orders=orders, symbols={SYMBOL: figures}, open_notional=total)
     return state
 
 

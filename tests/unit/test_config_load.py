@@ -51,6 +51,7 @@ def test_demo_is_what_the_issue_asks_for(demo: Path) -> None:
     limits = config.core_settings().sessions["OMS44"].limits
     assert limits.max_order_qty == {"BTC/USDT": Decimal(10), "ETH/USDT": Decimal(100)}
     assert limits.max_notional == {"*": Decimal(1_000_000)} and limits.collar_bps == {"*": Decimal(500)}
+    assert limits.max_open_notional == {"*": Decimal(20_000_000)}
     assert limits.max_open_orders == 10_000 and limits.msg_rate == 500 and limits.buying_power
     assert len((demo / "data" / "journal" / "install").read_text().strip()) == 5
     for folder in (demo, demo / "run", demo / "data", demo / "log", demo / "secrets"):
@@ -244,3 +245,10 @@ def test_notes_for_what_is_valid_but_dangerous(demo: Path) -> None:
     edit(demo / "sessions/OMS44.toml", "enabled = true", 'credentials = "env:OMS44_PASSWORD"')
     notes = load(demo).notes()
     assert len(notes) == 2 and "plain TCP" in notes[1]
+
+
+def test_a_symbol_that_the_session_is_not_entitled_to_is_known_to_it(demo: Path) -> None:
+    edit(demo / "sessions" / "OMS44.toml", 'symbols = ["BTC/USDT", "ETH/USDT"]', 'symbols = ["BTC/USDT"]')
+    session = load(demo).core_settings().sessions["OMS44"]
+    assert session.entitlements.symbols == {"BTC/USDT"}
+    assert session.symbols["ETH-USDT"] == "ETH/USDT" and session.symbols["XBTUSDT"] == "BTC/USDT"

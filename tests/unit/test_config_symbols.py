@@ -47,3 +47,23 @@ def test_symbol(instruments: tuple[str, ...], aliases: dict[str, str], usd_alias
     assert symbol_map(tables(*instruments), aliases, usd_alias).get(asked) == meant
     # the order in which instruments are configured changes nothing
     assert symbol_map(reversed(tables(*instruments)), aliases, usd_alias).get(asked) == meant
+
+
+@pytest.mark.parametrize(
+    ("instruments", "asked", "meant"),
+    [
+        # what it may not trade is understood all the same, for a refusal that says so
+        (("BTC/USDT", "ETH/USDT"), "ETH/USDT", "ETH/USDT"),
+        (("BTC/USDT", "ETH/USDT"), "ETHUSD", "ETH/USDT"),
+        (("BTC/USDT", "ETH/USDT"), "DOGE/USDT", None),
+        # and takes no form away from what it may
+        (BOTH, "BTC-USD", "BTC/USDT"),
+        (("BTC/USDT", "BTC/USDT:USDT"), "BTCUSDT", "BTC/USDT"),
+        (("ABC/DUSDT", "ABCD/USDT", "BTC/USDT"), "ABCDUSDT", None),
+        # but for real names: a USD pair is never taken for a USDT pair
+        (("BTC/USDT", "BTC/USD"), "BTC/USD", "BTC/USD"),
+        (("BTC/USDT", "BTC/USD"), "BTC-USD", "BTC/USD"),
+    ],
+)
+def test_symbol_of_a_session_that_may_trade_btc_usdt_only(instruments: tuple[str, ...], asked: str, meant: str | None) -> None:
+    assert symbol_map(tables(*instruments), {}, True, ("BTC/USDT",)).get(asked) == meant

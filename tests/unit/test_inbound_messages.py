@@ -84,6 +84,8 @@ def test_no_time_in_force_is_day_and_cash_orders_have_152():
 def test_possible_duplicates():
     order = parse(raw(ORDER, header="43=Y|97=Y|122=20240229-11:00:00.000000001|"), context())
     assert order.poss_dup and order.poss_resend and order.origin_ns == 1709204400 * 10**9 + 1
+    assert order.origin_tag == 122
+    assert parse(raw(ORDER, header="97=Y|"), context()).origin_tag == 60
 
 
 def test_the_other_requests():
@@ -94,6 +96,9 @@ def test_the_other_requests():
     change = parse(raw(base + "|38=2|40=2|44=1", "G"), context())
     assert isinstance(change, ReplaceOrder)
     assert (change.order_qty, change.price, change.tif, change.exec_inst, change.quotes) == (2, 1, None, None, {"sim": QUOTE})
+    assert (change.account, change.ex_destination) == ("", "")
+    moved = parse(raw(base + "|38=2|40=2|44=1|1=acc|100=NASD", "G"), context())
+    assert isinstance(moved, ReplaceOrder) and (moved.account, moved.ex_destination) == ("acc", "NASD")
     asked = parse(raw("11=a|54=1|55=BTC/USDT|790=q7", "H"), context())
     assert isinstance(asked, StatusRequest) and (asked.cl_ord_id, asked.request_id) == ("a", "q7")
     by_id = parse(raw("37=O1|54=1", "H", begin="FIXT.1.1"), context())
@@ -102,7 +107,9 @@ def test_the_other_requests():
 
 def test_expire_date_is_the_end_of_that_day():
     order = parse(raw(ORDER + "|59=6|432=20240229"), context())
-    assert order.expire_ns == 1709164800 * 10**9 + DAY
+    assert (order.expire_ns, order.expire_tag) == (1709164800 * 10**9 + DAY, 432)
+    both = parse(raw(ORDER + "|59=6|432=20240229|126=20240229-12:00:00"), context())
+    assert (both.expire_ns, both.expire_tag) == (1709208000 * 10**9, 126)
 
 
 def test_group_members_do_not_overwrite_fields():

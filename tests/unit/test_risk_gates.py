@@ -26,14 +26,15 @@ def _at_level(level: str, where: str, **exposure: str) -> State:
     return state
 
 
-@pytest.mark.parametrize(("where", "tag", "name"), [("session", 49, "S"), ("venue", 100, "V"), ("firm", 56, "firm")])
+@pytest.mark.parametrize(("where", "tag", "name"), [("session", 49, "S"), ("venue", 100, "V"), ("firm", 35, "")])
 @pytest.mark.parametrize("kind", ["new", "replace", "trigger"])
 def test_halted_refuses_everything(where: str, tag: int, name: str, kind: str) -> None:
     order = None if kind == "new" else order_of(side="2")
     state = _at_level("HALTED", where, position="100", open_sell="5")
     denied = run(session_state.check, ask(state, kind, side="2", order=order))
     assert denied is not None
-    assert (denied.reason.value, denied.tag, denied.value, denied.limit) == ("HALTED", tag, name, "ACTIVE")
+    value = name or ("G" if kind == "replace" else "D")
+    assert (denied.reason.value, denied.tag, denied.value, denied.limit) == ("HALTED", tag, value, "ACTIVE")
 
 
 def test_the_strictest_level_counts_and_other_sessions_and_venues_do_not() -> None:
@@ -242,7 +243,8 @@ def test_staleness(scope: str, kind: str, recv_ns: int | None, stale: bool) -> N
     denied = run(staleness.check, ask(state_of(settings(scope, max_quote_age_ns=1000)), kind, qty="6", quote=quote, order=order))
     assert code(denied) == ("STALE_MARKET_DATA" if stale else "")
     if denied is not None:
-        assert denied.tag == 55 and denied.value == SYMBOL
+        shown = "no quote" if recv_ns is None else "0.001001 ms old"
+        assert (denied.tag, denied.value, denied.limit) == (55, shown, "at most 0.001 ms old") and SYMBOL in denied.text
 
 
 def test_staleness_takes_the_strictest_scope_and_lets_risk_be_reduced() -> None:

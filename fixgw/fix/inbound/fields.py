@@ -243,6 +243,16 @@ def expire_ns(fields: Fields) -> int | None:
     raise FieldError(432, value, f"a date YYYYMMDD, 1970 to {LAST_YEAR}")
 
 
+def expire_tag(fields: Fields) -> int:
+    """The field that expire_ns is taken from."""
+    return 432 if "126" not in fields and "432" in fields else 126
+
+
+def origin_tag(fields: Fields) -> int:
+    """The field that Common.origin_ns is taken from."""
+    return 122 if "122" in fields else 60
+
+
 # Fields that change what an order means and that are not supported: to ignore one would execute another order than the
 # client's. The value in the table is the one that changes nothing.
 UNSUPPORTED_TERMS: Final = {

@@ -52,5 +52,7 @@ def parse(fields: f.Fields, common: f.Common, context: f.Context) -> NewOrder:
         security_id=security_id,
         security_id_source=f.optional(fields, 22),
         text=f.text(fields),
+        expire_tag=f.expire_tag(fields),
+        origin_tag=f.origin_tag(fields),
         quotes=context.quotes(symbol) if symbol else {},
     )

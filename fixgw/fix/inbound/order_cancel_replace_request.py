@@ -29,5 +29,9 @@ def parse(fields: f.Fields, common: f.Common, context: f.Context) -> ReplaceOrde
         stop_px=f.decimal(fields, 99),
         expire_ns=f.expire_ns(fields),
         exec_inst=f.optional(fields, 18) if "18" in fields else None,
+        expire_tag=f.expire_tag(fields),
+        origin_tag=f.origin_tag(fields),
         quotes=context.quotes(symbol) if symbol else {},
+        account=f.optional(fields, 1),
+        ex_destination=f.optional(fields, 100),
     )
