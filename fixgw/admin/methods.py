@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -21,7 +21,7 @@ from ..core.codec import Record, decode_record
 from ..core.cold import Row
 from ..core.decide import Refusal
 from ..core.order import Order
-from ..core.reports import CancelReject, Report
+from ..core.reports import Report
 from ..core.state import State
 from ..core.statehash import state_hash
 from ..engine import Engine
@@ -142,9 +142,7 @@ class AdminMethods:
         return self._view(make)
 
     def _sessions(self, params: Params, user: str) -> object:
-        wanted = str(params.get("session") or "")
-        if wanted:
-            self._known_session(wanted)
+        wanted = self._session_of(params)
         live = {item.name: item for item in self._acceptor.status()}
 
         def make(state: State) -> Params:
@@ -180,9 +178,7 @@ class AdminMethods:
 
     def _orders(self, params: Params, user: str) -> object:
         limit = _limit(params)
-        session, symbol, only_open = params.get("session") or "", params.get("symbol") or "", bool(params.get("open"))
-        if session:
-            self._known_session(session)
+        session, symbol, only_open = self._session_of(params), str(params.get("symbol") or ""), bool(params.get("open"))
 
         def asked_for(order: Order) -> bool:
             return session in ("", order.session) and symbol in ("", order.symbol, order.client_symbol)
@@ -196,6 +192,8 @@ class AdminMethods:
         # decoding thousands of packed orders must not hold the state
         older = (row.order for row in packed if asked_for(row.order))
         rows += [views.order_row(self._engine.state, order) for order in islice(older, limit + 1 - len(rows))]
+        if not rows:
+            self._known_symbol(symbol)
         return {"orders": rows[:limit], "more": len(rows) > limit}
 
     def _order(self, params: Params, user: str) -> object:
@@ -222,7 +220,7 @@ class AdminMethods:
             for event in decode_record(payload).events:
                 if len(rows) >= MAX_HISTORY:
                     return rows, self._fill_rows(reports)
-                row = _history_row(seq, event, order_id)
+                row = views.history_row(seq, event, order_id)
                 if row is not None:
                     rows.append(row)
                 if isinstance(event, e.Reported) and getattr(event.message, "order_id", "") == order_id:
@@ -239,14 +237,16 @@ class AdminMethods:
 
     def _list_fills(self, params: Params, user: str) -> object:
         limit = _limit(params)
-        session, symbol = params.get("session") or "", params.get("symbol") or ""
+        session, symbol = self._session_of(params), str(params.get("symbol") or "")
 
         def make(state: State) -> Params:
             rows: list[Params] = []
             # older ones than those at hand are "more", whether they match or not
             forgot = len(self._fills) == RECENT_FILLS
             for event in reversed(list(self._fills)):  # effects may add to it meanwhile
-                if session not in ("", event.session) or symbol not in ("", getattr(event.message, "instrument", "")):
+                message = event.message
+                assert isinstance(message, Report)
+                if session not in ("", event.session) or symbol not in ("", message.instrument, message.symbol):
                     continue
                 row = views.fill_row(event, state)
                 if row is None:
@@ -256,21 +256,29 @@ class AdminMethods:
                     break
             return {"fills": rows[:limit], "more": len(rows) > limit or forgot}
 
-        return self._view(make)
+        found: Params = self._view(make)
+        if not found["fills"]:
+            self._known_symbol(symbol)
+        return found
 
     def _positions(self, params: Params, user: str) -> object:
-        account, symbol = params.get("account") or "", params.get("symbol") or ""
-        return self._view(
-            lambda state: {
+        account, symbol = str(params.get("account") or ""), str(params.get("symbol") or "")
+
+        def make(state: State) -> Params:
+            return {
                 "positions": views.position_rows(state, account, symbol),
                 "balances": views.balance_rows(state, account),
             }
-        )
+
+        found: Params = self._view(make)
+        if account and not found["positions"] and not found["balances"]:
+            _known("account", account, self._config.account_names())
+        if not found["positions"]:
+            self._known_symbol(symbol, aliases=False)
+        return found
 
     def _limits(self, params: Params, user: str) -> object:
-        session = params.get("session") or ""
-        if session:
-            self._known_session(session)
+        session = self._session_of(params)
         return self._view(
             lambda state: {"limits": views.limit_rows(state, session), "levels": views.level_rows(state)}
         )
@@ -393,10 +401,29 @@ class AdminMethods:
             "cum_qty": order.cum_qty,
         }
 
+    # --- names that are asked for: a wrong one is told, so that "none" is never the answer to a typo ---
+
+    def _session_of(self, params: Params) -> str:
+        name = str(params.get("session") or "")
+        if name:
+            self._known_session(name)
+        return name
+
     def _known_session(self, name: str) -> None:
-        if name not in self._config.sessions:
-            expected = ", ".join(sorted(self._config.sessions))
-            raise AdminError("NOT_FOUND", f"session {name!r} is unknown, expected one of {expected}")
+        _known("session", name, self._config.sessions)
+
+    def _known_symbol(self, symbol: str, *, aliases: bool = True) -> None:
+        """Asked when nothing was found: what is not configured any more may still have orders. `aliases`: what sessions call
+        an instrument counts."""
+        called = {name for item in self._engine.state.settings.sessions.values() for name in item.symbols} if aliases else ()
+        if symbol and symbol not in called:
+            _known("symbol", symbol, self._config.instrument_names())
+
+
+def _known(kind: str, name: str, known: Iterable[str]) -> None:
+    known = sorted(known)
+    if name not in known:
+        raise AdminError("NOT_FOUND", f"{kind} {name!r} is unknown, expected one of {', '.join(known) or '(none)'}")
 
 
 def _text(params: Params, key: str) -> str:
@@ -426,22 +453,3 @@ def _limit(params: Params) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_ROWS:
         raise AdminError("BAD_PARAMS", f"limit {value!r}: expected 1 to {MAX_ROWS}")
     return value
-
-
-def _history_row(seq: int, event: e.AnyEvent, order_id: str) -> Params | None:
-    """One line of an order's story; reports are told by what they say."""
-    if isinstance(event, e.Reported):
-        message = event.message
-        if not isinstance(message, Report | CancelReject) or message.order_id != order_id:
-            return None
-        kind = getattr(message, "exec_type", "")
-        text = f"150={kind} 39={message.ord_status} " if kind else "cancel reject "
-        text += " ".join(part for part in (message.reason, message.text) if part)
-        return {"seq": seq, "ts_ns": getattr(message, "transact_ns", 0), "event": "Reported", "text": text.strip()}
-    named = getattr(event, "order_id", "") == order_id or getattr(event, "venue_cl_ord_id", "").startswith(order_id)
-    if not named:
-        return None
-    skipped = ("order_id", "ts_ns")
-    fields = [name for name in event.__struct_fields__ if name not in skipped]
-    text = " ".join(f"{name}={getattr(event, name)}" for name in fields if getattr(event, name) not in (None, "", 0))
-    return {"seq": seq, "ts_ns": getattr(event, "ts_ns", 0), "event": type(event).__name__, "text": text}
