@@ -147,7 +147,7 @@ def status(directory: Path, as_json: bool) -> None:
 @_directory
 @_json
 def sessions(directory: Path, as_json: bool, session: str | None) -> None:
-    """List the FIX sessions: connected or not, numbers, undelivered reports.
+    """List the FIX sessions: connected or not, numbers, reports that are not confirmed to have arrived.
 
     \b
     Example:
@@ -157,7 +157,13 @@ def sessions(directory: Path, as_json: bool, session: str | None) -> None:
     if as_json:
         print_json(result)
         return
-    print_table("sessions", SESSION_COLUMNS, result["sessions"], more=bool(result.get("more")))
+    # "10000+": at least so many
+    rows = [row | {"pending_reports": _at_least(row)} for row in result["sessions"]]
+    print_table("sessions", SESSION_COLUMNS, rows, more=bool(result.get("more")))
+
+
+def _at_least(row: dict[str, Any]) -> str:
+    return f"{row.get('pending_reports')}{'+' if row.get('pending_more') else ''}"
 
 
 @click.command()

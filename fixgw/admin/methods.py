@@ -26,6 +26,8 @@ from ..core.state import State
 from ..core.statehash import state_hash
 from ..engine import Engine
 from ..fix.acceptor import Acceptor, SessionError
+from ..fix.from_config import acceptor_session
+from ..fix.owed import Owed
 from ..venues.gateway_link import VenueLinks
 from . import views
 from .protocol import AdminError
@@ -40,6 +42,8 @@ SEED_RECORDS = 50_000
 MAX_HISTORY_RECORDS = 500_000
 MAX_HISTORY = 1_000
 FILLS_AT_ONCE = 50
+# for messages that are owed from long ago; the next question goes on
+LOOK_BACK_S = 0.5
 
 
 class AdminMethods:
@@ -54,6 +58,7 @@ class AdminMethods:
         self._fills: deque[e.Reported] = deque(maxlen=RECENT_FILLS)
         self._logons: dict[str, tuple[int | None, int | None]] = {}
         start = max(engine.durable_seq - SEED_RECORDS, 0) + 1
+        self._owed = Owed((acceptor_session(config, name) for name in config.sessions), start, engine.journal.read)
         for _seq, payload in engine.journal.read(start):
             self.note(decode_record(payload))
         engine.on_durable.append(self.note)
@@ -76,7 +81,8 @@ class AdminMethods:
         }
 
     def note(self, record: Record) -> None:
-        """Engine listener: keeps the newest fills and logon times at hand."""
+        """Engine listener: keeps the newest fills and logon times at hand, and what is owed to each session."""
+        self._owed.note(record)
         for event in record.events:
             if isinstance(event, e.Reported) and getattr(event.message, "exec_type", "") in ("F", "G"):
                 self._fills.append(event)
@@ -167,14 +173,19 @@ class AdminMethods:
                         "reset_epoch": found.reset_epoch,
                         "open_orders": len(found.open_orders),
                         "delivered_seq": found.delivered_seq,
-                        "pending_reports": max(status.handed_seq - found.delivered_seq, 0) if status is not None else None,
                         "last_logon_ns": on,
                         "last_logout_ns": off,
                     }
                 )
             return {"sessions": rows, "more": False}
 
-        return self._view(make)
+        told: Params = self._view(make)
+        # not while the state is held: it may read the journal
+        until = time.monotonic() + LOOK_BACK_S
+        for row in told["sessions"]:
+            owed = self._owed.count(row["name"], row["delivered_seq"], until)
+            row |= {"pending_reports": owed.messages, "pending_more": owed.more}
+        return told
 
     def _orders(self, params: Params, user: str) -> object:
         limit = _limit(params)

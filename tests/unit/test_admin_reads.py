@@ -17,9 +17,11 @@ from fixgw.admin.methods import AdminMethods
 from fixgw.admin.server import AdminServer
 from fixgw.cli import main
 from fixgw.core import commands as c
+from fixgw.core import events as e
 from fixgw.core.codec import decode_record
 from fixgw.core.settings import Limits
 from fixgw.core.state import State
+from fixgw.fix import owed
 from fixgw.journal.plain import record_data
 
 # "1E-8" or "0E-10" as a word of its own: ids and texts may have such letters within
@@ -60,7 +62,7 @@ class Config:
         self.firm_file = SimpleNamespace(firm="Demo", journal=SimpleNamespace(sync="commit"))
         self.sessions = {
             name: SimpleNamespace(
-                name=name, role=item.role, begin_string="FIX.4.4", client_comp_id=name, enabled=True,
+                name=name, role=item.role, begin_string="FIX.4.4", client_comp_id=name, enabled=True, appl_ver=None,
                 scope=SimpleNamespace(sessions=tuple(item.scope_sessions), accounts=tuple(item.scope_accounts)),
             )
             for name, item in settings.sessions.items()
@@ -114,10 +116,15 @@ def world() -> World:
 
 
 @pytest.fixture
-def directory(tmp_path: Path, world: World) -> Iterator[Path]:
+def engine(world: World) -> Engine:
+    return Engine(world)
+
+
+@pytest.fixture
+def directory(tmp_path: Path, engine: Engine) -> Iterator[Path]:
     (tmp_path / "run").mkdir(mode=0o700)
     acceptor, links = SimpleNamespace(status=lambda: []), SimpleNamespace(hosts=dict)
-    methods = AdminMethods(Config(world), Engine(world), acceptor, links)  # type: ignore[arg-type]
+    methods = AdminMethods(Config(engine.world), engine, acceptor, links)  # type: ignore[arg-type]
     server = AdminServer(tmp_path / "run" / "admin.sock", methods.table())
     server.start()
     yield tmp_path
@@ -126,6 +133,10 @@ def directory(tmp_path: Path, world: World) -> Iterator[Path]:
 
 def fixgw(directory: Path, *words: str) -> Result:
     return CliRunner().invoke(main, [*words, "--dir", str(directory)])
+
+
+def rows_of(directory: Path, session: str) -> dict[str, Any]:
+    return next(row for row in told(directory, "sessions")["sessions"] if row["name"] == session)
 
 
 def told(directory: Path, *words: str) -> Any:
@@ -165,6 +176,40 @@ def test_the_figures_are_exact(directory: Path, world: World) -> None:
 def test_the_journals_tools_write_no_exponents_either(world: World) -> None:
     shown = json.dumps([record_data(decode_record(payload)) for payload in world.records])
     assert '"0.0000001"' in shown and re.findall(r'"-?\d+(?:\.\d+)?E[+-]?\d+"', shown) == []
+
+
+def reported(world: World, after: int = 0) -> int:
+    records = (decode_record(payload) for payload in world.records[after:])
+    return sum(isinstance(event, e.Reported) and event.session == "OMS44" for item in records for event in item.events)
+
+
+def test_pending_reports_are_what_the_session_has_not_confirmed(directory: Path, engine: Engine) -> None:
+    world = engine.world
+    row = rows_of(directory, "OMS44")
+    assert (row["pending_reports"], row["pending_more"]) == (reported(world), False) and reported(world) >= 4
+    assert rows_of(directory, "OMS42")["pending_reports"] == 0
+    cursor = len(world.records)
+    for command in (
+        c.Delivered(ts_ns=world.tick(), session="OMS44", seq=cursor),
+        world.client(c.NewOrder, cl_ord_id="c9", symbol=SYMBOL, side="1", ord_type="9", order_qty=TINY),
+        # records of others are nothing to it
+        world.client(c.NewOrder, "OMS42", cl_ord_id="c9", symbol=SYMBOL, side="1", ord_type="9", order_qty=TINY),
+    ):
+        world.run(command)
+        for listener in engine.on_durable:
+            listener(decode_record(world.records[-1]))
+    assert rows_of(directory, "OMS44")["pending_reports"] == reported(world, cursor) == 1
+    assert " 1 " in fixgw(directory, "sessions", "--session", "OMS44").output
+
+
+def test_at_least_so_many_is_shown_as_such(directory: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(owed, "KEPT", 2)
+    for _ in range(3):
+        engine.world.run(engine.world.client(c.NewOrder, cl_ord_id="", symbol=SYMBOL, side="1", ord_type="9", order_qty=TINY))
+        engine.on_durable[0](decode_record(engine.world.records[-1]))
+    row = rows_of(directory, "OMS44")
+    assert (row["pending_reports"], row["pending_more"]) == (2, True)
+    assert " 2+ " in fixgw(directory, "sessions").output
 
 
 @pytest.mark.parametrize("words", [["orders"], ["fills"], ["limits"], ["sessions"]])
