@@ -11,7 +11,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from itertools import islice
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from .. import __version__
 from ..config import Config
@@ -105,7 +108,7 @@ class AdminMethods:
         return found
 
     def _status(self, params: Params, user: str) -> object:
-        hosts = self._links.hosts()
+        hosts, ends = self._links.hosts(), _ends(self._config.paths.ended)
         journal = self._engine.journal
 
         def make(state: State) -> Params:
@@ -119,7 +122,8 @@ class AdminMethods:
                         "account": host.account if host is not None else "",
                         "up": host is not None,
                         "state": venue.state,
-                        "reason": venue.reason,
+                        # without a host the supervisor knows better why
+                        "reason": (ends.get(f"venue:{venue.name}") if host is None else None) or venue.reason,
                         "level": venue.level,
                         "host_pid": host.pid if host is not None else None,
                         "unknown_orders": unknown,
@@ -435,6 +439,14 @@ def _known(kind: str, name: str, known: Iterable[str]) -> None:
     known = sorted(known)
     if name not in known:
         raise AdminError("NOT_FOUND", f"{kind} {name!r} is unknown, expected one of {', '.join(known) or '(none)'}")
+
+
+def _ends(path: Path) -> dict[str, str]:
+    """Why processes ended that are not back yet (supervisor/loop.py); empty when nothing is told."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except (OSError, msgspec.MsgspecError):
+        return {}
 
 
 def _text(params: Params, key: str) -> str:

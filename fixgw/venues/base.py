@@ -165,7 +165,8 @@ def kinds() -> dict[str, str]:
 
 
 def _kind_of(path: Path) -> str | None:
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    text = path.read_text(encoding="utf-8")
+    for node in ast.parse(text).body if "KIND" in text else ():  # parsing is what costs
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "KIND" for t in node.targets):
             value = ast.literal_eval(node.value)
             return value if isinstance(value, str) else None

@@ -16,6 +16,7 @@ from core_world import ACCOUNT, SYMBOL, VENUE, VENUE_ACCOUNT, World, core_settin
 from fixgw.admin.methods import AdminMethods
 from fixgw.admin.server import AdminServer
 from fixgw.cli import main
+from fixgw.config import Paths
 from fixgw.core import commands as c
 from fixgw.core import events as e
 from fixgw.core.codec import decode_record
@@ -57,7 +58,8 @@ class Engine:
 class Config:
     """Sessions, instruments and accounts of the World's settings."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, root: Path) -> None:
+        self.paths = Paths(root)
         settings = world.settings
         self.firm_file = SimpleNamespace(firm="Demo", journal=SimpleNamespace(sync="commit"))
         self.sessions = {
@@ -124,7 +126,7 @@ def engine(world: World) -> Engine:
 def directory(tmp_path: Path, engine: Engine) -> Iterator[Path]:
     (tmp_path / "run").mkdir(mode=0o700)
     acceptor, links = SimpleNamespace(status=lambda: []), SimpleNamespace(hosts=dict)
-    methods = AdminMethods(Config(engine.world), engine, acceptor, links)  # type: ignore[arg-type]
+    methods = AdminMethods(Config(engine.world, tmp_path), engine, acceptor, links)  # type: ignore[arg-type]
     server = AdminServer(tmp_path / "run" / "admin.sock", methods.table())
     server.start()
     yield tmp_path
@@ -176,6 +178,16 @@ def test_the_figures_are_exact(directory: Path, world: World) -> None:
 def test_the_journals_tools_write_no_exponents_either(world: World) -> None:
     shown = json.dumps([record_data(decode_record(payload)) for payload in world.records])
     assert '"0.0000001"' in shown and re.findall(r'"-?\d+(?:\.\d+)?E[+-]?\d+"', shown) == []
+
+
+def test_status_tells_why_a_venue_host_is_not_there(directory: Path) -> None:
+    assert told(directory, "status")["venues"][0]["reason"] == ""
+    why = "ended: its configuration cannot be used (exit status 2); mend venues/sim.toml"
+    (directory / "run" / "ended.json").write_text(json.dumps({f"venue:{VENUE}": why}))
+    assert told(directory, "status")["venues"][0]["reason"] == why
+    assert why in fixgw(directory, "status").output
+    (directory / "run" / "ended.json").write_text("{")
+    assert told(directory, "status")["venues"][0]["reason"] == ""
 
 
 def reported(world: World, after: int = 0) -> int:
