@@ -140,7 +140,7 @@ def test_missing_folder_says_how_to_make_one(tmp_path: Path) -> None:
         ("sessions/PB44.toml", "accounts = []", 'accounts = ["x"]', "scope.accounts", "'x'", "sim-main"),
         ("sessions/PB44.toml", 'sessions = ["*"]', "sessions = []", "scope", "", "needs [scope]"),
         ("venues/sim.toml", '"binance"', '"bynance"', "exchange", "'bynance'", "did you mean 'binance' or 'binanceus'"),
-        ("venues/sim.toml", '"binance"', '"mtgox"', "exchange", "'mtgox'", "expected an exchange id of ccxt, such as 'binance'"),
+        ("venues/sim.toml", '"binance"', '"9"', "exchange", "'9'", "expected an exchange id of ccxt, such as 'binance'"),
         ("venues/sim.toml", '"ccxt"', '"zz"', "kind", "'zz'", "expected one of ccxt, null"),
         ("fixgw.toml", 'taker_fee_bps = "10"', 'taker_fee_bps = "100000"', "venues.0.taker_fee_bps", "'100000'", "at most 1000"),
         ("venues/sim.toml", "recv_window_ms", "recv_windows_ms", "recv_windows_ms", "", "did you mean 'recv_window_ms'?"),
