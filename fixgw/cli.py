@@ -109,16 +109,21 @@ def init(directory: Path, demo: bool) -> None:
 def check(directory: Path, as_json: bool) -> None:
     """Validate a configuration: what is wrong where.
 
-    Unknown keys are errors. Exit status 1 if anything is wrong.
+    Unknown keys are errors, and so is what cannot run: an unknown exchange, a key file that is not there. What may be
+    different where `fixgw run` is started, such as an environment variable, is a note. Exit status 1 if anything is wrong.
 
     \b
     Example:
       fixgw check demo
     """
     from .config import ConfigErrors, load
+    from .config.preflight import preflight
 
     try:
         config = load(directory)
+        found = preflight(config)
+        if found.problems:
+            raise ConfigErrors(found.problems)
     except ConfigErrors as error:
         if as_json:
             problems = [problem.as_dict() for problem in error.problems]
@@ -128,7 +133,7 @@ def check(directory: Path, as_json: bool) -> None:
                 click.echo(str(problem), err=True)
             click.echo(f"{len(error.problems)} problem(s) in {directory}", err=True)
         raise SystemExit(1) from None
-    settings, notes = config.core_settings(), config.notes()
+    settings, notes = config.core_settings(), [*config.notes(), *found.notes, *map(str, found.here)]
     if as_json:
         told = {"ok": True, "problems": [], "notes": notes, "settings_hash": settings.hash}
         click.echo(json.dumps(told, indent=2))

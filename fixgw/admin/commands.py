@@ -87,20 +87,25 @@ def _json(command: _F) -> _F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
-NO_REASON = "not given"
-
-
 def _reason_or_ask(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
-    """A person is asked for the reason; a script that gives none is journaled as such: a kill must never fail for it."""
+    """Every change is journaled with its reason. A person at a terminal is asked for it; a script must bring it."""
     if value is not None and value.strip():
-        return value
-    if sys.stdin.isatty() and not ctx.resilient_parsing:
-        return str(click.prompt("Reason", default=NO_REASON))
-    return NO_REASON
+        return value.strip()
+    if value is None and sys.stdin.isatty() and not ctx.resilient_parsing:
+        return str(click.prompt("Reason", value_proc=_some_text))
+    given = "missing" if value is None else f"{value!r}"
+    raise click.UsageError(f"--reason: {given}, expected a text: it is journaled with your name", ctx)
+
+
+def _some_text(value: str) -> str:
+    """For click.prompt: asks again while there is none."""
+    if not value.strip():
+        raise click.UsageError("a reason is needed: it is journaled with your name")
+    return value.strip()
 
 
 def _reason(command: _F) -> _F:
-    help_text = "Why; journaled with your name. Asked for on a terminal when left out."
+    help_text = "Why; needed, and journaled with your name. Asked for on a terminal when left out."
     return click.option("--reason", callback=_reason_or_ask, metavar="TEXT", help=help_text)(command)
 
 
@@ -142,7 +147,7 @@ def status(directory: Path, as_json: bool) -> None:
 @_directory
 @_json
 def sessions(directory: Path, as_json: bool, session: str | None) -> None:
-    """List the FIX sessions: connected or not, numbers, undelivered reports.
+    """List the FIX sessions: connected or not, numbers, reports that are not confirmed to have arrived.
 
     \b
     Example:
@@ -152,7 +157,13 @@ def sessions(directory: Path, as_json: bool, session: str | None) -> None:
     if as_json:
         print_json(result)
         return
-    print_table("sessions", SESSION_COLUMNS, result["sessions"], more=bool(result.get("more")))
+    # "10000+": at least so many
+    rows = [row | {"pending_reports": _at_least(row)} for row in result["sessions"]]
+    print_table("sessions", SESSION_COLUMNS, rows, more=bool(result.get("more")))
+
+
+def _at_least(row: dict[str, Any]) -> str:
+    return f"{row.get('pending_reports')}{'+' if row.get('pending_more') else ''}"
 
 
 @click.command()
@@ -351,7 +362,7 @@ def resume(directory: Path, as_json: bool, session: str | None, venue: str | Non
 @click.argument("action", type=click.Choice(["show", "set-seq", "reset", "logout", "enable", "disable"]))
 @click.option("--next-sender", type=click.IntRange(1), help="set-seq: the next MsgSeqNum(34) that we send.")
 @click.option("--next-target", type=click.IntRange(1), help="set-seq: the next MsgSeqNum(34) that we expect.")
-@click.option("--reason", metavar="TEXT", help="Why; journaled with your name. Asked for on a terminal when left out.")
+@click.option("--reason", metavar="TEXT", help="Why; needed for all but show, and journaled with your name.")
 @_directory
 @_json
 def session(

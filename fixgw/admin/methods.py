@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from itertools import islice
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from .. import __version__
 from ..config import Config
@@ -21,11 +24,13 @@ from ..core.codec import Record, decode_record
 from ..core.cold import Row
 from ..core.decide import Refusal
 from ..core.order import Order
-from ..core.reports import CancelReject, Report
+from ..core.reports import Report
 from ..core.state import State
 from ..core.statehash import state_hash
 from ..engine import Engine
 from ..fix.acceptor import Acceptor, SessionError
+from ..fix.from_config import acceptor_session
+from ..fix.owed import Owed
 from ..venues.gateway_link import VenueLinks
 from . import views
 from .protocol import AdminError
@@ -40,6 +45,8 @@ SEED_RECORDS = 50_000
 MAX_HISTORY_RECORDS = 500_000
 MAX_HISTORY = 1_000
 FILLS_AT_ONCE = 50
+# for messages that are owed from long ago; the next question goes on
+LOOK_BACK_S = 0.5
 
 
 class AdminMethods:
@@ -54,6 +61,7 @@ class AdminMethods:
         self._fills: deque[e.Reported] = deque(maxlen=RECENT_FILLS)
         self._logons: dict[str, tuple[int | None, int | None]] = {}
         start = max(engine.durable_seq - SEED_RECORDS, 0) + 1
+        self._owed = Owed((acceptor_session(config, name) for name in config.sessions), start, engine.journal.read)
         for _seq, payload in engine.journal.read(start):
             self.note(decode_record(payload))
         engine.on_durable.append(self.note)
@@ -76,7 +84,8 @@ class AdminMethods:
         }
 
     def note(self, record: Record) -> None:
-        """Engine listener: keeps the newest fills and logon times at hand."""
+        """Engine listener: keeps the newest fills and logon times at hand, and what is owed to each session."""
+        self._owed.note(record)
         for event in record.events:
             if isinstance(event, e.Reported) and getattr(event.message, "exec_type", "") in ("F", "G"):
                 self._fills.append(event)
@@ -99,7 +108,7 @@ class AdminMethods:
         return found
 
     def _status(self, params: Params, user: str) -> object:
-        hosts = self._links.hosts()
+        hosts, ends = self._links.hosts(), _ends(self._config.paths.ended)
         journal = self._engine.journal
 
         def make(state: State) -> Params:
@@ -113,7 +122,8 @@ class AdminMethods:
                         "account": host.account if host is not None else "",
                         "up": host is not None,
                         "state": venue.state,
-                        "reason": venue.reason,
+                        # without a host the supervisor knows better why
+                        "reason": (ends.get(f"venue:{venue.name}") if host is None else None) or venue.reason,
                         "level": venue.level,
                         "host_pid": host.pid if host is not None else None,
                         "unknown_orders": unknown,
@@ -143,9 +153,7 @@ class AdminMethods:
         return self._view(make)
 
     def _sessions(self, params: Params, user: str) -> object:
-        wanted = str(params.get("session") or "")
-        if wanted:
-            self._known_session(wanted)
+        wanted = self._session_of(params)
         live = {item.name: item for item in self._acceptor.status()}
 
         def make(state: State) -> Params:
@@ -170,20 +178,23 @@ class AdminMethods:
                         "reset_epoch": found.reset_epoch,
                         "open_orders": len(found.open_orders),
                         "delivered_seq": found.delivered_seq,
-                        "pending_reports": max(status.handed_seq - found.delivered_seq, 0) if status is not None else None,
                         "last_logon_ns": on,
                         "last_logout_ns": off,
                     }
                 )
             return {"sessions": rows, "more": False}
 
-        return self._view(make)
+        told: Params = self._view(make)
+        # not while the state is held: it may read the journal
+        until = time.monotonic() + LOOK_BACK_S
+        for row in told["sessions"]:
+            owed = self._owed.count(row["name"], row["delivered_seq"], until)
+            row |= {"pending_reports": owed.messages, "pending_more": owed.more}
+        return told
 
     def _orders(self, params: Params, user: str) -> object:
         limit = _limit(params)
-        session, symbol, only_open = params.get("session") or "", params.get("symbol") or "", bool(params.get("open"))
-        if session:
-            self._known_session(session)
+        session, symbol, only_open = self._session_of(params), str(params.get("symbol") or ""), bool(params.get("open"))
 
         def asked_for(order: Order) -> bool:
             return session in ("", order.session) and symbol in ("", order.symbol, order.client_symbol)
@@ -197,6 +208,8 @@ class AdminMethods:
         # decoding thousands of packed orders must not hold the state
         older = (row.order for row in packed if asked_for(row.order))
         rows += [views.order_row(self._engine.state, order) for order in islice(older, limit + 1 - len(rows))]
+        if not rows:
+            self._known_symbol(symbol)
         return {"orders": rows[:limit], "more": len(rows) > limit}
 
     def _order(self, params: Params, user: str) -> object:
@@ -223,7 +236,7 @@ class AdminMethods:
             for event in decode_record(payload).events:
                 if len(rows) >= MAX_HISTORY:
                     return rows, self._fill_rows(reports)
-                row = _history_row(seq, event, order_id)
+                row = views.history_row(seq, event, order_id)
                 if row is not None:
                     rows.append(row)
                 if isinstance(event, e.Reported) and getattr(event.message, "order_id", "") == order_id:
@@ -240,14 +253,16 @@ class AdminMethods:
 
     def _list_fills(self, params: Params, user: str) -> object:
         limit = _limit(params)
-        session, symbol = params.get("session") or "", params.get("symbol") or ""
+        session, symbol = self._session_of(params), str(params.get("symbol") or "")
 
         def make(state: State) -> Params:
             rows: list[Params] = []
             # older ones than those at hand are "more", whether they match or not
             forgot = len(self._fills) == RECENT_FILLS
             for event in reversed(list(self._fills)):  # effects may add to it meanwhile
-                if session not in ("", event.session) or symbol not in ("", getattr(event.message, "instrument", "")):
+                message = event.message
+                assert isinstance(message, Report)
+                if session not in ("", event.session) or symbol not in ("", message.instrument, message.symbol):
                     continue
                 row = views.fill_row(event, state)
                 if row is None:
@@ -257,21 +272,29 @@ class AdminMethods:
                     break
             return {"fills": rows[:limit], "more": len(rows) > limit or forgot}
 
-        return self._view(make)
+        found: Params = self._view(make)
+        if not found["fills"]:
+            self._known_symbol(symbol)
+        return found
 
     def _positions(self, params: Params, user: str) -> object:
-        account, symbol = params.get("account") or "", params.get("symbol") or ""
-        return self._view(
-            lambda state: {
+        account, symbol = str(params.get("account") or ""), str(params.get("symbol") or "")
+
+        def make(state: State) -> Params:
+            return {
                 "positions": views.position_rows(state, account, symbol),
                 "balances": views.balance_rows(state, account),
             }
-        )
+
+        found: Params = self._view(make)
+        if account and not found["positions"] and not found["balances"]:
+            _known("account", account, self._config.account_names())
+        if not found["positions"]:
+            self._known_symbol(symbol, aliases=False)
+        return found
 
     def _limits(self, params: Params, user: str) -> object:
-        session = params.get("session") or ""
-        if session:
-            self._known_session(session)
+        session = self._session_of(params)
         return self._view(
             lambda state: {"limits": views.limit_rows(state, session), "levels": views.level_rows(state)}
         )
@@ -394,10 +417,37 @@ class AdminMethods:
             "cum_qty": order.cum_qty,
         }
 
+    # --- names that are asked for: a wrong one is told, so that "none" is never the answer to a typo ---
+
+    def _session_of(self, params: Params) -> str:
+        name = str(params.get("session") or "")
+        if name:
+            self._known_session(name)
+        return name
+
     def _known_session(self, name: str) -> None:
-        if name not in self._config.sessions:
-            expected = ", ".join(sorted(self._config.sessions))
-            raise AdminError("NOT_FOUND", f"session {name!r} is unknown, expected one of {expected}")
+        _known("session", name, self._config.sessions)
+
+    def _known_symbol(self, symbol: str, *, aliases: bool = True) -> None:
+        """Asked when nothing was found: what is not configured any more may still have orders. `aliases`: what sessions call
+        an instrument counts."""
+        called = {name for item in self._engine.state.settings.sessions.values() for name in item.symbols} if aliases else ()
+        if symbol and symbol not in called:
+            _known("symbol", symbol, self._config.instrument_names())
+
+
+def _known(kind: str, name: str, known: Iterable[str]) -> None:
+    known = sorted(known)
+    if name not in known:
+        raise AdminError("NOT_FOUND", f"{kind} {name!r} is unknown, expected one of {', '.join(known) or '(none)'}")
+
+
+def _ends(path: Path) -> dict[str, str]:
+    """Why processes ended that are not back yet (supervisor/loop.py); empty when nothing is told."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except (OSError, msgspec.MsgspecError):
+        return {}
 
 
 def _text(params: Params, key: str) -> str:
@@ -427,22 +477,3 @@ def _limit(params: Params) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_ROWS:
         raise AdminError("BAD_PARAMS", f"limit {value!r}: expected 1 to {MAX_ROWS}")
     return value
-
-
-def _history_row(seq: int, event: e.AnyEvent, order_id: str) -> Params | None:
-    """One line of an order's story; reports are told by what they say."""
-    if isinstance(event, e.Reported):
-        message = event.message
-        if not isinstance(message, Report | CancelReject) or message.order_id != order_id:
-            return None
-        kind = getattr(message, "exec_type", "")
-        text = f"150={kind} 39={message.ord_status} " if kind else "cancel reject "
-        text += " ".join(part for part in (message.reason, message.text) if part)
-        return {"seq": seq, "ts_ns": getattr(message, "transact_ns", 0), "event": "Reported", "text": text.strip()}
-    named = getattr(event, "order_id", "") == order_id or getattr(event, "venue_cl_ord_id", "").startswith(order_id)
-    if not named:
-        return None
-    skipped = ("order_id", "ts_ns")
-    fields = [name for name in event.__struct_fields__ if name not in skipped]
-    text = " ".join(f"{name}={getattr(event, name)}" for name in fields if getattr(event, name) not in (None, "", 0))
-    return {"seq": seq, "ts_ns": getattr(event, "ts_ns", 0), "event": type(event).__name__, "text": text}

@@ -1,8 +1,8 @@
 """The server of the admin socket: a few bounded threads that call the gateway's methods.
 
-A method gets (params, user) and returns what JSON can hold (msgspec encodes Decimal as text). It raises AdminError for
-what the user must know; ValueError, KeyError and TypeError are told as BAD_PARAMS; anything else is told as FAILED and
-logged, because an operator's typo must never end the process that holds orders.
+A method gets (params, user) and returns what JSON can hold; Decimals leave as fixed-point text, never with an exponent.
+It raises AdminError for what the user must know; ValueError, KeyError and TypeError are told as BAD_PARAMS; anything else
+is told as FAILED and logged, because an operator's typo must never end the process that holds orders.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from ..core.numbers import text
 from ..process import socket_address
 from .protocol import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, AdminError, Fault, Reply, Request
 
@@ -137,7 +139,7 @@ class AdminServer:
             fault = Fault("UNKNOWN_METHOD", f"method {request.method[:40]!r}, expected one of {known}")
             return Reply(id=request.id, error=fault)
         try:
-            return Reply(id=request.id, result=method(request.params, request.user))
+            return Reply(id=request.id, result=_exact(method(request.params, request.user)))
         except AdminError as error:
             return Reply(id=request.id, error=Fault(error.code, error.message))
         except (ValueError, KeyError, TypeError) as error:
@@ -147,6 +149,17 @@ class AdminServer:
         except Exception as error:
             log.exception("admin %s failed", request.method)
             return Reply(id=request.id, error=Fault("FAILED", f"{type(error).__name__}: {error}"))
+
+
+def _exact(value: object) -> object:
+    """The one door for figures: each Decimal as fixed-point text (str() and msgspec write 1E-8)."""
+    if isinstance(value, Decimal):
+        return text(value)
+    if isinstance(value, dict):
+        return {key: _exact(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_exact(item) for item in value]
+    return value
 
 
 def _bind(listener: socket.socket, path: Path) -> None:

@@ -1,16 +1,20 @@
-"""Rows of the admin protocol made of the state: plain dicts, Decimals as they are (the server writes them as text)."""
+"""Rows of the admin protocol made of the state: plain dicts with Decimals, which the server writes as fixed-point text.
+
+A client's figures are as the client wrote them; sums are without the zeros that arithmetic leaves.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from ..core.events import Reported
-from ..core.numbers import ZERO
+from ..core.events import AnyEvent, Reported
+from ..core.numbers import ZERO, plain
 from ..core.order import Order
-from ..core.reports import Report
+from ..core.reports import CancelReject, Report
 from ..core.settings import Limits, quote_of
 from ..core.state import State
+from ..journal.plain import plain as plain_data
 
 Row = dict[str, Any]
 _PENDING = {"6": "cancel", "E": "replace"}
@@ -125,9 +129,9 @@ def position_rows(state: State, account: str, symbol: str) -> list[Row]:
                     "scope": scope,
                     "name": name,
                     "symbol": item,
-                    "net": value.position,
-                    "open_buy": value.open_buy,
-                    "open_sell": value.open_sell,
+                    "net": plain(value.position),
+                    "open_buy": plain(value.open_buy),
+                    "open_sell": plain(value.open_sell),
                 }
             )
     return rows
@@ -142,16 +146,16 @@ def balance_rows(state: State, account: str) -> list[Row]:
         settings = state.settings.accounts.get(found.name)
         in_flight = found.reserved
         for asset in found.total:
-            free = found.free.get(asset, ZERO)
+            free, flying = found.free.get(asset, ZERO), in_flight.get(asset, ZERO)
             rows.append(
                 {
                     "account": found.name,
                     "venue": settings.venue if settings is not None else "",
                     "asset": asset,
-                    "free": free,
-                    "total": found.total[asset],
-                    "in_flight": in_flight.get(asset, ZERO),
-                    "available": free - in_flight.get(asset, ZERO),
+                    "free": plain(free),
+                    "total": plain(found.total[asset]),
+                    "in_flight": plain(flying),
+                    "available": plain(free - flying),
                     "asof_ns": found.asof_ns,
                 }
             )
@@ -200,7 +204,7 @@ def _limits_of(state: State, key: str, limits: Limits) -> Iterator[tuple[str, st
                     "max_gross": abs(value.position) + value.open_buy + value.open_sell,
                     "max_net": max(value.position + value.open_buy, value.open_sell - value.position),
                 }[field]
-                yield field, item, used, most
+                yield field, item, plain(used), most
     if limits.max_open_orders is not None:
         yield "max_open_orders", "", exposure.open_orders if exposure is not None else 0, limits.max_open_orders
     if limits.msg_rate is not None:
@@ -219,3 +223,30 @@ def level_rows(state: State) -> list[Row]:
     rows += [{"scope": "session", "name": item.name, "level": item.level} for item in state.sessions.values()]
     rows += [{"scope": "venue", "name": item.name, "level": item.level} for item in state.venues.values()]
     return rows
+
+
+def _shown(value: object) -> str:
+    """A field of an event for a person: what is in it by name, figures without exponents."""
+    data = plain_data(value)
+    if not isinstance(data, dict):
+        return str(data)
+    return "(" + " ".join(f"{key}={item}" for key, item in data.items() if item not in (None, "", 0)) + ")"
+
+
+def history_row(seq: int, event: AnyEvent, order_id: str) -> Row | None:
+    """One line of an order's story; reports are told by what they say."""
+    if isinstance(event, Reported):
+        message = event.message
+        if not isinstance(message, Report | CancelReject) or message.order_id != order_id:
+            return None
+        kind = getattr(message, "exec_type", "")
+        text = f"150={kind} 39={message.ord_status} " if kind else "cancel reject "
+        text += " ".join(part for part in (message.reason, message.text) if part)
+        return {"seq": seq, "ts_ns": getattr(message, "transact_ns", 0), "event": "Reported", "text": text.strip()}
+    named = getattr(event, "order_id", "") == order_id or getattr(event, "venue_cl_ord_id", "").startswith(order_id)
+    if not named:
+        return None
+    skipped = ("order_id", "ts_ns")
+    fields = [name for name in event.__struct_fields__ if name not in skipped]
+    text = " ".join(f"{name}={_shown(getattr(event, name))}" for name in fields if getattr(event, name) not in (None, "", 0))
+    return {"seq": seq, "ts_ns": getattr(event, "ts_ns", 0), "event": type(event).__name__, "text": text}

@@ -11,6 +11,7 @@ from ..venues.settings import VenueFileSettings
 from .config import Config
 from .errors import Problem, shown
 from .models import LimitsTable, SessionFile
+from .venuecheck import venue_problems
 
 _FIRM = "fixgw.toml"
 _PER_INSTRUMENT = ("max_order_qty", "max_notional", "max_open_notional", "max_gross", "max_net", "collar_bps")
@@ -27,6 +28,7 @@ def cross_check(
     known_venues = None if "venues" in broken else set(config.venues)
     known_sessions = None if "sessions" in broken else set(config.sessions)
     problems = list(_names(sessions, "sessions")) + list(_names(venues, "venues"))
+    problems += venue_problems(venues)
     problems += _firm(config, known_venues)
     problems += _wire_ids(config, sessions)
     for file, session in sessions:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from .types import (
     CompId,
@@ -32,6 +32,10 @@ from .types import (
 SIDES = {"buy": "1", "sell": "2"}
 ORD_TYPES = {"market": "1", "limit": "2", "stop": "3", "stop_limit": "4"}
 TIFS = {"day": "0", "gtc": "1", "ioc": "3", "fok": "4", "gtd": "6"}
+
+
+# more is a slip of units: nobody takes a tenth
+MAX_FEE_BPS = 1000
 
 
 class LimitsTable(Model):
@@ -126,6 +130,12 @@ class AccountTable(Model):
     limits: LimitsTable = LimitsTable()
 
 
+def _fee(value: Decimal) -> Decimal:
+    if value > MAX_FEE_BPS:
+        raise ValueError(f"at most {MAX_FEE_BPS} (100 is 1 %)")
+    return value
+
+
 class VenueTable(Model):
     """[[venues]]: what decisions must know of a venue beyond its own file. All have defaults.
 
@@ -135,7 +145,7 @@ class VenueTable(Model):
 
     name: Name
     margin_ms: Annotated[int, Field(ge=0, le=600_000)] = 1000
-    taker_fee_bps: Money = Decimal(10)
+    taker_fee_bps: Annotated[Money, AfterValidator(_fee)] = Decimal(10)
     can_amend: bool = False
 
 

@@ -82,6 +82,11 @@ class Paths:
         return self.run / "simulator.json"
 
     @property
+    def ended(self) -> Path:
+        """Why processes ended that are not back yet, by their names; the supervisor writes it, `fixgw status` tells it."""
+        return self.run / "ended.json"
+
+    @property
     def admin_socket(self) -> Path:
         return self.run / "admin.sock"
 

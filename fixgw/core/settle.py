@@ -153,7 +153,7 @@ def trade(draft: Draft, venue: str, item: VenueTrade) -> None:
     if not was_open:
         draft.alert("FILL_AFTER_END", f"order {order.order_id} ({order.ord_status}) got trade {item.venue_trade_id}")
     if order.cum_qty > order.order_qty:
-        draft.alert("OVERFILL", f"order {order.order_id}: executed {order.cum_qty} of {order.order_qty}")
+        draft.alert("OVERFILL", f"order {order.order_id}: executed {order.cum_qty:f} of {order.order_qty:f}")
     child = draft.child(child.venue_cl_ord_id)
     if child.is_live:
         if child.state == CLOSING and child.final_cum is not None and child.told_qty >= child.final_cum:
@@ -192,7 +192,8 @@ def _external(draft: Draft, venue: str, item: VenueTrade) -> None:
         # external_trades has forgotten it (evolve.EXTERNAL_KEPT_NS, which is longer)
         return
     draft.emit(e.ExternalFill(venue=venue, trade=item, ts_ns=draft.ts_ns))
-    draft.alert("EXTERNAL_FILL", f"{venue}: trade {item.venue_trade_id} {item.symbol} {item.qty} @ {item.px} is no order of ours")
+    text = f"{venue}: trade {item.venue_trade_id} {item.symbol} {item.qty:f} @ {item.px:f} is no order of ours"
+    draft.alert("EXTERNAL_FILL", text)
 
 
 def end_child(draft: Draft, child: Child, status: str, cum_qty: Decimal | None, text: str = "") -> None:
@@ -203,7 +204,7 @@ def end_child(draft: Draft, child: Child, status: str, cum_qty: Decimal | None, 
         cum_qty = child.qty
     if cum_qty is None or cum_qty <= child.told_qty:
         if cum_qty is not None and cum_qty < child.told_qty:
-            gone = f"ended with {cum_qty} executed, its trades show {child.told_qty}: the trades count"
+            gone = f"ended with {cum_qty:f} executed, its trades show {child.told_qty:f}: the trades count"
             draft.alert("CUM_QTY_WENT_BACK", f"{child.venue}: {child.venue_cl_ord_id} {gone}")
         close(draft, child, status, text)
         return

@@ -131,7 +131,7 @@ def child_amended(draft: Draft, cmd: c.ChildAmended) -> None:
     if child is None or not child.is_live or child.amend is None:
         return
     if cmd.qty != child.amend:
-        text = f"{cmd.venue}: {cmd.venue_cl_ord_id} amended to {cmd.qty} instead of {child.amend}"
+        text = f"{cmd.venue}: {cmd.venue_cl_ord_id} amended to {cmd.qty:f} instead of {child.amend:f}"
         draft.alert("BAD_VENUE_DATA", text)
         become_unknown(draft, child, "amend", "the venue amended to another quantity")
         return
@@ -211,7 +211,8 @@ def child_query_result(draft: Draft, cmd: c.ChildQueryResult) -> None:
         end_child(draft, child, cmd.outcome, cmd.cum_qty, cmd.text)
         child = draft.child(venue_cl_ord_id)
         if child.state == "closing" and cmd.trades_checked and child.queries >= ALERT_AFTER_QUERIES:
-            draft.alert("MISSING_FILL", f"{cmd.venue}: {venue_cl_ord_id} executed {cmd.cum_qty}, trades show {child.told_qty}")
+            said = "all of it" if cmd.cum_qty is None else f"{cmd.cum_qty:f}"
+            draft.alert("MISSING_FILL", f"{cmd.venue}: {venue_cl_ord_id} executed {said}, trades show {child.told_qty:f}")
 
 
 def _found_working(draft: Draft, child: Child, cmd: c.ChildQueryResult) -> None:

@@ -57,7 +57,6 @@ class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
     next_out: int
     connected_ns: int | None
     delivered_seq: int
-    handed_seq: int
     sent: int
     failed: int
     refused: int
@@ -305,7 +304,6 @@ class Acceptor:
             next_out=session.getExpectedSenderNum(),
             connected_ns=link.connected_ns,
             delivered_seq=delivery.delivered_seq,
-            handed_seq=delivery.handed_seq,
             sent=delivery.sent,
             failed=delivery.failed,
             refused=link.refused,

@@ -189,7 +189,7 @@ def decode_command(file: BinaryIO, as_json: bool, spec: str | None) -> None:
 
     \b
     Example:
-      fixgw decode demo/run/fix/OMS44.log
+      fixgw decode demo/log/fix/OMS44.log
       echo '8=FIX.4.4|9=5|35=0|10=163|' | fixgw decode --json
     """
     console = Console(file=sys.stdout, highlight=False)

@@ -36,9 +36,10 @@ import quickfix as fix
 from fixgw.core.codec import Record
 from fixgw.core.commands import AdminNote, Delivered
 from fixgw.core.events import Reported
-from fixgw.core.reports import Message, Notice, Report
+from fixgw.core.reports import Message, Notice
 from fixgw.fix.acceptor_settings import AcceptorSession
 from fixgw.fix.outbound import encode
+from fixgw.fix.owed import concerns
 from fixgw.fix.port import EnginePort, RecordCursor
 from fixgw.fix.session_store import TEST_REQUEST_PREFIX, Key, key_of
 
@@ -287,15 +288,7 @@ class Delivery:
 
     def concerns(self, event: Reported) -> str | None:
         """None: not for this session; "": its own; else the session whose report is copied."""
-        spec = self.session
-        if event.session == spec.name:
-            return ""
-        if spec.role != "drop_copy" or not isinstance(event.message, Report) or event.message.status_reply:
-            return None
-        sessions, accounts = spec.scope_sessions, spec.scope_accounts
-        if event.session in sessions or "*" in sessions or event.account in accounts or "*" in accounts:
-            return event.session
-        return None
+        return concerns(self.session, event)
 
     def _report(self, event: Reported, copy_of: str, position: Position, wipes: int) -> bool:
         with self._mutex:

@@ -46,7 +46,7 @@ def journal_folder(directory: Path) -> Path:
     raise click.UsageError(f"{directory}: no journal here, expected one in {inner} (it is made by the first `fixgw run`)")
 
 
-@click.group()
+@click.group(epilog="Example: fixgw journal verify demo")
 def journal() -> None:
     """Look into the journal: everything that fixgw knows, in order. Works without a running gateway."""
 

@@ -1,11 +1,16 @@
-"""Records as plain data: dicts, lists, strings, numbers. Field names are kept, Decimals become strings, exact."""
+"""Records as plain data: dicts, lists, strings, numbers. Field names are kept, Decimals become exact text."""
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
+
+from fixgw.core.numbers import text
+
+# a figure beyond it is nonsense of a venue, which as fixed-point text could fill the memory
+_MAX_EXPONENT: Final = 60
 
 
 class RecordLike(Protocol):
@@ -28,7 +33,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
         return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, Decimal):
-        return str(value)
+        return text(value) if value.is_finite() and abs(value.adjusted()) <= _MAX_EXPONENT else str(value)
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from ..config import ConfigErrors, load
+from ..config.preflight import preflight
 from .lock import AlreadyRunning, take
 from .loop import Supervisor
 from .plan import Plan
@@ -17,6 +18,10 @@ def run(directory: str | Path, ready_file: Path | None = None) -> int:
     3 / 4 / 5 the gateway's configuration, journal or disk). Call it from the main thread of a process without others."""
     try:
         config = load(directory)
+        found = preflight(config)
+        if found.problems or found.here:
+            # what cannot work is not started: it would be restarted for ever
+            raise ConfigErrors([*found.problems, *found.here])
     except ConfigErrors as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
@@ -31,10 +36,11 @@ def run(directory: str | Path, ready_file: Path | None = None) -> int:
     except OSError as error:
         print(f"{error.filename or directory}: {error.strerror}, expected a folder that can be written", file=sys.stderr)
         return 1
+    paths = config.paths
     ready_files = [config.paths.ready] + ([ready_file.absolute()] if ready_file is not None else [])
     try:
         # what an earlier run wrote is not true any more
-        for path in [*ready_files, config.paths.gateway_ready, config.paths.front_ready, config.paths.simulator_ready]:
+        for path in [*ready_files, paths.gateway_ready, paths.front_ready, paths.simulator_ready, paths.ended]:
             path.unlink(missing_ok=True)
         return Supervisor(Plan(config), lock, ready_files, StatusLine()).run()
     finally:

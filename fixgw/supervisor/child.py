@@ -33,7 +33,8 @@ class Child:
     """`argv`: built at each start, because ports become known on the way. `ready`: asked until it is true, with the pid.
     `after`: names of children that must have been ready once. `grace_s`: how long it may take to stop. `needed`: without
     it the first start fails; `fatal`: exit statuses after which a restart would do harm. `ready_within_s`: after it the
-    others do not wait for this one any more."""
+    others do not wait for this one any more. `unusable`: exit statuses that say that its configuration cannot be used;
+    `mend`: where to look then."""
 
     name: str
     argv: Callable[[], list[str]]
@@ -46,6 +47,8 @@ class Child:
     fatal: frozenset[int] = frozenset()
     ready_within_s: float | None = None
     backoff_max_s: float = BACKOFF_MAX_S
+    unusable: frozenset[int] = frozenset()
+    mend: str = ""
     process: subprocess.Popen[bytes] | None = None
     is_ready: bool = False
     was_ready: bool = False

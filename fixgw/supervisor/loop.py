@@ -42,6 +42,8 @@ class Supervisor:
         self._announced = False
         self._stop_reason: str | None = None
         self._exit_status = 0
+        # name -> why a child ended that is not back yet
+        self._ends: dict[str, str] = {}
         self._next_log_check = 0.0
 
     def run(self) -> int:
@@ -85,6 +87,7 @@ class Supervisor:
                     return
             if child.look():
                 if child.is_ready:
+                    self._tell_end(child, None)
                     self._status.line(f"{child.name} is ready (pid {child.pid})")
                 else:
                     self._status.line(f"{child.name} is not ready yet; the others go on without it", bad=True)
@@ -112,6 +115,12 @@ class Supervisor:
         # a signal says it all; with an exit status the reason is in what it wrote last
         said = "".join(f"\n    {line}" for line in (child.last_lines() if status > 0 else ()))
         text = f"{child.name} ended: {describe_exit(status)}{said}"
+        why = describe_exit(status)
+        if status in child.unusable:
+            why = f"its configuration cannot be used ({why}); {child.mend}"
+            text = f"{text}\n  {why}"
+        last = child.last_lines(1) if status > 0 else []
+        self._tell_end(child, f"ended: {why}{f': {last[0].strip()}' if last else ''}")
         if status in child.fatal:
             self._fail(f"{text}\n  this would happen again: not restarted", status)
         elif child.needed and not child.was_ready:
@@ -119,6 +128,18 @@ class Supervisor:
         else:
             delay = max(0.0, child.next_start - time.monotonic())
             self._status.line(f"{text}\n  restart in {delay:.1f} s", bad=True)
+
+    def _tell_end(self, child: Child, why: str | None) -> None:
+        """For `fixgw status`, which asks the gateway; None: it is back."""
+        if self._ends.get(child.name) == why:
+            return
+        self._ends = {name: text for name, text in self._ends.items() if name != child.name}
+        if why is not None:
+            self._ends[child.name] = why
+        try:
+            write_json(self._plan.config.paths.ended, self._ends)
+        except OSError as error:
+            self._status.line(f"{error.filename}: {error.strerror}: cannot be written", bad=True)
 
     def _fail(self, text: str, status: int) -> None:
         self._status.line(text, bad=True)

@@ -20,6 +20,8 @@ from .child import Child
 
 # a gateway that ended so will end so again: configuration error, corrupt journal, disk, a fault of ours
 GATEWAY_FATAL: Final = frozenset({3, 4, 5, 6})
+# a venue host whose configuration cannot be used; started again all the same, because a key file may come back
+HOST_UNUSABLE: Final = frozenset({2})
 # without its venue the gateway is up and says so to clients; the others do not wait for it longer than this
 VENUE_READY_S: Final = 20.0
 # for `fixgw chaos` only: another module in the gateway's place, and another bound of the restart back-off, in seconds
@@ -59,6 +61,8 @@ class Plan:
             child = self._child(f"venue:{name}", self._venue_argv(name), self._venue_ready(name), after=("gateway",))
             child.env = {"MALLOC_ARENA_MAX": "1", **self._environment(name)}
             child.needed, child.ready_within_s = False, VENUE_READY_S
+            child.unusable = HOST_UNUSABLE
+            child.mend = f"mend venues/{name}.toml, or what it refers to: `fixgw check {self._paths.root}`"
             venues.append(child)
         after = ("gateway", *(child.name for child in venues))
         return [*first, gateway, *venues, self._child("front", self._front_argv, self._front_ready, after=after)]

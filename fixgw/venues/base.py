@@ -25,19 +25,21 @@ from .wire import AmendChild, CancelChild, PlaceChild, QueryChild
 
 
 class VenueError(Exception):
-    """Base of the three failures. `code`: the venue's or the connector's own; `text` carries no secret."""
+    """Base of the three failures. `code`: the venue's or the connector's own; `text` carries no secret. `rate_limited`: for
+    no other reason than a rate limit, so that the same may go a little later."""
 
-    def __init__(self, code: str, text: str) -> None:
+    def __init__(self, code: str, text: str, *, rate_limited: bool = False) -> None:
         super().__init__(f"{code}: {text}")
         self.code = code
         self.text = text
+        self.rate_limited = rate_limited
 
 
 class DefiniteReject(VenueError):
     """The venue refused; nothing happened. `unknown_order`: it says that it has no such (open) order."""
 
-    def __init__(self, code: str, text: str, *, unknown_order: bool = False) -> None:
-        super().__init__(code, text)
+    def __init__(self, code: str, text: str, *, unknown_order: bool = False, rate_limited: bool = False) -> None:
+        super().__init__(code, text, rate_limited=rate_limited)
         self.unknown_order = unknown_order
 
 
@@ -129,7 +131,8 @@ class Venue(Protocol):
     async def place(self, order: PlaceChild) -> Placed: ...
 
     async def cancel(self, request: CancelChild) -> Done | None:
-        """None: the end was told through the sink already."""
+        """None: the end was told through the sink already. A cancel that is refused for a rate limit is sent again within
+        the request's time limit: for a cancel a wait is better than a refusal."""
 
     async def amend(self, request: AmendChild) -> None:
         """Returns once the venue has confirmed the new quantity; NeverSent where "amend" is not among the capabilities."""
@@ -165,7 +168,8 @@ def kinds() -> dict[str, str]:
 
 
 def _kind_of(path: Path) -> str | None:
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    text = path.read_text(encoding="utf-8")
+    for node in ast.parse(text).body if "KIND" in text else ():  # parsing is what costs
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "KIND" for t in node.targets):
             value = ast.literal_eval(node.value)
             return value if isinstance(value, str) else None

@@ -81,6 +81,6 @@ class Amender:
 def _check_against(request: AmendChild, tracked: Tracked) -> None:
     """NeverSent when what we have seen of the order leaves nothing to amend."""
     if tracked.qty is not None and request.qty > tracked.qty:
-        raise NeverSent("INVALID", f"qty {request.qty} of {request.venue_cl_ord_id}: expected at most {tracked.qty}")
+        raise NeverSent("INVALID", f"qty {request.qty:f} of {request.venue_cl_ord_id}: expected at most {tracked.qty:f}")
     if request.qty <= tracked.cum_qty:
-        raise NeverSent("TOO_LATE", f"qty {request.qty} of {request.venue_cl_ord_id}: {tracked.cum_qty} is executed already")
+        raise NeverSent("TOO_LATE", f"qty {request.qty:f} of {request.venue_cl_ord_id}: {tracked.cum_qty:f} is executed already")

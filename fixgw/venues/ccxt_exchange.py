@@ -28,7 +28,7 @@ import ccxt
 import ccxt.pro
 
 from .base import NeverSent
-from .doctrine import Evidence
+from .doctrine import RATE_LIMIT_STATUS, Evidence
 from .limiter import Priority, RateLimiter
 
 log = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class HookMixin:
                 found = answer.get("code", answer.get("error_code", ""))
                 call.code = str(found) if isinstance(found, (int, str)) else ""
                 call.text = str(answer.get("msg") or answer.get("message") or "")
-        if hooks is not None and code in (418, 429):
+        if hooks is not None and code in RATE_LIMIT_STATUS:
             hooks.limiter.freeze(_retry_after(headers))
         return super().handle_errors(code, reason, url, method, headers, body, *rest)  # type: ignore[misc]
 

@@ -17,7 +17,7 @@ import ccxt
 
 from ..core.commands import InstrumentSpec, OpenOrder, Quote, VenueTrade
 from ..core.numbers import plain
-from .base import Ambiguous, Balances, Done, NeverSent, Placed, Queried, Sink, VenueError
+from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, Queried, Sink, VenueError
 from .ccxt_amend import Amender
 from .ccxt_dialect import Dialect, dialect_for
 from .ccxt_exchange import CALL, Call, Hooks, make_exchange
@@ -41,6 +41,8 @@ _FORGET_NS = 300_000_000_000
 # how far back an order may have been sent that this host never placed, when the gateway does not say
 _UNKNOWN_SINCE_NS = 3_600_000_000_000
 _COMPLETING_MAX = 1000
+# before a cancel that a rate limit refused is sent again, where the venue does not say when; doubled each time
+_CANCEL_PAUSE_S = 0.25
 
 
 def connect(settings: VenueFileSettings, sink: Sink) -> CcxtVenue:
@@ -165,6 +167,8 @@ class CcxtVenue:
         try:
             await asyncio.wait({task}, timeout=timeout_s or self._settings.request_timeout_ms / 1000 + 1.0)
             if not task.done():
+                if self.hooks.limiter.frozen_s() and not call.sent:
+                    raise self._frozen()
                 raise TimeoutError(f"no answer in time{'' if call.sent else ' (not sent)'}")
             if task.cancelled():
                 raise ccxt.NetworkError("the connection was closed while the request waited")
@@ -173,6 +177,10 @@ class CcxtVenue:
             raise judge(error, call, self._dialect.codes) from None
         finally:
             task.cancel()
+
+    def _frozen(self) -> NeverSent:
+        text = f"the venue wants no request for another {self.hooks.limiter.frozen_s():.0f} s"
+        return NeverSent("RATE_LIMITED", text, rate_limited=True)
 
     # --- orders ---
 
@@ -243,9 +251,8 @@ class CcxtVenue:
     async def cancel(self, request: CancelChild) -> Done | None:
         our_id = request.venue_cl_ord_id
         tracked = self.tracker.get(our_id)
-        call = self._call(Priority.CANCEL)
         try:
-            answer = await self._run(self._dialect.cancel(request), call)
+            answer = await self._send_cancel(request)
             done = self._done_of(answer, our_id) if answer.get("status") else None
         except Ambiguous:
             if tracked is not None and tracked.done is not None:
@@ -261,6 +268,26 @@ class CcxtVenue:
         if self._lacks_trades(tracked, done):
             self._complete_soon(tracked)
         return done
+
+    async def _send_cancel(self, request: CancelChild) -> dict[str, Any]:
+        """Until the venue takes it, or refuses it for another reason than a rate limit. What Retry-After forbids is waited for
+        in the limiter, before everything else; what cannot begin within the request's time limit is refused at once."""
+        limit_s, limiter = self._settings.request_timeout_ms / 1000, self.hooks.limiter
+        until, pause_s = time.monotonic() + limit_s, _CANCEL_PAUSE_S
+        if limiter.frozen_s() > limit_s:
+            raise self._frozen()
+        while True:
+            try:
+                work = self._dialect.cancel(request)
+                return await self._run(work, self._call(Priority.CANCEL), limiter.frozen_s() + limit_s + 1.0)
+            except (DefiniteReject, NeverSent) as refusal:
+                left_s = until - time.monotonic()
+                if not refusal.rate_limited or max(limiter.frozen_s(), pause_s) > left_s:
+                    raise
+                log.info("%s: cancel of %s: %s; sent again", self._settings.name, request.venue_cl_ord_id, refusal)
+            if not limiter.frozen_s():
+                await asyncio.sleep(pause_s)
+                pause_s *= 2
 
     async def _confirm_cancel(self, request: CancelChild) -> Done:
         """Venues that only say "accepted": ask until the order has ended; Ambiguous when it does not."""

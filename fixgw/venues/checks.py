@@ -62,24 +62,29 @@ def _check_shape(order: PlaceChild, capabilities: tuple[str, ...]) -> None:
             raise NeverSent("UNSUPPORTED", f"{order.symbol}: this venue has no {name} orders")
 
 
+def _bounds(low: Decimal, high: Decimal) -> str:
+    """A bound of zero is none."""
+    return f"{low:f} to {f'{high:f}' if high else 'any'}"
+
+
 def _check_px(px: Decimal, spec: InstrumentSpec) -> None:
     if not is_multiple(px, spec.tick):
-        raise NeverSent("BAD_TICK", f"price {px} of {spec.symbol}: expected a multiple of {spec.tick}")
+        raise NeverSent("BAD_TICK", f"price {px:f} of {spec.symbol}: expected a multiple of {spec.tick:f}")
     if px < spec.min_px or (spec.max_px and px > spec.max_px):
-        raise NeverSent("BAD_TICK", f"price {px} of {spec.symbol}: expected {spec.min_px} to {spec.max_px or 'any'}")
+        raise NeverSent("BAD_TICK", f"price {px:f} of {spec.symbol}: expected {_bounds(spec.min_px, spec.max_px)}")
 
 
 def _check_qty(qty: Decimal, spec: InstrumentSpec, market: bool) -> None:
     lot = spec.market_lot if market and spec.market_lot else spec.lot
     if not is_multiple(qty, lot) or not is_multiple(qty, spec.lot):
-        raise NeverSent("BAD_LOT", f"quantity {qty} of {spec.symbol}: expected a multiple of {max(lot, spec.lot)}")
+        raise NeverSent("BAD_LOT", f"quantity {qty:f} of {spec.symbol}: expected a multiple of {max(lot, spec.lot):f}")
     top = spec.max_qty
     if market and spec.market_max_qty:
         top = min(top, spec.market_max_qty) if top else spec.market_max_qty
     if qty < spec.min_qty or (top and qty > top):
-        raise NeverSent("BAD_LOT", f"quantity {qty} of {spec.symbol}: expected {spec.min_qty} to {top or 'any'}")
+        raise NeverSent("BAD_LOT", f"quantity {qty:f} of {spec.symbol}: expected {_bounds(spec.min_qty, top)}")
 
 
 def _check_notional(notional: Decimal, spec: InstrumentSpec) -> None:
     if notional < spec.min_notional:
-        raise NeverSent("MIN_NOTIONAL", f"value {notional:f} of {spec.symbol}: expected at least {spec.min_notional}")
+        raise NeverSent("MIN_NOTIONAL", f"value {notional:f} of {spec.symbol}: expected at least {spec.min_notional:f}")

@@ -99,6 +99,15 @@ async def refused_by_rate_limit_is_definite(bench: Bench) -> None:
     await bench.cancel(second)
 
 
+@check("faults", "ledger", "limits")
+async def a_cancel_refused_by_rate_limit_is_sent_again(bench: Bench) -> None:
+    our_id, _ = await bench.placed()
+    bench.control.fault("reply_429", count=1, match={"op": "order.cancel"}, retry_after=1)
+    answer = await bench.cancel(our_id)
+    bench.control.clear_faults()
+    expect(isinstance(answer, c.ChildDone) and answer.status == "canceled", f"a wait would have done, got {answer}")
+
+
 @check("faults", "ledger")
 async def ambiguous_cancel_is_told_and_settled(bench: Bench) -> None:
     our_id, _ = await bench.placed()

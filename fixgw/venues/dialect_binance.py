@@ -21,7 +21,7 @@ from .ccxt_dialect import MAX_PAGES, PAGING_S, Amended
 from .ccxt_dialect import Dialect as GeneralDialect
 from .ccxt_exchange import CALL, Call, Hooks
 from .ccxt_parse import dec, rule
-from .doctrine import Codes
+from .doctrine import RATE_LIMIT_STATUS, Codes
 from .limiter import Priority
 from .tasks import end_tasks
 from .wire import AmendChild, CancelChild, PlaceChild
@@ -36,7 +36,6 @@ _REFUSALS = (1002, 1003, 1013, 1014, 1015, 1020, 1021, 1022, 1034, 2010, 2011, 2
 _AMEND_WEIGHT = 4.0
 _PRUNE_ABOVE = 256
 _PAGE = 1000
-_LIMITER_STATUS = (418, 429)
 
 
 class WsRefused(ccxt.ExchangeError):  # type: ignore[misc]
@@ -63,7 +62,8 @@ class Dialect(GeneralDialect):
         # of -2038, which stands for every refusal of an amend
         unknown_text=("Unknown order sent",),
         no_change=("would change no state",),
-        definite_status=frozenset(_LIMITER_STATUS),
+        definite_status=RATE_LIMIT_STATUS,
+        rate_limit=frozenset({"-1003"}),
     )
     weight_per_cost = 5.0
     open_orders_weights = (80.0, 6.0)
@@ -347,7 +347,7 @@ class Dialect(GeneralDialect):
         error = message.get("error")
         if status == 200 or not isinstance(error, dict):
             return False
-        if status in _LIMITER_STATUS and self.hooks is not None:
+        if status in RATE_LIMIT_STATUS and self.hooks is not None:
             retry_ms = int((error.get("data") or {}).get("retryAfter") or 0)
             self.hooks.limiter.freeze(max(retry_ms / 1000 - time.time(), 1.0))
         number = str(message["id"])

@@ -20,6 +20,7 @@ from .base import Ambiguous, DefiniteReject, NeverSent, VenueError
 from .limiter import LimiterFull
 
 _TEXT_MAX = 300
+RATE_LIMIT_STATUS = frozenset((418, 429))
 _URL_QUERY = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']*")
 _NAMED = re.compile(r"(?i)\b(signature|api[-_]?key|x-mbx-apikey|secret|passphrase|listenkey)(\"?\s*[=:]\s*\"?)[^\s&\"',}]+")
 
@@ -52,6 +53,8 @@ class Codes:
     no_change: tuple[str, ...] = ()
     # HTTP statuses of a request that the venue refused before reading it
     definite_status: frozenset[int] = frozenset()
+    # codes that say "too many requests"; HTTP 418 and 429 say it anyway
+    rate_limit: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -86,8 +89,8 @@ def judge(error: BaseException, evidence: Evidence, codes: Codes) -> VenueError:
     text = scrub(evidence.text or str(error) or type(error).__name__, evidence.secrets)
     if not evidence.sent:
         if isinstance(error, LimiterFull):
-            code = "RATE_LIMITED"
-        elif isinstance(error, (ccxt.NetworkError, OSError, asyncio.TimeoutError)):
+            return NeverSent("RATE_LIMITED", text, rate_limited=True)
+        if isinstance(error, (ccxt.NetworkError, OSError, asyncio.TimeoutError)):
             code = "NOT_CONNECTED"
         return NeverSent(code, text)
     if evidence.code in codes.ambiguous or any(mark in text for mark in codes.duplicate):
@@ -98,7 +101,9 @@ def judge(error: BaseException, evidence: Evidence, codes: Codes) -> VenueError:
     if evidence.status >= 500:
         return Ambiguous(code, text)
     if unknown or evidence.code in codes.definite or evidence.status in codes.definite_status:
-        return DefiniteReject(code, text, unknown_order=unknown or any(mark in text for mark in codes.unknown_text))
+        limited = evidence.status in RATE_LIMIT_STATUS or evidence.code in codes.rate_limit
+        unknown = unknown or any(mark in text for mark in codes.unknown_text)
+        return DefiniteReject(code, text, unknown_order=unknown, rate_limited=limited)
     if isinstance(error, _DEFINITE_CLASSES):
         return DefiniteReject(code, text, unknown_order=isinstance(error, ccxt.OrderNotFound))
     if isinstance(error, (asyncio.TimeoutError, ccxt.RequestTimeout)):

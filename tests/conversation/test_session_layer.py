@@ -81,6 +81,35 @@ def test_what_happened_while_the_client_was_away_comes_after_the_logon(desk: Des
     desk.play([er("fill", "2", "X", "1 1 0")])
 
 
+def pending(desk: Desk) -> int:
+    return int(desk.admin.call("sessions", session=desk.version.comp_id)["sessions"][0]["pending_reports"])
+
+
+@pytest.mark.parametrize("desk", ["FIX44"], indirect=True)
+def test_operations_see_how_many_reports_are_due(desk: Desk) -> None:
+    """Also while the client is away, and after a Logon with 141=Y that was refused."""
+    client, name = desk.client, desk.version.comp_id
+    for step in working("X", "1"):
+        step(desk)
+    # confirmed by the answer to a TestRequest
+    desk.until(lambda: pending(desk) == 0, "confirmation")
+    client.logout()
+    for step in (venue_fill("X", "0.4"), venue_fill("X", "0.6")):
+        step(desk)
+    desk.until(lambda: pending(desk) == 2, "the two fills")
+    desk.admin.call("session", name=name, action="disable", reason="test")
+    refused = Conversation(client.address, client.begin, client.comp_id)
+    refused.open()
+    refused.send("A", [(98, 0), (108, 30), (141, "Y")])
+    refused.wait(lambda: not refused.connected, "end of the connection")
+    refused.close()
+    assert not any(m[35] == "A" for m in refused.admin) and pending(desk) == 2
+    desk.admin.call("session", name=name, action="enable", reason="test")
+    client.connect(reset=True)
+    desk.play([er("fill", "1", "X", "1 0.4 0.6"), er("fill", "2", "X", "1 1 0")])
+    desk.until(lambda: pending(desk) == 0, "confirmation")
+
+
 def test_reset_brings_unconfirmed_reports_again(desk: Desk) -> None:
     """141=Y wipes the numbers, not what the client has not confirmed: PossResend, the same ExecID, once each."""
     client = desk.client

@@ -23,7 +23,7 @@ from fixgw.config import load
 from fixgw.supervisor.child import Child
 from fixgw.supervisor.lock import AlreadyRunning, take
 from fixgw.supervisor.loop import Supervisor
-from fixgw.supervisor.plan import Plan, _read_ready, GATEWAY_FATAL
+from fixgw.supervisor.plan import HOST_UNUSABLE, Plan, _read_ready, GATEWAY_FATAL
 from fixgw.supervisor.status import StatusLine
 import os
 
@@ -43,6 +43,7 @@ class Scripts(Plan):
                 child.fatal = GATEWAY_FATAL
             if name.startswith("venue"):
                 child.needed, child.ready_within_s = False, 0.5
+                child.unusable, child.mend = HOST_UNUSABLE, "mend venues/x.toml"
             made.append(child)
             before = (*before, name)
         return made
@@ -252,6 +253,24 @@ def test_a_venue_in_trouble_does_not_keep_the_gateway_down(root: Path, runs: lis
     run.until(lambda: run.ready()["pids"].get("venue") == told, "the new pid is not told")
     status, output = run.stop()
     assert status == 0 and "venue is not ready yet; the others go on without it" in output
+
+
+def test_a_venue_host_with_an_unusable_configuration_is_told_as_such(root: Path, runs: list[Run]) -> None:
+    """In the log and, by run/ended.json, in `fixgw status`; it is tried again with back-off, and forgotten when it is back."""
+    ended = root / "run" / "ended.json"
+    plan(root, "venue", exit=2)
+    run = Run(root, "gateway", "venue", "front")
+    runs.append(run)
+    run.ready()
+    why = json.loads(ended.read_text())["venue"]
+    assert why == (
+        "ended: its configuration cannot be used (exit status 2); mend venues/x.toml: secret of the ending: disk on fire"
+    )
+    plan(root, "venue")
+    run.until(lambda: json.loads(ended.read_text()) == {}, "what is over is still told")
+    status, output = run.stop()
+    assert status == 0 and "\n  its configuration cannot be used (exit status 2); mend venues/x.toml\n" in output
+    assert "restart in 0.1 s" in output and "restart in 0.2 s" in output
 
 
 def test_second_supervisor_is_refused_with_the_pid(root: Path, runs: list[Run]) -> None:

@@ -3,8 +3,10 @@
 import json
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -162,10 +164,38 @@ def test_a_command_that_makes_no_sense_asks_nothing(
     assert gateway.asked == []
 
 
-@pytest.mark.parametrize("words", [["kill", "--firm"], ["cancel", "O1"], ["session", "S", "reset"]])
-def test_a_change_without_a_reason_is_journaled_as_such(directory: Path, gateway: Gateway, words: list[str]) -> None:
-    assert fixgw(directory, *words).exit_code == 0
-    assert gateway.asked[-1][1]["reason"] == "not given"
+CHANGES = [
+    ["kill", "--firm"],
+    ["resume", "--firm"],
+    ["cancel", "O1"],
+    *(["session", "S", action] for action in ("reset", "logout", "enable", "disable")),
+    ["session", "S", "set-seq", "--next-target", "5"],
+]
+
+
+@pytest.mark.parametrize("words", CHANGES)
+@pytest.mark.parametrize("given", [[], ["--reason", ""], ["--reason", "  "]])
+def test_a_change_needs_a_reason(directory: Path, gateway: Gateway, words: list[str], given: list[str]) -> None:
+    result = fixgw(directory, *words, *given)
+    assert result.exit_code == 2 and "--reason" in result.output and "expected a text" in result.output, result.output
+    assert gateway.asked == []
+
+
+def test_a_person_is_asked_for_the_reason_until_there_is_one(
+    directory: Path, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def terminal(self: CliRunner, *given: Any, **named: Any) -> Iterator[Any]:
+        with isolation(self, *given, **named) as streams:
+            monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+            yield streams
+
+    isolation = CliRunner.isolation
+    monkeypatch.setattr(CliRunner, "isolation", terminal)
+    words = ["cancel", "O1", "--dir", str(directory)]
+    result = CliRunner().invoke(main, words, input="\n  \nasked by phone\n")
+    assert result.exit_code == 0, result.output
+    assert gateway.asked[-1][1]["reason"] == "asked by phone"
 
 
 def test_errors_reach_the_user(directory: Path, tmp_path: Path) -> None:

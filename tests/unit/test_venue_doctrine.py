@@ -47,6 +47,17 @@ def test_binance_table(error: BaseException, evidence: Evidence, expected: type[
     assert type(judge(error, evidence, BINANCE)) is expected
 
 
+def test_a_rate_limit_is_told_as_the_reason() -> None:
+    def limited(error: BaseException, **evidence: object) -> bool:
+        return judge(error, Evidence(**evidence), BINANCE).rate_limited  # type: ignore[arg-type]
+
+    assert limited(ccxt.DDoSProtection("x"), sent=True, status=429) and limited(ccxt.DDoSProtection("x"), sent=True, status=418)
+    assert limited(ccxt.ExchangeError("x"), sent=True, status=400, code="-1003")
+    assert limited(WsRefused(429, "-1003", "Too many"), sent=True) and limited(LimiterFull("x"), sent=False)
+    assert not limited(ccxt.InvalidOrder("x"), sent=True, status=400, code="-2010")
+    assert not limited(ccxt.ExchangeNotAvailable("x"), sent=False)
+
+
 def test_a_rate_limit_refusal_is_ambiguous_where_the_venue_is_not_known() -> None:
     assert isinstance(judge(ccxt.DDoSProtection("x"), Evidence(sent=True, status=429), Codes()), Ambiguous)
 

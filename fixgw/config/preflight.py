@@ -1,0 +1,115 @@
+"""What a configuration needs of the machine it runs on: credentials, files, an address. load() looks at the files alone.
+
+`fixgw run` refuses to start when anything is missing: a process that cannot work would be restarted for ever. For
+`fixgw check`, which may be asked in another shell or on another machine, what only may fail is a note.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..venues.settings import VenueConfigError, VenueFileSettings
+from .config import Config
+from .errors import Problem, shown
+
+_CREDENTIALS = ("api_key", "secret", "password")
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """`problems`: it cannot run. `here`: it cannot run in this environment, but may in another. `notes`: worth a line."""
+
+    problems: list[Problem]
+    here: list[Problem]
+    notes: list[str]
+
+
+def preflight(config: Config) -> Findings:
+    """Looks at files, the environment and addresses; starts and writes nothing."""
+    found = Findings([], [], [])
+    for name, settings in sorted(config.venues.items()):
+        file = f"venues/{name}.toml"
+        for what in _CREDENTIALS:
+            _credential(config, file, settings, what, found)
+        if settings.kind == "ccxt" and not (settings.api_key_env or settings.api_key_file or settings.options):
+            found.notes.append(f"{file}: no credentials (api_key_env or api_key_file): the venue will refuse orders")
+    _address(config, found)
+    found.problems.extend(_replay(config))
+    return found
+
+
+def _credential(config: Config, file: str, settings: VenueFileSettings, what: str, found: Findings) -> None:
+    """One credential by its reference. The credential itself is read and forgotten, never told."""
+    variable, path = getattr(settings, f"{what}_env"), getattr(settings, f"{what}_file")
+    value = shown(_as_written(config.paths.venues, path)) if path else ""
+    try:
+        settings.credential(what)
+    except VenueConfigError:
+        if variable:
+            expected = "expected an environment variable that is set for `fixgw run`: here it is unset or empty"
+            found.here.append(Problem(file, f"{what}_env", shown(variable), expected))
+        else:
+            found.problems.append(Problem(file, f"{what}_file", value, _unreadable(Path(path))))
+        return
+    except UnicodeDecodeError:
+        found.problems.append(Problem(file, f"{what}_file", value, "expected a text file with the credential"))
+        return
+    if path and not variable:
+        mode = stat.S_IMODE(Path(path).stat().st_mode)
+        if mode & 0o077:
+            found.notes.append(f"{file}: {what}_file = {value}: others may read it (mode {mode:04o}), expected 0600")
+
+
+def _as_written(folder: Path, path: str) -> str:
+    """load() has made it absolute; within the installation it stands relative to the venue's file."""
+    inside = os.path.normpath(path).startswith(f"{folder.parent}{os.sep}")
+    return os.path.relpath(path, folder) if inside else path
+
+
+def _unreadable(path: Path) -> str:
+    """Why a credential file is of no use."""
+    try:
+        if path.is_dir():
+            return "expected a file with the credential: it is a folder"
+        with path.open("rb"):
+            return "expected a file with the credential: it is empty"
+    except OSError as error:
+        return f"expected a file that can be read: {error.strerror or type(error).__name__}"
+
+
+def _address(config: Config, found: Findings) -> None:
+    """fix.listen_host must be an address, and one of this machine."""
+    host = config.firm_file.fix.listen_host
+    try:
+        addresses = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        expected = f"expected an IP address or a host name that can be resolved: {getattr(error, 'strerror', None) or error}"
+        found.problems.append(Problem("fixgw.toml", "fix.listen_host", shown(host), expected))
+        return
+    for family, kind, protocol, _, address in addresses:
+        try:
+            probe = socket.socket(family, kind, protocol)
+        except OSError:
+            continue  # a machine without IPv6: asyncio passes it over as well
+        with probe:
+            try:
+                probe.bind(address)  # any port: the configured one is taken while the gateway runs
+            except OSError as error:
+                expected = f"expected an address of this machine ({address[0]}: {error.strerror})"
+                found.here.append(Problem("fixgw.toml", "fix.listen_host", shown(host), expected))
+                return
+
+
+def _replay(config: Config) -> Iterator[Problem]:
+    """The simulator's recording."""
+    simulator = config.firm_file.simulator
+    if simulator is None or not simulator.enabled or simulator.replay is None:
+        return
+    path = config.paths.root / simulator.replay
+    if not path.is_file() or not os.access(path, os.R_OK):
+        yield Problem("fixgw.toml", "simulator.replay", shown(simulator.replay), f"expected a file that can be read: {path}")

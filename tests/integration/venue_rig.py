@@ -1,0 +1,86 @@
+"""The real connector (unmodified ccxt) and the simulator, both in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from decimal import Decimal as D
+from pathlib import Path
+from typing import Any
+
+from fixgw.sim.binance import SimServer
+from fixgw.sim.config import DEMO_BALANCES, ApiAccount, SimConfig, parse_market
+from fixgw.venues.base import Done
+from fixgw.venues.ccxt_venue import CcxtVenue
+from fixgw.venues.settings import parse_venue
+from fixgw.venues.wire import PlaceChild
+
+SECRET = "demo-secret-of-the-test"
+Body = Callable[[SimServer, CcxtVenue, "Sink"], Awaitable[None]]
+
+
+class Sink:
+    """Keeps trades and ends."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self.up = asyncio.Event()
+        self.ended = asyncio.Event()
+
+    def ack(self, venue_cl_ord_id: str, venue_order_id: str) -> None: ...
+
+    def trade(self, trade: Any) -> None:
+        self.told.append(trade)
+
+    def done(self, done: Done) -> None:
+        self.told.append(done)
+        self.ended.set()
+
+    def book(self, symbol: str, quote: Any) -> None: ...
+
+    def balances(self, balances: Any) -> None: ...
+
+    def balances_changed(self) -> None: ...
+
+    def link(self, up: bool, reason: str = "") -> None:
+        if up:
+            self.up.set()
+
+
+def run_venue(folder: Path, ws: bool, body: Body, **rules: Any) -> None:
+    """Run a body with a simulator and a connector that is up; `rules` change those of BTC/USDT. The keys stand in RIG_KEY
+    and RIG_SECRET of the environment."""
+    market = parse_market("BTC/USDT")
+    market = replace(market, rules=replace(market.rules, **rules))
+    config = SimConfig(folder, (ApiAccount("demo", "demo-key", SECRET, DEMO_BALANCES),), (market,))
+
+    async def main() -> None:
+        async with asyncio.timeout(20), SimServer(config) as server:
+            sink = Sink()
+            fields = {
+                "exchange": "binance", "symbols": ["BTC/USDT"], "base_url": f"http://127.0.0.1:{server.port}",
+                "api_key_env": "RIG_KEY", "secret_env": "RIG_SECRET", "ws_orders": ws,
+                "request_timeout_ms": 1500, "recv_window_ms": 1000,
+            }  # fmt: skip
+            venue = CcxtVenue(parse_venue(fields, "t", "t"), sink)
+            try:
+                await venue.start()
+                await sink.up.wait()
+                await body(server, venue, sink)
+            finally:
+                await venue.close()
+
+    asyncio.run(main())
+
+
+async def placed(venue: CcxtVenue, our_id: str = "OURS1", qty: str = "0.5") -> str:
+    order = PlaceChild(
+        venue_cl_ord_id=our_id, symbol="BTC/USDT", side="1", ord_type="2", tif="1", qty=D(qty), px=D("50000")
+    )
+    return (await venue.place(order)).venue_order_id
+
+
+def fault(server: SimServer, kind: str, **how: Any) -> None:
+    server.sim.faults.add({"kind": kind, **how}, time.time_ns())
