@@ -180,7 +180,7 @@ def test_the_drop_copy_sends_no_orders(desk: Desk) -> None:
     mark = len(copy.seen)
     number = copy.send("D", body)  # type: ignore[arg-type]
     found = copy.wait(lambda: [m for m in copy.seen[mark:] if m[35] == "j"], "BusinessMessageReject")
-    check(found[0], {45: str(number), 372: "D", 380: "6", 20001: "READ_ONLY"}, "35=j")
+    check(found[0], {45: str(number), 372: "D", 380: "6", 20001: "READ_ONLY", 20002: "35", 20003: "D"}, "35=j")
     assert desk.admin.call("orders", open=True)["orders"] == []
 
 

@@ -110,11 +110,12 @@ def _split_data(raw: str) -> dict[str, str] | None:
     return out
 
 
-def common(fields: Fields, context: Context, msg_seq: int) -> Common:
-    """The header's part. TransactTime(60) stands in for OrigSendingTime(122)."""
-    origin = fields.get("122")
+def common(fields: Fields, context: Context, msg_seq: int, *, with_origin: bool = True) -> Common:
+    """The header's part. TransactTime(60) stands in for OrigSendingTime(122). Raises FieldError for such a time, unless it is
+    left out."""
+    origin = fields.get("122") if with_origin else None
     origin_tag = 122
-    if origin is None:
+    if origin is None and with_origin:
         origin, origin_tag = fields.get("60"), 60
     return Common(
         context.ts_ns,
@@ -139,7 +140,7 @@ def required(fields: Fields, tag: int) -> str:
     """An identifier or enumeration that must be there."""
     value = fields.get(_KEYS[tag], "")
     if not value:
-        raise FieldError(tag, "", "a value")
+        raise FieldError(tag, "", _AN_ID)
     if not (len(value) <= MAX_ID and value.isascii() and value.isprintable()):
         raise FieldError(tag, value, _AN_ID)
     return value
