@@ -288,12 +288,18 @@ class ClientSide(asyncio.Protocol):
             return
         self.backend = backend
         self.phase = Phase.OPEN
+        front.loop.call_later(config.logon_deadline_s, self._unanswered)
         if not refused:
             self._say("logon_forwarded", "info", reset=logon.reset)
         early, self._early = bytes(self._early), bytearray()
         self.data_received(early)
         if self.phase is Phase.OPEN and not backend.full:
             self.transport.resume_reading()
+
+    def _unanswered(self) -> None:
+        """QuickFIX says nothing to a Logon that the dictionary does not admit, and keeps the connection for ever."""
+        if self.phase is Phase.OPEN and not self._written:
+            self.close("logon_not_answered", detail="not admitted by the dictionary: an unknown, missing or wrong field")
 
     def _too_late(self) -> None:
         self.close("logon_deadline", received=len(self._early))

@@ -172,6 +172,16 @@ def test_a_refused_logon_is_told_why_and_costs_no_number(desk: Desk, reset: bool
 
 
 @pytest.mark.parametrize("desk", ["FIX44"], indirect=True)
+def test_a_logon_that_the_dictionary_does_not_admit_is_not_kept_waiting_for_ever(desk: Desk) -> None:
+    client = desk.client
+    client.logout()
+    client.open()
+    client.send("A", [(98, 0), (108, 30), (4999, "x")])
+    client.wait(lambda: not client.connected, "end of the connection", 10)
+    client.connect()
+
+
+@pytest.mark.parametrize("desk", ["FIX44"], indirect=True)
 def test_a_second_connection_of_a_session_is_refused(desk: Desk) -> None:
     other = Conversation(desk.client.address, "FIX.4.4", "OMS44")
     other.open()
