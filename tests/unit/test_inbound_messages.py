@@ -18,7 +18,10 @@ QUOTE = Quote(last=Decimal("60000"), recv_ns=5)
 
 
 def context(role: str = "trading") -> Context:
-    return Context(session="OMS", reset_epoch=3, ts_ns=77, quotes=lambda s: {"sim": QUOTE} if s == "BTC/USDT" else {}, role=role)
+    return Context(
+        session="OMS", reset_epoch=3, ts_ns=77, quotes=lambda s: {"sim": QUOTE} if s == "BTC/USDT" else {}, role=role,
+        currencies=lambda s: {"BTC/USDT": ("USDT", "USD"), "ETH/BTC": ("BTC",)}.get(s, ()),
+    )  # fmt: skip
 
 
 def raw(body: str, msg_type: str = "D", header: str = "", begin: str = "FIX.4.4") -> str:
@@ -152,6 +155,29 @@ def test_refusals(body, msg_type, reason, business, tag, words):
     if msg_type == "R":
         assert (refused.value, refused.limit) == ("R", "D, F, G, H")
     msgspec.msgpack.encode(refused)  # it can be journaled
+
+
+@pytest.mark.parametrize(("symbol", "currency", "limit"), [
+    ("BTC/USDT", "USDT", ""),
+    ("BTC/USDT", "USD", ""),
+    ("BTC/USDT", "EUR", "USDT or USD, the currency of the price"),
+    ("BTC/USDT", "BTC", "USDT or USD, the currency of the price"),  # of the quantity, not of the price
+    ("BTC/USDT", "", "USDT or USD, the currency of the price"),
+    ("ETH/BTC", "USD", "BTC, the currency of the price"),
+    ("nobody's", "EUR", ""),  # the core refuses the symbol
+])  # fmt: skip
+@pytest.mark.parametrize("msg_type", ["D", "G"])
+def test_an_order_in_another_currency_is_another_order(msg_type, symbol, currency, limit):
+    body = ORDER.replace("BTC/USDT", symbol) + f"|41=a|15={currency}"
+    command = parse(raw(body, msg_type), context())
+    if not limit:
+        assert isinstance(command, NewOrder | ReplaceOrder)
+        return
+    assert (command.reason, command.tag, command.value, command.limit) == ("UNSUPPORTED", 15, currency, limit)
+    assert command.request.cl_ord_id == "a1"
+    if msg_type == "G":  # of which instrument?
+        command = parse(raw("11=c|41=a|54=1|40=2|15=USDT", "G", begin="FIXT.1.1"), context())
+        assert (command.tag, command.limit) == (15, "Symbol(55) beside it")
 
 
 def test_harmless_terms_pass():

@@ -15,6 +15,7 @@ def parse(fields: f.Fields, common: f.Common, context: f.Context) -> NewOrder:
     """Raises FieldError. Symbol(55) is required in FIX 5.0SP2 too, which could name the instrument by SecurityID(48) alone."""
     f.refuse_unsupported_terms(fields)
     symbol = f.required(fields, 55)
+    f.refuse_other_currency(fields, symbol, context)
     if _SELDOM.isdisjoint(fields):
         # what most orders look like. Not one call for all: with more than 15 named arguments Python makes a dict first
         return NewOrder(
