@@ -18,6 +18,7 @@ from .numbers import ZERO
 from .order import Order
 from .reasons import Reason
 from .reports import BusinessReject
+from .state import State
 
 _SECOND_NS = 1_000_000_000
 _THROTTLED = 8
@@ -54,12 +55,18 @@ def _business_reject(draft: Draft, cmd: Unsupported, denied: Denied, business_re
 
 def _refuse_order(draft: Draft, cmd: Unsupported, order: NewOrder, denied: Denied) -> None:
     known = draft.state.order_of(order.session, order.cl_ord_id)
-    if known is not None and not is_forgotten(draft, known):
-        _tell_known(draft, order, draft.order(known))
+    if known is not None and is_forgotten(draft, known):
+        known = None
+    if known is not None and (order.poss_resend or order.poss_dup):
+        draft.report(draft.order(known), "I", status_reply=True)
         return
-    throttled = _over_rate(draft, cmd)
+    throttled = _throttled(draft.state, cmd.session, cmd.ts_ns, "D")
     if throttled is not None:
+        # a client that floods must not fill our memory with refused orders
         _business_reject(draft, cmd, throttled, _THROTTLED)
+        return
+    if known is not None:
+        _refuse_duplicate(draft, order, draft.order(known))
         return
     market = find_market(draft.state, order.session, order.symbol, order.account, order.ex_destination)
     places = _NO_PLACES if isinstance(market, Denied) else (market.account.name, market.venue.name, market.instrument.symbol)
@@ -77,27 +84,23 @@ def _refuse_order(draft: Draft, cmd: Unsupported, order: NewOrder, denied: Denie
     draft.report(draft.order(order_id), "8", order_qty=order.order_qty, **fields)
 
 
-def _tell_known(draft: Draft, request: NewOrder, order: Order) -> None:
-    """A ClOrdID that was used: as for any other new order."""
-    if request.poss_resend or request.poss_dup:
-        draft.report(order, "I", status_reply=True)
-        return
+def _refuse_duplicate(draft: Draft, request: NewOrder, order: Order) -> None:
+    """A ClOrdID that was used: as for any other new order, with the status of the one that has it."""
     text = f"ClOrdID {request.cl_ord_id!r} was used before"
     fields = reason_fields(Reason.DUPLICATE_CL_ORD_ID, 11, request.cl_ord_id, "unused", text)
     draft.report(order, "8", cl_ord_id=request.cl_ord_id, **fields)
 
 
-def _over_rate(draft: Draft, cmd: Unsupported) -> Denied | None:
-    """The throttle of new orders (risk/throttle.py): a client that floods must not fill our memory with refused orders."""
-    settings = draft.state.settings
-    limits, session = settings.sessions[cmd.session].limits, draft.state.sessions.get(cmd.session)
-    rate, burst = limits.msg_rate, limits.msg_burst
-    if rate is None or session is None or "throttle" not in settings.risk_stages:
+def _throttled(state: State, session_name: str, ts_ns: int, msg_type: str) -> Denied | None:
+    """THROTTLE as for any other new order or replace (risk/throttle.py), or None."""
+    settings, session = state.settings, state.sessions.get(session_name)
+    limits = settings.sessions[session_name].limits
+    if limits.msg_rate is None or session is None or "throttle" not in settings.risk_stages:
         return None
-    if session.tat_ns - cmd.ts_ns <= max(0, (burst - 1) * (_SECOND_NS // rate)):
+    if session.tat_ns - ts_ns <= (limits.msg_burst - 1) * (_SECOND_NS // limits.msg_rate):
         return None
-    limit = f"{rate}/s burst {burst}"
-    return Denied(Reason.THROTTLE, 35, cmd.msg_type, limit, f"session {cmd.session}: more messages than {limit}")
+    limit = f"{limits.msg_rate}/s burst {limits.msg_burst}"
+    return Denied(Reason.THROTTLE, 35, msg_type, limit, f"session {session_name}: more messages than {limit}")
 
 
 def _refuse_change(draft: Draft, request: CancelOrder | ReplaceOrder, denied: Denied) -> None:
@@ -109,6 +112,8 @@ def _refuse_change(draft: Draft, request: CancelOrder | ReplaceOrder, denied: De
     if order is not None and repeated and state.order_of(request.session, request.cl_ord_id) == order.order_id:
         draft.report(draft.order(order.order_id), "I", status_reply=True)
         return
+    if isinstance(request, ReplaceOrder):
+        denied = _throttled(state, request.session, request.ts_ns, "G") or denied
     draft.cancel_reject(
         request.session,
         order,

@@ -146,7 +146,12 @@ def test_who_floods_with_them_is_throttled() -> None:
     assert [type(answer) for answer in answers] == [Report, Report, BusinessReject, BusinessReject, BusinessReject]
     assert (answers[2].reason, answers[2].business_reason, answers[2].ref_id) == ("THROTTLE", 8, "a2")
     assert len(world.state.orders) == 2
-    world.tick(10**9)
+    # a replace too; a cancel never, and a repeat of what is known is answered
+    body = f"11=c|41=a0|54=1|40=2|38=1|55={'x' * 65}"
+    assert [send(world, kind, body)[0].reason for kind in "GF"] == ["THROTTLE", "INVALID_VALUE"]
+    assert send(world, "D", order("a0", "|111=1"), header="97=Y|")[0].exec_type == "I"
+    assert send(world, "D", order("a0", "|111=1"))[0].reason == "THROTTLE"
+    world.tick(3 * 10**9)
     assert isinstance(send(world, "D", order("b", "|111=1"))[0], Report)
 
 
