@@ -170,6 +170,16 @@ class Gateway:
         symbol = settings.symbols.get(client_symbol) if settings is not None else None
         return self.edge.quotes_of(symbol) if symbol is not None else {}
 
+    def currencies(self, session: str, client_symbol: str) -> tuple[str, ...]:
+        """The quote asset, and USD where this session calls the instrument BASE/USD too; () for an unknown symbol."""
+        settings = self.engine.state.settings
+        symbols = settings.sessions[session].symbols if session in settings.sessions else {}
+        instrument = settings.instruments.get(symbols.get(client_symbol, ""))
+        if instrument is None:
+            return ()
+        as_usd = symbols.get(f"{instrument.base}/USD") == instrument.symbol and instrument.quote != "USD"
+        return (instrument.quote, "USD") if as_usd else (instrument.quote,)
+
     def records(self, after_seq: int, timeout_s: float, cursor: RecordCursor | None = None) -> list[Record]:
         return self.engine.records(after_seq, timeout_s, cursor)
 

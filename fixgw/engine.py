@@ -136,8 +136,10 @@ class Engine:
     def submit(self, command: c.Command, reply: Callable[[], object] | None = None, more: bool = False) -> None:
         """Take a command in. `reply` is called in this thread once what it led is durable, before other effects; not when
         another thread leads. `more`: the caller has the next one at hand; where syncs are slow the engine's thread then
-        settles, so that a whole group shares one. Raises Overloaded or JournalFull for new orders and replaces only."""
-        if isinstance(command, c.NewOrder | c.ReplaceOrder):
+        settles, so that a whole group shares one. Raises Overloaded or JournalFull for new orders and replaces only, of which
+        those that cannot be used take as much room in the journal."""
+        asked = command.request if isinstance(command, c.Unsupported) else command
+        if isinstance(asked, c.NewOrder | c.ReplaceOrder):
             if self._is_full():
                 raise JournalFull("the journal has no room for new orders")
             if self.waiting >= self._new_orders_max:

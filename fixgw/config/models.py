@@ -206,6 +206,8 @@ class SessionFile(Model):
     heartbeat_min_s: Annotated[int, Field(ge=1, le=3600)] = 1
     heartbeat_max_s: Annotated[int, Field(ge=1, le=3600)] = 3600
     cancel_on_disconnect: bool = False
+    # tags of 5000 and above that our dictionaries do not define
+    user_defined_fields: Literal["reject", "ignore"] = "reject"
     roll_time: RollTime = "00:00"
     accounts: dict[CompId, Name] = Field(default_factory=dict)
     default_account: Name | None = None

@@ -98,6 +98,7 @@ enabled = true
 heartbeat_min_s = 1               # HeartBtInt(108) outside these bounds is refused at logon
 heartbeat_max_s = 3600
 cancel_on_disconnect = false      # true: open orders are canceled when the connection is lost
+user_defined_fields = "reject"    # "ignore": tags of 5000 and above that fixgw does not know pass, and mean nothing to it
 roll_time = "00:00"               # UTC; when Day orders end
 default_account = "{account}"       # where orders without Account(1) go
 

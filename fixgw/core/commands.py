@@ -123,7 +123,9 @@ class StatusRequest(ClientCommand, frozen=True, tag="H", kw_only=True):
 
 
 class Unsupported(ClientCommand, frozen=True, tag="j", kw_only=True):
-    """A message that is answered by BusinessMessageReject: `reason` is a core Reason code, `business_reason` tag 380."""
+    """A message that cannot be used, and why: `reason` is a core Reason code, `tag` and `value` what is at fault, `limit` what
+    was expected. `request`: what could be read of it, where it can be refused as the order, cancel or replace that it is;
+    without one it is answered by BusinessMessageReject with `business_reason` (380)."""
 
     msg_type: str
     reason: str
@@ -132,6 +134,8 @@ class Unsupported(ClientCommand, frozen=True, tag="j", kw_only=True):
     ref_id: str = ""
     tag: int = 0
     value: str = ""
+    limit: str = ""
+    request: NewOrder | CancelOrder | ReplaceOrder | None = None
 
 
 class SeqSeen(ClientCommand, frozen=True, tag="seq", kw_only=True):

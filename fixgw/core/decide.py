@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import changes, new_order, operations, reconcile, sanity, venue_reports
+from . import changes, new_order, operations, reconcile, sanity, unusable, venue_reports
 from . import commands as c
 from . import events as e
 from .draft import Draft, Refusal
@@ -34,9 +34,8 @@ def decide(state: State, command: c.Command) -> list[e.AnyEvent]:
     if isinstance(command, c.ClientCommand):
         if _seen_before(state, command):
             return []
-        draft.events.append(
-            e.Received(command.session, command.reset_epoch, command.msg_seq, command.ts_ns, _CLIENT[kind])
-        )
+        counts = _CLIENT[kind] or (kind is c.Unsupported and command.request is not None)  # type: ignore[attr-defined]
+        draft.events.append(e.Received(command.session, command.reset_epoch, command.msg_seq, command.ts_ns, counts))
         _HANDLERS[kind](draft, command)
     elif isinstance(command, c.VenueCommand):
         screened, problems = sanity.screen(command)
@@ -79,7 +78,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     c.CancelOrder: changes.cancel_order,
     c.ReplaceOrder: changes.replace_order,
     c.StatusRequest: changes.status_request,
-    c.Unsupported: operations.unsupported,
+    c.Unsupported: unusable.unsupported,
     c.SeqSeen: _seq_seen,
     c.SessionLogon: operations.session_logon,
     c.SessionLogout: operations.session_logout,

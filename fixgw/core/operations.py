@@ -13,7 +13,7 @@ from .draft import Draft, Refusal, reason_fields
 from .order import Order
 from .reasons import Reason
 from .reconcile import link_down, request_reconciliation
-from .reports import BusinessReject, Notice
+from .reports import Notice
 from .settle import close, confirm, finish_if_idle, is_replacing, replaced, stop_the_rest, trade
 from .state import ACTIVE, HALTED, READY
 from .venue_reports import become_unknown, query_now, works_on
@@ -76,23 +76,6 @@ def delivered(draft: Draft, cmd: c.Delivered) -> None:
     session = draft.state.sessions.get(cmd.session)
     if session is None or cmd.seq > session.delivered_seq:
         draft.emit(e.DeliveryAdvanced(session=cmd.session, seq=min(cmd.seq, draft.state.seq)))
-
-
-def unsupported(draft: Draft, cmd: c.Unsupported) -> None:
-    """BusinessMessageReject with our reason."""
-    draft.business_reject(
-        cmd.session,
-        BusinessReject(
-            ref_msg_type=cmd.msg_type,
-            ref_seq=cmd.msg_seq,
-            business_reason=cmd.business_reason,
-            reason=cmd.reason,
-            text=cmd.text or Reason[cmd.reason].meaning,
-            ref_id=cmd.ref_id,
-            reason_tag=cmd.tag,
-            reason_value=cmd.value,
-        ),
-    )
 
 
 def journal_space(draft: Draft, cmd: c.JournalSpace) -> None:

@@ -17,7 +17,8 @@ LOOPBACK: Final = "127.0.0.1"
 
 class AcceptorSession(msgspec.Struct, frozen=True, kw_only=True):
     """One FIX session. `role` is "trading" or "drop_copy"; the scopes are a drop copy's ("*": all). `appl_ver` is
-    "FIX.5.0SP2" when begin_string is "FIXT.1.1"."""
+    "FIX.5.0SP2" when begin_string is "FIXT.1.1". `user_defined_fields`: "reject" or "ignore" tags of 5000 and above that our
+    dictionary does not define."""
 
     name: str
     begin_string: str
@@ -27,6 +28,7 @@ class AcceptorSession(msgspec.Struct, frozen=True, kw_only=True):
     role: str = "trading"
     scope_sessions: frozenset[str] = frozenset()
     scope_accounts: frozenset[str] = frozenset()
+    user_defined_fields: str = "reject"
 
     @property
     def version(self) -> Version:
@@ -53,7 +55,6 @@ SocketNodelay=Y
 AllowedRemoteAddresses=127.0.0.1
 NonStopSession=Y
 UseDataDictionary=Y
-ValidateUserDefinedFields=Y
 ValidateFieldsHaveValues=Y
 ValidateFieldsOutOfOrder=Y
 AllowUnknownMsgFields=N
@@ -73,6 +74,7 @@ _SESSION: Final = """[SESSION]
 BeginString={spec.begin_string}
 SenderCompID={spec.gateway_comp_id}
 TargetCompID={spec.client_comp_id}
+ValidateUserDefinedFields={user_defined}
 """
 
 
@@ -81,7 +83,7 @@ def settings_text(sessions: Iterable[AcceptorSession], port: int, store: Path) -
     specs = fix_specs_dir()
     text = _DEFAULT.format(port=port, store=store)
     for spec in sessions:
-        text += _SESSION.format(spec=spec)
+        text += _SESSION.format(spec=spec, user_defined="N" if spec.user_defined_fields == "ignore" else "Y")
         if spec.begin_string == "FIXT.1.1":
             text += f"DefaultApplVerID={spec.appl_ver}\n"
             text += f"TransportDataDictionary={specs / 'FIXT11.xml'}\n"

@@ -29,6 +29,7 @@ from fixgw.core.reasons import Reason
 from fixgw.core.reports import BusinessReject
 from fixgw.fix.acceptor_settings import AcceptorSession
 from fixgw.fix.delivery import Delivery
+from fixgw.fix.front_refusal import refusal_of
 from fixgw.fix.inbound import Context, parse
 from fixgw.fix.inbound.fields import clean, split
 from fixgw.fix.outbound import encode
@@ -233,6 +234,7 @@ class Application(fix.Application):  # type: ignore[misc]
                 reset_epoch=link.epoch,
                 ts_ns=engine.now_ns(),
                 quotes=lambda symbol: engine.quotes(spec.name, symbol),
+                currencies=lambda symbol: engine.currencies(spec.name, symbol),
                 role=spec.role,
             ),
         )
@@ -378,6 +380,8 @@ class Application(fix.Application):  # type: ignore[misc]
 
     @staticmethod
     def _why_not(link: SessionLink, enabled: bool, fields: Mapping[str, str]) -> str | None:
+        if by_front := refusal_of(fields.get("96", "")):
+            return by_front
         if link.held or link.barred or not enabled:
             return link.held or link.barred or "the session is disabled by operations"
         heartbeat = fields.get("108", "")

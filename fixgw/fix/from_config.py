@@ -17,6 +17,7 @@ def acceptor_session(config: Config, name: str) -> AcceptorSession:
         gateway_comp_id=config.gateway_comp_id(session),
         appl_ver=session.appl_ver or "",
         role=session.role,
+        user_defined_fields=session.user_defined_fields,
         scope_sessions=frozenset(scope.sessions) if scope else frozenset(),
         scope_accounts=frozenset(scope.accounts) if scope else frozenset(),
     )

@@ -36,7 +36,7 @@ from typing import Final, cast
 
 import uvloop
 
-from fixgw.fix.frames import SOH, FrameError, FrameSplitter, first_frame_end
+from fixgw.fix.frames import FrameError, FrameSplitter, first_frame_end
 from fixgw.fix.front_log import LineLog
 from fixgw.fix.front_logon import (
     ConfigError,
@@ -49,6 +49,7 @@ from fixgw.fix.front_logon import (
     load_config,
 )
 from fixgw.fix.front_pace import ReaderWatch, unacknowledged
+from fixgw.fix.front_refusal import logout, refused_logon
 from fixgw.process import die_with_parent
 
 # QuickFIX closes its socket a moment before it frees the session; a Logon in between would wait a whole second there.
@@ -234,15 +235,34 @@ class ClientSide(asyncio.Protocol):
             self.close(error.code, detail=error.detail)
             return
         except LogonRefused as refused:
+            self._refuse(refused)
+            return
+        self.session = logon.session
+        self._let_in(logon, refused=False)
+
+    def _refuse(self, refused: LogonRefused) -> None:
+        """Says why to whom it may be told (front_refusal.py), and closes."""
+        asker = refused.asker
+        if asker is None:
             self.close(refused.code, **refused.fields)
             return
+        self.session = asker.session
+        if asker.reset:
+            self.transport.write(logout(asker.session, refused.text))
+            self.close(refused.code, **refused.fields)
+            return
+        self._say("logon_refused", "warn", reason=refused.code, **refused.fields)
+        self._early = bytearray(refused_logon(asker, refused.text))
+        self._let_in(asker, refused=True)
+
+    def _let_in(self, logon: Logon, *, refused: bool) -> None:
+        """To QuickFIX, with what is in _early."""
         self._leave_waiting()
         self.phase = Phase.CONNECTING
-        self.session = logon.session
         self.transport.pause_reading()
-        self._task = self.front.loop.create_task(self._connect(logon))
+        self._task = self.front.loop.create_task(self._connect(logon, refused))
 
-    async def _connect(self, logon: Logon) -> None:
+    async def _connect(self, logon: Logon, refused: bool) -> None:
         """Takes the session's slot and the loopback connection, then lets the bytes flow."""
         front, config, key = self.front, self.front.config, logon.session.key
         for patience_s in (_SAME_MOMENT_S, config.drain_s + 0.5):
@@ -253,7 +273,7 @@ class ClientSide(asyncio.Protocol):
                 await asyncio.wait_for(slot.freed.wait(), patience_s)
         if key in front.slots:
             if logon.reset:
-                self.transport.write(_logout(logon.session, "session is already connected"))
+                self.transport.write(logout(logon.session, "session is already connected"))
             self.close("already_connected")
             return
         self._slot = front.slots[key] = Slot(self)
@@ -268,11 +288,18 @@ class ClientSide(asyncio.Protocol):
             return
         self.backend = backend
         self.phase = Phase.OPEN
-        self._say("logon_forwarded", "info", reset=logon.reset)
+        front.loop.call_later(config.logon_deadline_s, self._unanswered)
+        if not refused:
+            self._say("logon_forwarded", "info", reset=logon.reset)
         early, self._early = bytes(self._early), bytearray()
         self.data_received(early)
         if self.phase is Phase.OPEN and not backend.full:
             self.transport.resume_reading()
+
+    def _unanswered(self) -> None:
+        """QuickFIX says nothing to a Logon that the dictionary does not admit, and keeps the connection for ever."""
+        if self.phase is Phase.OPEN and not self._written:
+            self.close("logon_not_answered", detail="not admitted by the dictionary: an unknown, missing or wrong field")
 
     def _too_late(self) -> None:
         self.close("logon_deadline", received=len(self._early))
@@ -391,19 +418,6 @@ def _tune(transport: asyncio.Transport) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-
-
-def _logout(session: FrontSession, text: str) -> bytes:
-    """A Logout with sequence number 1, for a client that asked to reset.
-
-    Only then: a FIX engine counts a Logout as received whatever its number, so any other client would lose one of
-    the numbers that it shares with QuickFIX and could not log on again.
-    """
-    now = time.strftime("%Y%m%d-%H:%M:%S", time.gmtime())
-    ids = (f"49={session.gateway_comp_id}", f"52={now}", f"56={session.client_comp_id}")
-    body = b"".join(field.encode() + SOH for field in ("35=5", "34=1", *ids, f"58={text}"))
-    head = b"8=%s\x019=%d\x01" % (session.begin_string.encode(), len(body)) + body
-    return head + b"10=%03d\x01" % (sum(head) & 0xFF)
 
 
 async def serve(

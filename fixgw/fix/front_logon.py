@@ -4,13 +4,14 @@ The front decides on the Logon BEFORE QuickFIX sees it, because ResetSeqNumFlag(
 store before any callback could refuse: whoever reaches QuickFIX with a session's CompIDs can reset that session.
 So only the Logon of a known, enabled session passes, with sane values, and every field that is decided on may
 stand in it only once (QuickFIX could read the other one). Certificates and passwords will be checked in
-`judge_logon` too: it is the one place that lets a connection in.
+`judge_logon` too: it is the one place that lets a connection in. Whoever names one of our sessions and is refused is told
+why (front_refusal.py); for that its number must be readable.
 """
 
 import calendar
 import re
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -18,6 +19,11 @@ from fixgw.fix.frames import SOH
 
 _DECIDED_TAGS: Final = frozenset((b"8", b"9", b"10", b"34", b"35", b"49", b"52", b"56", b"98", b"108", b"141", b"1137"))
 _TIME: Final = re.compile(rb"(\d{4})(\d\d)(\d\d)-(\d\d):(\d\d):(\d\d)(?:\.(\d{3,9}))?\Z")
+
+# DefaultApplVerID(1137) of FIX 5.0SP2, the only version that we speak over FIXT.1.1
+_APPL_VER: Final = b"9"
+_NAMES: Final = {34: "MsgSeqNum", 52: "SendingTime", 98: "EncryptMethod", 108: "HeartBtInt", 1137: "DefaultApplVerID"}
+_SHOWN: Final = 40
 
 SessionKey = tuple[str, str, str]
 
@@ -61,20 +67,32 @@ class ConfigError(Exception):
     """The sessions file cannot be used; says file, field, value and what was expected."""
 
 
-class LogonRefused(Exception):
-    """This first message is not let in. `code` is a short word for logs, `fields` what is safe to log of it."""
-
-    def __init__(self, code: str, **fields: object) -> None:
-        super().__init__(code)
-        self.code = code
-        self.fields = fields
-
-
 class Logon(msgspec.Struct, frozen=True):
-    """What was decided on: the session, and whether the client asked to reset its numbers (141=Y)."""
+    """What was decided on: the session, whether the client asked to reset its numbers (141=Y), and its MsgSeqNum(34)."""
 
     session: FrontSession
     reset: bool
+    sequence: int = 1
+
+
+class LogonRefused(Exception):
+    """This first message is not let in. `code` is a short word for logs, `fields` what is safe to log of it (with `tag`,
+    `value` and `expected` where a field is at fault); `asker`: who can be told why, None for strangers and garbage."""
+
+    def __init__(self, code: str, *, asker: Logon | None = None, **fields: object) -> None:
+        super().__init__(code)
+        self.code = code
+        self.asker = asker
+        self.fields = fields
+
+    @property
+    def text(self) -> str:
+        """For the Logout: printable ASCII."""
+        tag, value, expected = (self.fields.get(name, "") for name in ("tag", "value", "expected"))
+        if not isinstance(tag, int):
+            return self.code.replace("_", " ")
+        shown = "".join(char if char.isascii() and char.isprintable() else "?" for char in str(value)[:_SHOWN])
+        return f"{_NAMES[tag]}({tag}) is {shown or 'missing'}, expected {expected}"
 
 
 def load_config(path: Path) -> FrontConfig:
@@ -131,45 +149,56 @@ def judge_logon(frame: bytes, sessions: dict[SessionKey, FrontSession], now_ns: 
     if fields.get(b"35") != b"A":
         raise LogonRefused("not_logon", msg_type=_text(fields, b"35"))
     key = (_text(fields, b"8"), _text(fields, b"49"), _text(fields, b"56"))
-    ids = dict(zip(("begin_string", "client_comp_id", "gateway_comp_id"), key, strict=True))
+    ids: dict[str, Any] = dict(zip(("begin_string", "client_comp_id", "gateway_comp_id"), key, strict=True))
     session = sessions.get(key)
     if session is None:
         raise LogonRefused("unknown_session", **ids)
+    reset = fields.get(b"141") == b"Y"
+    sequence = fields.get(b"34", b"")
+    numbered = sequence.isdigit() and len(sequence) <= 10 and int(sequence) >= 1
+    asker = Logon(session, reset, int(sequence) if numbered else 1) if numbered or reset else None
+    if not numbered:
+        raise _refused("sequence", 34, fields, "a positive number", asker, ids)
     if not session.enabled:
-        raise LogonRefused("session_disabled", **ids)
+        raise LogonRefused("session_disabled", asker=asker, **ids)
     heartbeat = fields.get(b"108", b"")
     least, most = session.heartbeat_min_s, session.heartbeat_max_s
     if not (heartbeat.isdigit() and len(heartbeat) <= 5 and least <= int(heartbeat) <= most):
-        expected = f"{least} to {most} s"
-        raise LogonRefused("heartbeat", tag=108, value=_text(fields, b"108"), expected=expected, **ids)
-    if fields.get(b"98", b"0") != b"0":
-        raise LogonRefused("encryption", tag=98, value=_text(fields, b"98"), expected="0", **ids)
-    sequence = fields.get(b"34", b"")
-    if not (sequence.isdigit() and len(sequence) <= 10 and int(sequence) >= 1):
-        raise LogonRefused("sequence", tag=34, value=_text(fields, b"34"), expected="a positive number", **ids)
-    reset = fields.get(b"141") == b"Y"
-    if reset:  # QuickFIX judges 52 and 34 only after it has wiped its store: an old captured Logon must end here
-        age_ns = now_ns - _time_ns(fields.get(b"52", b""), ids)
-        if abs(age_ns) > max_latency_s * 1e9:
-            expected = f"within {max_latency_s} s of now"
-            raise LogonRefused("sending_time", tag=52, value=_text(fields, b"52"), expected=expected, **ids)
-        if int(sequence) != 1:
-            raise LogonRefused("sequence", tag=34, value=_text(fields, b"34"), expected="1 with 141=Y", **ids)
-    return Logon(session, reset)
+        raise _refused("heartbeat", 108, fields, f"{least} to {most} s", asker, ids)
+    if fields.get(b"98") != b"0":
+        raise _refused("encryption", 98, fields, "0", asker, ids)
+    if session.begin_string == "FIXT.1.1" and fields.get(b"1137") != _APPL_VER:
+        raise _refused("appl_version", 1137, fields, f"{_APPL_VER.decode()} (FIX 5.0SP2)", asker, ids)
+    # QuickFIX would close without a word, and with 141=Y it judges 52 and 34 only after it has wiped its store: an old
+    # captured Logon must end here
+    sent_ns = _time_ns(fields.get(b"52", b""))
+    if sent_ns is None:
+        raise _refused("sending_time", 52, fields, "YYYYMMDD-HH:MM:SS[.sss], a time that exists", asker, ids)
+    if abs(now_ns - sent_ns) > max_latency_s * 1e9:
+        raise _refused("sending_time", 52, fields, f"within {max_latency_s:g} s of now", asker, ids)
+    if reset and int(sequence) != 1:
+        raise _refused("sequence", 34, fields, "1 with 141=Y", asker, ids)
+    return Logon(session, reset, int(sequence))
+
+
+def _refused(
+    code: str, tag: int, fields: dict[bytes, bytes], expected: str, asker: Logon | None, ids: dict[str, Any]
+) -> LogonRefused:
+    value = _text(fields, str(tag).encode())
+    return LogonRefused(code, asker=asker, tag=tag, value=value, expected=expected, **ids)
 
 
 def _text(fields: dict[bytes, bytes], tag: bytes) -> str:
     return fields.get(tag, b"").decode("latin-1")
 
 
-def _time_ns(value: bytes, ids: dict[str, str]) -> int:
-    """UTCTimestamp to ns since 1970. Raises LogonRefused."""
+def _time_ns(value: bytes) -> int | None:
+    """UTCTimestamp to ns since 1970; None when it is none."""
     match = _TIME.match(value)
     if match is None:
-        expected = "YYYYMMDD-HH:MM:SS[.sss]"
-        raise LogonRefused("sending_time", tag=52, value=value.decode("latin-1"), expected=expected, **ids)
+        return None
     year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
     if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 61 and year >= 1970):
-        raise LogonRefused("sending_time", tag=52, value=value.decode("latin-1"), expected="a time that exists", **ids)
+        return None
     fraction = (match.group(7) or b"").ljust(9, b"0")
     return calendar.timegm((year, month, day, hour, minute, second)) * 1_000_000_000 + int(fraction)

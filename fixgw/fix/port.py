@@ -68,6 +68,10 @@ class EnginePort(Protocol):
         """Venue -> quote, of the venues where this symbol may go."""
         ...
 
+    def currencies(self, session: str, client_symbol: str) -> tuple[str, ...]:
+        """What Currency(15) may be with this symbol: the currency of its price. () for an unknown symbol."""
+        ...
+
     def records(self, after_seq: int, timeout_s: float, cursor: RecordCursor | None = None) -> list[Record]:
         """The next durable records (at most 512) after `after_seq`, in order; waits for them, [] after `timeout_s`. Who
         reads on and on brings a `cursor` of his own."""

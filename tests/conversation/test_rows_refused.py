@@ -120,15 +120,42 @@ REFUSED: dict[str, list[Step]] = {
     ],
     "unsupported term: MaxFloor": [
         new("X", t111="0.5"),
-        biz_reject("0", "UNSUPPORTED", "D", t20002="111"),
+        er("rejected", "8", "X", "1 0 0", code="UNSUPPORTED", t103="11", t20002="111", t20003="0.5", t20004="no such field"),
+        ask_status("X"),
+        er("status", "8", "X", "1 0 0", code="UNSUPPORTED", reply=True, t103="11"),
+        new("X", t111="0.5", header=[(97, "Y")]),
+        er("status", "8", "X", "1 0 0", reply=True, t103="99"),
+        new("X"),
+        er("rejected", "8", "X", "1 0 0", code="DUPLICATE_CL_ORD_ID", t103="6"),
     ],
-    "price that is no decimal of ours": [
+    "unsupported term: MinQty": [
+        new("X", t110="0.05"),
+        er("rejected", "8", "X", "1 0 0", code="UNSUPPORTED", t103="11", t20002="110", t20004="0 or no such field"),
+    ],
+    "another currency than the price's": [
+        new("X", t15="EUR"),
+        er("rejected", "8", "X", "1 0 0", code="UNSUPPORTED", t103="11", t20002="15", t20003="EUR",
+           t20004="USDT or USD, the currency of the price"),
+        new("Y", t15="USDT"),
+        er("pending new", "A", "Y", "1 0 1"),
+        er("new", "0", "Y", "1 0 1"),
+        replace("Z", "Y", "2", t15="EUR"),
+        cxl_reject("Z,Y", "0", to="2", why="2", code="UNSUPPORTED", t20002="15", t20003="EUR"),
+        new("V", symbol="BTC/USD", t15="USD"),
+        er("pending new", "A", "V", "1 0 1"),
+        er("new", "0", "V", "1 0 1"),
+    ],
+    "quantity that is no decimal of ours": [
         new("X", "1" * 31),
-        biz_reject("0", "INVALID_VALUE", "D", t20002="38"),
+        er("rejected", "8", "X", code="INVALID_VALUE", t103="99", t20002="38", t20003="1" * 31, t20004="at most 30 digits"),
+    ],
+    "ClOrdID that no report could name": [
+        raw("D", (11, "x" * 65), (21, "1"), (55, "BTC/USDT"), (54, "1"), (38, "1"), (40, "1"), (60, "20261121-00:00:00")),
+        biz_reject("0", "INVALID_VALUE", "D", t20002="11", t20003="x" * 64, t20004="at most 64 printable ASCII characters"),
     ],
     "message type that is known to FIX and not supported": [
         raw("K", (66, "list"), (60, "20261121-00:00:00")),
-        biz_reject("3", "UNSUPPORTED_MESSAGE", "K"),
+        biz_reject("3", "UNSUPPORTED_MESSAGE", "K", t20002="35", t20003="K", t20004="D, F, G, H"),
     ],
     "message type that nobody knows": [raw("ZZ", (58, "?")), session_reject("11", "", "ZZ")],
     "unknown tag": [new("X", t4999="1"), session_reject("0", "4999", "D")],
@@ -138,6 +165,23 @@ REFUSED: dict[str, list[Step]] = {
     "value out of the enumeration": [new("X", side="Z"), session_reject("5", "54", "D")],
 }
 KNOWN: dict[str, list[Step]] = {
+    "replace with an unsupported term, and a cancel with a symbol that is none": [
+        *working("X", "1"),
+        replace("Y", "X", "2", t111="0.5"),
+        cxl_reject("Y,X", "0", to="2", why="2", code="UNSUPPORTED", t20002="111", t20003="0.5", t20004="no such field"),
+        cancel("Y", "X", t55="x" * 65),
+        cxl_reject("Y,X", "0", to="1", why="99", code="INVALID_VALUE", t20002="55", t20003="x" * 64),
+        cancel("Y", "no such", t55="x" * 65),
+        cxl_reject("Y,no such", "8", to="1", why="99", code="INVALID_VALUE", t20002="55"),
+        # the refused requests used up no ClOrdID
+        cancel("Y", "X"),
+        er("pending cancel", "6", "Y,X", "1 0 1"),
+        er("canceled", "4", "Y,X", "1 0 0"),
+    ],
+    "cancel of an order that no OrigClOrdID of ours names": [
+        raw("F", (11, "y"), (41, "x" * 70), (55, "BTC/USDT"), (54, "1"), (38, "1"), (60, "20261121-00:00:00")),
+        biz_reject("0", "INVALID_VALUE", "F", t20002="41", t20004="at most 64 printable ASCII characters"),
+    ],
     "F.1.a=D22: duplicate ClOrdID": [
         *working("X", "1"),
         venue_fill("X", "0.1"),

@@ -159,7 +159,55 @@ def test_cancel_on_disconnect_by_logon(desk: Desk, goodbye: bool, code: str, res
         client.close()
     desk.copy.wait(lambda: any(m.get(11) == desk.id("X") and m[39] == "4" for m in desk.copy.seen), "the cancel")
     client.connect()
+    # FIX 4.4 has neither 12 nor 13
+    restatement = "99" if desk.version.begin == "FIX.4.4" else restatement
     desk.play([er("canceled", "4", "X", "1 0 0", code=code, t378=f"{restatement}|4")])
+
+
+BAD_LOGON = {
+    "heartbeat": ([(98, 0), (108, 9999)], [], "HeartBtInt(108) is 9999, expected 1 to 3600 s"),
+    "no heartbeat": ([(98, 0)], [], "HeartBtInt(108) is missing"),
+    "encryption": ([(98, 1), (108, 30)], [], "EncryptMethod(98) is 1, expected 0"),
+    "old": ([(98, 0), (108, 30)], [(52, "20260101-00:00:00")], "SendingTime(52) is 20260101-00:00:00, expected within 120 s"),
+}
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_refused_logon_is_told_why_and_costs_no_number(desk: Desk, reset: bool) -> None:
+    client = desk.client
+    client.logout()
+    bad = dict(BAD_LOGON)
+    if desk.version.begin == "FIXT.1.1":
+        bad = {name: ([*body, (1137, 9)], header, text) for name, (body, header, text) in bad.items()}
+        bad["version"] = ([(98, 0), (108, 30), (1137, 7)], [], "DefaultApplVerID(1137) is 7, expected 9")
+        bad["no version"] = ([(98, 0), (108, 30)], [], "DefaultApplVerID(1137) is missing, expected 9")
+    kept = (client.next_out, client.next_in)
+    for body, header, text in bad.values():
+        if reset:  # the client counts from 1; the gateway must not
+            client.next_out = client.next_in = 1
+        number, mark = client.next_in, len(client.admin)
+        client.open()
+        client.send("A", [*body, *([(141, "Y")] if reset else [])], header=header)
+        client.wait(lambda: not client.connected, "end of the connection")
+        (told,) = client.admin[mark:]
+        assert (told[35], told[34]) == ("5", str(number)) and text in told[58], told
+        client.close()
+    if reset:
+        # its engine takes its numbers back, and finds that the gateway has kept them too
+        client.next_out, client.next_in = kept
+    client.connect()
+    desk.barrier()
+    desk.play(working("X", "1"))
+
+
+@pytest.mark.parametrize("desk", ["FIX44"], indirect=True)
+def test_a_logon_that_the_dictionary_does_not_admit_is_not_kept_waiting_for_ever(desk: Desk) -> None:
+    client = desk.client
+    client.logout()
+    client.open()
+    client.send("A", [(98, 0), (108, 30), (4999, "x")])
+    client.wait(lambda: not client.connected, "end of the connection", 10)
+    client.connect()
 
 
 @pytest.mark.parametrize("desk", ["FIX44"], indirect=True)
@@ -207,7 +255,7 @@ def test_the_drop_copy_sends_no_orders(desk: Desk) -> None:
     mark = len(copy.seen)
     number = copy.send("D", body)  # type: ignore[arg-type]
     found = copy.wait(lambda: [m for m in copy.seen[mark:] if m[35] == "j"], "BusinessMessageReject")
-    check(found[0], {45: str(number), 372: "D", 380: "6", 20001: "READ_ONLY"}, "35=j")
+    check(found[0], {45: str(number), 372: "D", 380: "6", 20001: "READ_ONLY", 20002: "35", 20003: "D"}, "35=j")
     assert desk.admin.call("orders", open=True)["orders"] == []
 
 

@@ -62,6 +62,9 @@ class FakeEngine:
     def quotes(self, session: str, client_symbol: str) -> dict[str, Quote]:
         return {"sim": Quote(last=Decimal(100), recv_ns=1)}
 
+    def currencies(self, session: str, client_symbol: str) -> tuple[str, ...]:
+        return ()
+
     def session_cursor(self, session: str) -> SessionCursor:
         return self.cursors.get(session, SessionCursor())
 

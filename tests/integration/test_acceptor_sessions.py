@@ -6,6 +6,7 @@ import shutil
 import threading
 from decimal import Decimal
 
+import msgspec
 import pytest
 from acceptor_kit import OMS42, OMS44, OMS50, PB44, Client, FakeEngine, replace, until
 
@@ -178,6 +179,28 @@ def test_bad_messages_are_refused_and_the_session_goes_on(acceptor, engine):
         client.expect("8", t11="ok")
         assert len(engine.commands(Unsupported)) == 4
     assert status(acceptor, "OMS44").errors == 0
+
+
+@pytest.mark.parametrize("spec", [OMS42, OMS44, OMS50], ids=lambda spec: spec.name)
+def test_user_defined_fields_pass_where_the_session_says_so(engine, tmp_path, spec):
+    """Two sessions of one version and one dictionary: what one ignores the other refuses. Our own fields mean what they do."""
+    lax = msgspec.structs.replace(spec, name="LAX", client_comp_id="CLAX", user_defined_fields="ignore")
+    acceptor = Acceptor(engine, (spec, lax), tmp_path / "fix")
+    acceptor.start()
+    try:
+        with Client(acceptor.port, spec) as strict, Client(acceptor.port, lax) as client:
+            strict.logon()
+            strict.order("a0", t5001="x")
+            assert strict.expect("3")["371"] == "5001"
+            client.logon("20008=Y|5002=login")
+            assert engine.commands(SessionLogon)[-1].cancel_on_disconnect is True
+            client.order("a1", t5001="x", t30001="y")
+            assert client.expect("8", t150="0")["11"] == "a1"
+            client.order("a2", t4999="x")
+            assert client.expect("3")["371"] == "4999"
+            assert [order.cl_ord_id for order in engine.commands(NewOrder)] == ["a1"]
+    finally:
+        acceptor.stop(1.0)
 
 
 def test_a_drop_copy_session_sends_no_orders(acceptor, engine):

@@ -197,7 +197,7 @@ BAD_FIRST = {
     "unknown CompID": (logon("NOBODY"), "unknown_session"),
     "another version": (fix("35=A", "34=1", "49=A44", "56=FIXGW", "98=0", "108=30", begin="FIX.4.2"), "unknown_session"),
     "no Logon": (fix("35=D", "34=1", "49=A44", "56=FIXGW"), "not_logon"),
-    "heartbeat 0": (fix("35=A", "34=1", "49=A44", "56=FIXGW", "98=0", "108=0"), "heartbeat"),
+    "no number": (fix("35=A", "49=A44", "56=FIXGW", "98=0", "108=0"), "sequence"),
     "wrong checksum": (logon().replace(b"108=30", b"108=31"), "checksum"),
     "http": (b"GET / HTTP/1.1\r\n\r\n", "garbage"),
     "tls": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "garbage"),
@@ -216,6 +216,29 @@ def test_bad_first_messages_never_reach_quickfix(front: FrontProcess, backend: B
     until(lambda: "closed" in front.log(), "log line")
     assert any(f"reason={word}" in front.log() for word in reason.split("|")), front.log()
     assert backend.received == []
+    assert echoes(log_on(front))
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_known_session_is_told_why_its_logon_is_refused(front: FrontProcess, backend: Backend, reset: bool) -> None:
+    client = front.connect()
+    now = time.strftime("%Y%m%d-%H:%M:%S", time.gmtime())
+    number = "34=1" if reset else "34=8"
+    bad = fix("35=A", number, "49=A44", f"52={now}", "56=FIXGW", "98=0", "108=0", "553=secret", *(["141=Y"] if reset else []))
+    client.sendall(bad + fix("35=D", "11=a"))
+    why = b"HeartBtInt(108) is 0, expected 1 to 3600 s"
+    if reset:  # QuickFIX would wipe its store: it never hears of it
+        answer = b""
+        while data := client.recv(4096):
+            answer += data
+        assert b"\x0135=5\x0134=1\x0149=FIXGW\x01" in answer and b"\x0158=" + why + b"\x01" in answer
+        assert backend.received == []
+    else:  # QuickFIX, which alone knows the number of the answer, gets the refusal and nothing of the client's but its number
+        until(lambda: backend.received and why in backend.received[0], "the refusal")
+        got = bytes(backend.received[0])
+        assert b"\x0134=8\x0149=A44\x01" in got and got.count(b"8=FIX") == 1 and b"secret" not in got and b"35=D" not in got
+        client.close()
+    until(lambda: "reason=heartbeat" in front.log(), "log line")
     assert echoes(log_on(front))
 
 
@@ -344,7 +367,7 @@ def test_connections_are_bounded(tmp_path: Path, backend: Backend) -> None:
     try:
         waiting = [front.connect(), front.connect()]
         until(lambda: is_closed(front.connect()), "third waiting client closed")
-        assert "reason=max_prelogon_per_address" in front.log()
+        until(lambda: "reason=max_prelogon_per_address" in front.log(), "log line")
         for client, name in zip(waiting, ("A44", "B44"), strict=True):
             client.sendall(logon(name))
             receive(client, len(logon(name)))

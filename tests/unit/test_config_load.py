@@ -8,6 +8,7 @@ import pytest
 from fixgw.config import Config, ConfigErrors, Problem, load
 from fixgw.config.init import InitError, configuration, init, session_files
 from fixgw.config.models import SIDES
+from fixgw.fix.from_config import acceptor_session
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -212,6 +213,17 @@ def test_hash_covers_decisions_only_and_is_stable(demo: Path) -> None:
     changed = load(demo).core_settings()
     assert changed.hash != first.hash
     assert changed.sessions["OMS44"].entitlements.sides == frozenset(SIDES["sell"])
+
+
+def test_user_defined_fields(demo: Path) -> None:
+    edit(demo / "sessions/OMS44.toml", 'user_defined_fields = "reject"', 'user_defined_fields = "ignore"')
+    config = load(demo)
+    assert [acceptor_session(config, name).user_defined_fields for name in ("OMS42", "OMS44", "PB44")] == [
+        "reject", "ignore", "reject",
+    ]  # fmt: skip
+    edit(demo / "sessions/OMS44.toml", 'user_defined_fields = "ignore"', 'user_defined_fields = "keep"')
+    with pytest.raises(ConfigErrors, match="user_defined_fields"):
+        load(demo)
 
 
 def test_core_settings_units(demo: Path) -> None:

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from fixgw.fix.frames import first_frame_end
 from fixgw.fix.front_log import LineLog
-from fixgw.fix.front_logon import ConfigError, FrontSession, LogonRefused, judge_logon, load_config
+from fixgw.fix.front_logon import ConfigError, FrontSession, Logon, LogonRefused, judge_logon, load_config
+from fixgw.fix.front_refusal import refusal_of, refused_logon
+from fixgw.fix.inbound.fields import split
 
 NOW_NS = 1_700_000_000_000_000_000  # 20231114-22:13:20
 SESSIONS = {
@@ -38,7 +41,7 @@ def logon(**change: str | None) -> bytes:
         {"_34": "77"},
         {"_108": "3600"},
         {"_141": "Y"},
-        {"_141": "N", "_52": "x"},
+        {"_141": "N"},
         {"_8": "FIXT.1.1", "_49": "OMS50", "_1137": "9"},
     ],
 )
@@ -72,6 +75,11 @@ def test_let_in(change: dict[str, str]) -> None:
         ({"_141": "Y", "_52": "20231114-22:16:00"}, "sending_time"),
         ({"_141": "Y", "_52": "20239914-22:16:00"}, "sending_time"),
         ({"_141": "Y", "_52": None}, "sending_time"),
+        ({"_52": "20231114-22:11:00"}, "sending_time"),
+        ({"_52": "x"}, "sending_time"),
+        ({"_98": None}, "encryption"),
+        ({"_8": "FIXT.1.1", "_49": "OMS50", "_1137": "7"}, "appl_version"),
+        ({"_8": "FIXT.1.1", "_49": "OMS50"}, "appl_version"),
         ({"_49": ""}, "malformed"),
     ],
 )
@@ -79,6 +87,50 @@ def test_refused(change: dict[str, str | None], code: str) -> None:
     with pytest.raises(LogonRefused) as refused:
         judge_logon(logon(**change), SESSIONS, NOW_NS, 120)
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"_108": "9999"}, "HeartBtInt(108) is 9999, expected 1 to 3600 s"),
+        ({"_108": None}, "HeartBtInt(108) is missing, expected 1 to 3600 s"),
+        ({"_98": "1"}, "EncryptMethod(98) is 1, expected 0"),
+        ({"_8": "FIXT.1.1", "_49": "OMS50", "_1137": "7"}, "DefaultApplVerID(1137) is 7, expected 9 (FIX 5.0SP2)"),
+        ({"_8": "FIXT.1.1", "_49": "OMS50"}, "DefaultApplVerID(1137) is missing, expected 9 (FIX 5.0SP2)"),
+        ({"_52": "20231114-22:11:00"}, "SendingTime(52) is 20231114-22:11:00, expected within 120 s of now"),
+        ({"_108": "\x7f" * 99}, f"HeartBtInt(108) is {'?' * 40}, expected 1 to 3600 s"),
+        ({"_8": "FIX.4.2", "_49": "OFF"}, "session disabled"),
+    ],
+)
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_known_session_is_told_why(change: dict[str, str | None], text: str, reset: bool) -> None:
+    more = {"_141": "Y"} if reset else {"_34": "77"}
+    with pytest.raises(LogonRefused) as refused:
+        judge_logon(logon(**{**change, **more}), SESSIONS, NOW_NS, 120)
+    asker = refused.value.asker
+    assert asker is not None and (asker.reset, asker.sequence) == (reset, 1 if reset else 77)
+    assert asker.session.client_comp_id == change.get("_49", "OMS44") and refused.value.text == text
+
+
+@pytest.mark.parametrize("change", [{"_49": "OTHER"}, {"_35": "D"}, {"_34": "x"}, {"_34": "0"}, {"_34": "9" * 11}])
+def test_strangers_and_who_cannot_be_answered_are_told_nothing(change: dict[str, str | None]) -> None:
+    with pytest.raises(LogonRefused) as refused:
+        judge_logon(logon(**change), SESSIONS, NOW_NS, 120)
+    assert refused.value.asker is None
+
+
+@pytest.mark.parametrize("session", [session for session in SESSIONS.values() if session.enabled])
+def test_the_logon_in_the_clients_place_says_its_number_and_nothing_else_of_it(session: FrontSession) -> None:
+    frame = refused_logon(Logon(session, False, 77), "because")
+    assert first_frame_end(frame, 4096) == len(frame)
+    fields = split(frame.decode("latin-1"))
+    assert (fields["34"], fields["49"], fields["56"]) == ("77", session.client_comp_id, session.gateway_comp_id)
+    assert refusal_of(fields["96"]) == "because"
+    assert judge_logon(frame, SESSIONS, time.time_ns(), 120) == Logon(session, False, 77)
+
+
+def test_only_the_fronts_own_words_are_a_refusal() -> None:
+    assert [refusal_of(text) for text in ("", "password", "fixgw front: logon")] == ["", "", ""]
 
 
 @pytest.mark.parametrize("twice", [b"49=EVIL", b"35=D", b"141=Y", b"56=X", b"8=FIX.4.2", b"34=5"])

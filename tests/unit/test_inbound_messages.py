@@ -18,7 +18,10 @@ QUOTE = Quote(last=Decimal("60000"), recv_ns=5)
 
 
 def context(role: str = "trading") -> Context:
-    return Context(session="OMS", reset_epoch=3, ts_ns=77, quotes=lambda s: {"sim": QUOTE} if s == "BTC/USDT" else {}, role=role)
+    return Context(
+        session="OMS", reset_epoch=3, ts_ns=77, quotes=lambda s: {"sim": QUOTE} if s == "BTC/USDT" else {}, role=role,
+        currencies=lambda s: {"BTC/USDT": ("USDT", "USD"), "ETH/BTC": ("BTC",)}.get(s, ()),
+    )  # fmt: skip
 
 
 def raw(body: str, msg_type: str = "D", header: str = "", begin: str = "FIX.4.4") -> str:
@@ -155,18 +158,81 @@ def test_refusals(body, msg_type, reason, business, tag, words):
     refused = parse(raw(body, msg_type), context())
     assert isinstance(refused, Unsupported)
     assert (refused.reason, refused.business_reason, refused.tag, refused.msg_seq) == (reason, business, tag, 12)
-    assert words in refused.text and refused.msg_type == msg_type
+    assert words in refused.text and refused.msg_type == msg_type and refused.limit
+    if msg_type == "R":
+        assert (refused.value, refused.limit) == ("R", "D, F, G, H")
     msgspec.msgpack.encode(refused)  # it can be journaled
+
+
+@pytest.mark.parametrize(("symbol", "currency", "limit"), [
+    ("BTC/USDT", "USDT", ""),
+    ("BTC/USDT", "USD", ""),
+    ("BTC/USDT", "EUR", "USDT or USD, the currency of the price"),
+    ("BTC/USDT", "BTC", "USDT or USD, the currency of the price"),  # of the quantity, not of the price
+    ("BTC/USDT", "", "USDT or USD, the currency of the price"),
+    ("ETH/BTC", "USD", "BTC, the currency of the price"),
+    ("nobody's", "EUR", ""),  # the core refuses the symbol
+])  # fmt: skip
+@pytest.mark.parametrize("msg_type", ["D", "G"])
+def test_an_order_in_another_currency_is_another_order(msg_type, symbol, currency, limit):
+    body = ORDER.replace("BTC/USDT", symbol) + f"|41=a|15={currency}"
+    command = parse(raw(body, msg_type), context())
+    if not limit:
+        assert isinstance(command, NewOrder | ReplaceOrder)
+        return
+    assert (command.reason, command.tag, command.value, command.limit) == ("UNSUPPORTED", 15, currency, limit)
+    assert command.request.cl_ord_id == "a1"
+    if msg_type == "G":  # of which instrument?
+        command = parse(raw("11=c|41=a|54=1|40=2|15=USDT", "G", begin="FIXT.1.1"), context())
+        assert (command.tag, command.limit) == (15, "Symbol(55) beside it")
 
 
 def test_harmless_terms_pass():
     assert isinstance(parse(raw(ORDER + "|110=0|423=2|854=0"), context()), NewOrder)
 
 
+def test_what_can_be_read_of_a_request_is_kept_for_its_refusal():
+    header = "43=Y|97=Y|122=29991201-00:00:00|"
+    refused = parse(raw(ORDER + "|1=acc|59=6|126=20240301-00:00:00|99=1e3|100=sim", header=header), context())
+    assert isinstance(refused, Unsupported) and (refused.tag, refused.limit[:10]) == (122, "a UTC time")
+    kept = {"poss_dup": True, "poss_resend": True, "origin_ns": None, "ts_ns": 77, "session": "OMS", "reset_epoch": 3}
+    assert refused.request == NewOrder(
+        **kept, msg_seq=12, cl_ord_id="a1", symbol="BTC/USDT", side="1", ord_type="2", tif="6", account="acc",
+        order_qty=Decimal("1.50"), price=Decimal("60000.10"), expire_ns=1709251200 * 10**9, ex_destination="sim",
+    )  # fmt: skip
+    refused = parse(raw("11=c|41=a|37=\x7f|54=1|55=BTC/USDT|60=x", "F", header="97=Y|"), context())
+    kept |= {"poss_dup": False}
+    assert refused.request == CancelOrder(**kept, msg_seq=12, cl_ord_id="c", orig_cl_ord_id="a")
+    refused = parse(raw("11=c|41=a|54=12|55=BTC/USDT|40=2", "G", header="97=Y|"), context())
+    assert refused.request == ReplaceOrder(
+        **kept, msg_seq=12, cl_ord_id="c", orig_cl_ord_id="a", symbol="BTC/USDT", side="", ord_type="2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "msg_type"),
+    [
+        (ORDER.replace("11=a1", "11=" + "x" * 65), "D"),
+        ("41=a|54=1", "F"),
+        ("11=c|54=1", "F"),
+        ("11=c|41=" + "x" * 65, "G"),
+        ("11=c|37=\x7f|54=1", "G"),
+        ("11=" + "x" * 65, "H"),
+        (ORDER, "R"),
+    ],
+)
+def test_nothing_is_kept_where_no_answer_could_name_it(body, msg_type):
+    refused = parse(raw(body, msg_type), context())
+    assert isinstance(refused, Unsupported) and refused.request is None and refused.limit
+
+
 @pytest.mark.parametrize("msg_type", ["D", "F", "G", "H"])
 def test_a_drop_copy_session_is_read_only(msg_type):
     refused = parse(raw(ORDER, msg_type), context("drop_copy"))
     assert (refused.reason, refused.business_reason, refused.ref_id) == ("READ_ONLY", 6, "a1")
+    assert (refused.tag, refused.value, refused.limit) == (35, msg_type, "no orders and no requests")
+    refused = parse(raw(ORDER + "|111=1|60=x", msg_type), context("drop_copy"))
+    assert isinstance(refused, Unsupported) and refused.request is None
 
 
 def test_a_reject_of_ours_is_not_answered():

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fixgw.core.reasons import Reason
-from fixgw.core.reports import BusinessReject, CancelReject, Report
+from fixgw.core.reports import BusinessReject, CancelReject, Notice, Report
 from fixgw.fix.outbound import VERSIONS, dictionaries, encode, version_of
 
 NAMES = sorted(VERSIONS)
@@ -170,32 +170,75 @@ def stock_books(name):
     return books
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_client_with_the_standards_own_dictionary_refuses_nothing(name):
-    """Every kind of report and every reason: tags and values of the version as published, besides our own fields."""
+def validate_by(books, text):
+    parsed = fix.Message(text, *books, False)
+    if len(books) == 2:
+        fix.DataDictionary.validate(parsed, *books)
+    else:
+        books[0].validate(parsed)
+
+
+def everything_that_is_sent():
+    """Every kind of report, restatement, reason and business reason that the core, the edge and the session layer know."""
     kinds = [
         report(exec_type="F", ord_status="1", **PART, fee=D("0.1"), fee_asset="BTC", liquidity="2", venue="sim"),
         report(exec_type="H", ord_status="1", exec_ref_id="E0", last_qty=D(1), last_px=D(1)),
+        report(exec_type="G", ord_status="1", exec_ref_id="E0", last_qty=D(1), last_px=D(1)),
         report(exec_type="I", ord_status="A", reason="OUTCOME_UNKNOWN"),
         report(cash_qty=D(5), tif="6", expire_ns=10**18, exec_inst="6", stop_px=D(2), account="a", venue="sim"),
     ]
     kinds += [report(exec_type=kind, ord_status=kind, orig_cl_ord_id="b") for kind in "A046EC"]
     kinds.append(report(exec_type="5", ord_status="0", orig_cl_ord_id="b"))
+    kinds += [report(exec_type="4", ord_status="4", leaves_qty=D(0), restatement=code, reason="KILLED") for code in range(21)]
     for reason in Reason:
-        kinds.append(report(exec_type="8", ord_status="8", reason=reason.value, reason_tag=38, text="t"))
-        kinds.append(
-            CancelReject(
-                order_id="", cl_ord_id="c", orig_cl_ord_id="b", ord_status="8", response_to="1", reason=reason.value
+        why = {"reason": reason.value, "reason_tag": 38, "reason_value": "1", "reason_limit": "2", "text": "t"}
+        kinds.append(report(exec_type="8", ord_status="8", **why))
+        for response in "12":
+            kinds.append(
+                CancelReject(order_id="", cl_ord_id="c", orig_cl_ord_id="b", ord_status="8", response_to=response, **why)
             )
-        )
+        kinds += [
+            BusinessReject(ref_msg_type="D", ref_seq=3, business_reason=code, ref_id="c", **why) for code in (*range(11), 18)
+        ]
+    kinds.append(Notice(headline="no new orders", text="the disk is full"))
+    return kinds
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_client_with_the_standards_own_dictionary_refuses_nothing(name):
+    """Tags and values of the version as published, besides our own fields."""
     books = stock_books(name)
-    for kind in kinds:
-        text = wire(encode(kind, VERSIONS[name]), name)
-        parsed = fix.Message(text, *books, False) if len(books) == 2 else fix.Message(text, books[0], False)
-        if len(books) == 2:
-            fix.DataDictionary.validate(parsed, *books)
-        else:
-            books[0].validate(parsed)
+    for kind in everything_that_is_sent():
+        validate_by(books, wire(encode(kind, VERSIONS[name], poss_resend=True), name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_drop_copy_is_valid_by_the_standards_own_dictionary(name):
+    """But for CopyMsgIndicator(797) in FIX 4.2, which has it from our dictionary."""
+    books = stock_books(name)
+    for kind in everything_that_is_sent():
+        if not isinstance(kind, Report):
+            continue
+        text = wire(encode(kind, VERSIONS[name], copy_of="OMS44"), name)
+        assert "\x01797=Y\x01" in text
+        if name == "FIX.4.2":
+            with pytest.raises(fix.InvalidTagNumber):
+                validate_by(books, text)
+            text = text.replace("\x01797=Y", "")
+            text = re.sub("\x019=[0-9]+\x01", "\x019=0\x01", text)
+        validate_by(books, text)
+
+
+def test_codes_that_a_version_has_not():
+    """380=8 (throttle) and 378=12 came with FIX 5.0; the reason code says the same in every version."""
+    told = {}
+    for name in NAMES:
+        throttled = BusinessReject(ref_msg_type="D", ref_seq=3, business_reason=8, reason="THROTTLE", text="t")
+        canceled = report(exec_type="4", ord_status="4", leaves_qty=D(0), restatement=12, reason="DISCONNECT")
+        first, second = (fields(encode(made, VERSIONS[name]), name) for made in (throttled, canceled))
+        assert (first["20001"], second["20001"]) == ("THROTTLE", "DISCONNECT")
+        told[name] = (first["380"], second["378"])
+    assert told == {"FIX.4.2": ("0", "4"), "FIX.4.4": ("0", "99"), "FIX.5.0SP2": ("8", "12")}
 
 
 def test_version_names():

@@ -15,6 +15,7 @@ from fixgw.core.commands import CancelOrder, NewOrder, ReplaceOrder, SeqSeen, St
 from fixgw.core.reasons import Reason
 
 from .fields import Common, Context, FieldError, Fields, TermError, clean, common, sequence_number, split
+from .salvage import salvage
 
 ClientMessage = NewOrder | CancelOrder | ReplaceOrder | StatusRequest | Unsupported | SeqSeen
 Parser = Callable[[Fields, Common, Context], ClientMessage]
@@ -55,28 +56,46 @@ def parse(raw: str, context: Context) -> ClientMessage:
             return SeqSeen(**shared.named())
         if parser is not None and context.role == "trading":
             return parser(fields, shared, context)
-        refusal = Reason.UNSUPPORTED_MESSAGE if parser is None else Reason.READ_ONLY
-        business_reason = UNSUPPORTED_TYPE if parser is None else NOT_AUTHORIZED
-        tag, value, text = 35, msg_type, refusal.meaning
     except FieldError as error:
-        tag, value, text = error.tag, error.value, str(error)
-        if isinstance(error, TermError):
-            refusal, business_reason = Reason.UNSUPPORTED, OTHER
-        elif value:
-            refusal, business_reason = Reason.INVALID_VALUE, OTHER
-        else:
-            refusal, business_reason = Reason.MISSING_FIELD, MISSING
-        # its flags and times may be what is at fault
-        shared = Common(context.ts_ns, context.session, context.reset_epoch, seq, False, False, None)
+        return _unusable(fields, context, seq, msg_type, error)
+    if parser is None:
+        refusal, business_reason, limit = Reason.UNSUPPORTED_MESSAGE, UNSUPPORTED_TYPE, ", ".join(sorted(PARSERS))
+    else:
+        refusal, business_reason, limit = Reason.READ_ONLY, NOT_AUTHORIZED, "no orders and no requests"
     return Unsupported(
         **shared.named(),
         msg_type=msg_type,
         reason=refusal.value,
         business_reason=business_reason,
-        text=clean(text, 200),
+        text=refusal.meaning,
         ref_id=clean(fields.get("11", ""), 64),
-        tag=tag,
-        value=value,
+        tag=35,
+        value=msg_type,
+        limit=limit,
+    )
+
+
+def _unusable(fields: Fields, context: Context, seq: int, msg_type: str, error: FieldError) -> Unsupported:
+    """What a field at fault makes of its message."""
+    business_reason = OTHER
+    if isinstance(error, TermError):
+        refusal = Reason.UNSUPPORTED
+    elif error.value:
+        refusal = Reason.INVALID_VALUE
+    else:
+        refusal, business_reason = Reason.MISSING_FIELD, MISSING
+    shared = common(fields, context, seq, with_origin=False)  # the times may be what is at fault
+    return Unsupported(
+        **shared.named(),
+        msg_type=msg_type,
+        reason=refusal.value,
+        business_reason=business_reason,
+        text=clean(str(error), 200),
+        ref_id=clean(fields.get("11", ""), 64),
+        tag=error.tag,
+        value=error.value,
+        limit=error.expected,
+        request=salvage(msg_type, fields, shared) if context.role == "trading" else None,
     )
 
 

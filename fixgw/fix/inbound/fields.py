@@ -50,12 +50,14 @@ class FieldError(Exception):
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
-    """Where a message came from, and the edge's stamp. `quotes`: client symbol -> venue -> quote."""
+    """Where a message came from, and the edge's stamp. `quotes`: client symbol -> venue -> quote; `currencies`: client symbol ->
+    what its price may be said to be in, () for an unknown symbol."""
 
     session: str
     reset_epoch: int
     ts_ns: int
     quotes: Callable[[str], dict[str, Quote]]
+    currencies: Callable[[str], tuple[str, ...]] = lambda _symbol: ()
     role: str = "trading"
 
 
@@ -110,11 +112,12 @@ def _split_data(raw: str) -> dict[str, str] | None:
     return out
 
 
-def common(fields: Fields, context: Context, msg_seq: int) -> Common:
-    """The header's part. TransactTime(60) stands in for OrigSendingTime(122)."""
-    origin = fields.get("122")
+def common(fields: Fields, context: Context, msg_seq: int, *, with_origin: bool = True) -> Common:
+    """The header's part. TransactTime(60) stands in for OrigSendingTime(122). Raises FieldError for such a time, unless it is
+    left out."""
+    origin = fields.get("122") if with_origin else None
     origin_tag = 122
-    if origin is None:
+    if origin is None and with_origin:
         origin, origin_tag = fields.get("60"), 60
     return Common(
         context.ts_ns,
@@ -139,7 +142,7 @@ def required(fields: Fields, tag: int) -> str:
     """An identifier or enumeration that must be there."""
     value = fields.get(_KEYS[tag], "")
     if not value:
-        raise FieldError(tag, "", "a value")
+        raise FieldError(tag, "", _AN_ID)
     if not (len(value) <= MAX_ID and value.isascii() and value.isprintable()):
         raise FieldError(tag, value, _AN_ID)
     return value
@@ -289,3 +292,15 @@ def refuse_unsupported_terms(fields: Fields) -> None:
         value, harmless = fields[tag], UNSUPPORTED_TERMS[tag]
         if harmless is None or value != harmless:
             raise TermError(int(tag), value, "no such field" if harmless is None else f"{harmless} or no such field")
+
+
+def refuse_other_currency(fields: Fields, symbol: str, context: Context) -> None:
+    """Currency(15) is the currency of the price (FIX: "absence ... is interpreted as the default for the security"): another
+    one than the instrument's would be another order. Raises TermError. An unknown symbol is left to the core."""
+    value = fields.get("15")
+    if value is None:
+        return
+    allowed = context.currencies(symbol) if symbol else ()
+    if symbol and (not allowed or value in allowed):
+        return
+    raise TermError(15, value, f"{' or '.join(allowed)}, the currency of the price" if symbol else "Symbol(55) beside it")

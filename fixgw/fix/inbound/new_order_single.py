@@ -12,10 +12,10 @@ _SELDOM = frozenset(("43", "97", "152", "99", "126", "432", "18", "100", "48", "
 
 
 def parse(fields: f.Fields, common: f.Common, context: f.Context) -> NewOrder:
-    """Raises FieldError. FIX 5.0SP2 may name the instrument by SecurityID(48) alone: the symbol is "" then."""
+    """Raises FieldError. Symbol(55) is required in FIX 5.0SP2 too, which could name the instrument by SecurityID(48) alone."""
     f.refuse_unsupported_terms(fields)
-    security_id = f.optional(fields, 48)
-    symbol = f.optional(fields, 55) if security_id else f.required(fields, 55)
+    symbol = f.required(fields, 55)
+    f.refuse_other_currency(fields, symbol, context)
     if _SELDOM.isdisjoint(fields):
         # what most orders look like. Not one call for all: with more than 15 named arguments Python makes a dict first
         return NewOrder(
@@ -32,7 +32,7 @@ def parse(fields: f.Fields, common: f.Common, context: f.Context) -> NewOrder:
             account=f.optional(fields, 1),
             order_qty=f.decimal(fields, 38),
             price=f.decimal(fields, 44),
-            quotes=context.quotes(symbol) if symbol else {},
+            quotes=context.quotes(symbol),
         )
     return NewOrder(
         **common.named(),
@@ -49,10 +49,10 @@ def parse(fields: f.Fields, common: f.Common, context: f.Context) -> NewOrder:
         expire_ns=f.expire_ns(fields),
         exec_inst=f.optional(fields, 18),
         ex_destination=f.optional(fields, 100),
-        security_id=security_id,
+        security_id=f.optional(fields, 48),
         security_id_source=f.optional(fields, 22),
         text=f.text(fields),
         expire_tag=f.expire_tag(fields),
         origin_tag=f.origin_tag(fields),
-        quotes=context.quotes(symbol) if symbol else {},
+        quotes=context.quotes(symbol),
     )

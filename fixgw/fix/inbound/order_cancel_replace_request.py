@@ -14,6 +14,7 @@ def parse(fields: f.Fields, common: f.Common, context: f.Context) -> ReplaceOrde
     f.refuse_unsupported_terms(fields)
     order_id = f.optional(fields, 37)
     symbol = f.optional(fields, 55)
+    f.refuse_other_currency(fields, symbol, context)
     return ReplaceOrder(
         **common.named(),
         cl_ord_id=f.required(fields, 11),

@@ -21,7 +21,8 @@ SOH: Final = "\x01"
 
 
 class Version(NamedTuple):
-    """One FIX version as the outbound side needs it. The sets hold the enum values that it knows."""
+    """One FIX version as the outbound side needs it. The sets hold the enum values of the version as it was published: our
+    own dictionaries know some more, those of counterparties may not."""
 
     name: str
     begin_string: str
@@ -44,7 +45,7 @@ VERSIONS: Final = {
         ord_rej=frozenset(range(9)),
         cxl_rej=frozenset(range(4)),
         restatement=frozenset(range(6)),
-        business=frozenset(range(9)),
+        business=frozenset(range(6)),
         ord_rej_other=0,  # broker option
         cxl_rej_other=2,  # broker option
         restatement_other=4,  # broker option
@@ -55,8 +56,8 @@ VERSIONS: Final = {
         is_42=False,
         ord_rej=frozenset((*range(12), 13, 14, 15, 99)),
         cxl_rej=frozenset((*range(7), 99)),
-        restatement=frozenset((*range(11), 12, 13, 99)),
-        business=frozenset(range(9)),
+        restatement=frozenset((*range(11), 99)),
+        business=frozenset(range(8)),
     ),
     "FIX.5.0SP2": Version(
         name="FIX.5.0SP2",
