@@ -151,7 +151,8 @@ ROWS: dict[str, list[Step]] = {
     ],
     "D.1.c=D15: the first replace is rejected after it is pending": [
         *working("X", "1"),
-        fault("reply_429", "order.cancel"),
+        # one refusal is waited out; the second leaves no time
+        fault("reply_429", "order.cancel", count=2),
         replace("Y", "X", "2"),
         er("pending replace", "E", "Y,X", "1 0 1"),
         cxl_reject("Y,X", "0", to="2", why="99", code="CANCEL_FAILED"),
