@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import quickfix
-from client import Conversation, Fields, Pairs, utc
+from client import ADMIN, Conversation, Fields, Pairs, utc
 
 from fixgw.admin.client import AdminClient
 from fixgw.fix.outbound import VERSIONS as OUTBOUND
@@ -311,12 +311,17 @@ def cxl_reject(ids: str, status: str, *, to: str, why: str, code: str, **tags: T
     return step
 
 
+def _last_request(desk: Desk) -> str:
+    """Its MsgSeqNum: the reader may have answered a TestRequest since."""
+    return str(max(number for number, body in desk.client.sent.items() if body[0][1] not in ADMIN))
+
+
 def biz_reject(why: str, code: str, ref_type: str, **tags: str) -> Step:
     """BusinessMessageReject: `why` BusinessRejectReason(380)."""
 
     def step(desk: Desk) -> None:
         m = desk.client.receive("BusinessMessageReject")
-        check(m, {35: "j", 380: why, 372: ref_type, 20001: code, 45: str(desk.client.next_out - 1)} | _tags(tags), "35=j")
+        check(m, {35: "j", 380: why, 372: ref_type, 20001: code, 45: _last_request(desk)} | _tags(tags), "35=j")
 
     return step
 
@@ -326,7 +331,7 @@ def session_reject(why: str, tag: str, ref_type: str) -> Step:
 
     def step(desk: Desk) -> None:
         m = desk.client.receive("Reject")
-        wanted = {35: "3", 373: desk.pick(why), 371: tag, 372: ref_type, 45: str(desk.client.next_out - 1)}
+        wanted = {35: "3", 373: desk.pick(why), 371: tag, 372: ref_type, 45: _last_request(desk)}
         check(m, wanted, "35=3")
 
     return step
