@@ -8,6 +8,7 @@ read of it; nothing of that is ever acted on.
 
 from __future__ import annotations
 
+from ..risk import throttle
 from ..risk.base import Denied
 from . import events as e
 from . import rules
@@ -18,9 +19,7 @@ from .numbers import ZERO
 from .order import Order
 from .reasons import Reason
 from .reports import BusinessReject
-from .state import State
 
-_SECOND_NS = 1_000_000_000
 _THROTTLED = 8
 _NO_PLACES = ("", "", "")
 
@@ -60,7 +59,7 @@ def _refuse_order(draft: Draft, cmd: Unsupported, order: NewOrder, denied: Denie
     if known is not None and (order.poss_resend or order.poss_dup):
         draft.report(draft.order(known), "I", status_reply=True)
         return
-    throttled = _throttled(draft.state, cmd.session, cmd.ts_ns, "D")
+    throttled = throttle.admit(draft.state, cmd.session, cmd.ts_ns, "D")
     if throttled is not None:
         # a client that floods must not fill our memory with refused orders
         _business_reject(draft, cmd, throttled, _THROTTLED)
@@ -91,18 +90,6 @@ def _refuse_duplicate(draft: Draft, request: NewOrder, order: Order) -> None:
     draft.report(order, "8", cl_ord_id=request.cl_ord_id, **fields)
 
 
-def _throttled(state: State, session_name: str, ts_ns: int, msg_type: str) -> Denied | None:
-    """THROTTLE as for any other new order or replace (risk/throttle.py), or None."""
-    settings, session = state.settings, state.sessions.get(session_name)
-    limits = settings.sessions[session_name].limits
-    if limits.msg_rate is None or session is None or "throttle" not in settings.risk_stages:
-        return None
-    if session.tat_ns - ts_ns <= (limits.msg_burst - 1) * (_SECOND_NS // limits.msg_rate):
-        return None
-    limit = f"{limits.msg_rate}/s burst {limits.msg_burst}"
-    return Denied(Reason.THROTTLE, 35, msg_type, limit, f"session {session_name}: more messages than {limit}")
-
-
 def _refuse_change(draft: Draft, request: CancelOrder | ReplaceOrder, denied: Denied) -> None:
     state = draft.state
     order = state.find_order(state.order_of(request.session, request.orig_cl_ord_id) or request.order_id)
@@ -113,7 +100,7 @@ def _refuse_change(draft: Draft, request: CancelOrder | ReplaceOrder, denied: De
         draft.report(draft.order(order.order_id), "I", status_reply=True)
         return
     if isinstance(request, ReplaceOrder):
-        denied = _throttled(state, request.session, request.ts_ns, "G") or denied
+        denied = throttle.admit(state, request.session, request.ts_ns, "G") or denied
     draft.cancel_reject(
         request.session,
         order,

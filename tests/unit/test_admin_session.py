@@ -57,7 +57,10 @@ def engine() -> Iterator[Engine]:
 def act(engine: Engine, params: dict[str, Any], *, busy: bool = False) -> list[str]:
     acceptor = Acceptor(engine.told)
     acceptor.busy = busy
-    file = SimpleNamespace(name="OMS44", begin_string="FIX.4.4", client_comp_id="C", appl_ver=None, role="trading", scope=None)
+    file = SimpleNamespace(
+        name="OMS44", begin_string="FIX.4.4", client_comp_id="C", appl_ver=None, role="trading", scope=None,
+        user_defined_fields="reject",
+    )  # fmt: skip
     config = SimpleNamespace(sessions={"OMS44": file}, gateway_comp_id=lambda session: "FIXGW")
     methods = AdminMethods(config, engine, acceptor, SimpleNamespace())  # type: ignore[arg-type]
     methods._act_on_session("OMS44", params["action"], params, "ann", params["reason"])
