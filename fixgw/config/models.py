@@ -208,6 +208,8 @@ class SessionFile(Model):
     cancel_on_disconnect: bool = False
     # tags of 5000 and above that our dictionaries do not define
     user_defined_fields: Literal["reject", "ignore"] = "reject"
+    # enumerations of what we send
+    codes: Literal["newest", "published"] = "newest"
     roll_time: RollTime = "00:00"
     accounts: dict[CompId, Name] = Field(default_factory=dict)
     default_account: Name | None = None

@@ -99,6 +99,7 @@ heartbeat_min_s = 1               # HeartBtInt(108) outside these bounds is refu
 heartbeat_max_s = 3600
 cancel_on_disconnect = false      # true: open orders are canceled when the connection is lost
 user_defined_fields = "reject"    # "ignore": tags of 5000 and above that fixgw does not know pass, and mean nothing to it
+codes = "newest"                  # "published": only codes that the FIX version was published with, for stock dictionaries
 roll_time = "00:00"               # UTC; when Day orders end
 default_account = "{account}"       # where orders without Account(1) go
 
@@ -146,6 +147,7 @@ gateway_comp_id = "FIXGW"
 enabled = true
 heartbeat_min_s = 1
 heartbeat_max_s = 3600
+codes = "newest"                  # "published": only codes that the FIX version was published with, for stock dictionaries
 
 # Whose reports are copied: names of sessions, names of accounts; "*" is all.
 [scope]

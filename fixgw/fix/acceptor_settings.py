@@ -18,7 +18,7 @@ LOOPBACK: Final = "127.0.0.1"
 class AcceptorSession(msgspec.Struct, frozen=True, kw_only=True):
     """One FIX session. `role` is "trading" or "drop_copy"; the scopes are a drop copy's ("*": all). `appl_ver` is
     "FIX.5.0SP2" when begin_string is "FIXT.1.1". `user_defined_fields`: "reject" or "ignore" tags of 5000 and above that our
-    dictionary does not define."""
+    dictionary does not define. `codes`: see version_of."""
 
     name: str
     begin_string: str
@@ -29,11 +29,12 @@ class AcceptorSession(msgspec.Struct, frozen=True, kw_only=True):
     scope_sessions: frozenset[str] = frozenset()
     scope_accounts: frozenset[str] = frozenset()
     user_defined_fields: str = "reject"
+    codes: str = "newest"
 
     @property
     def version(self) -> Version:
         """Raises KeyError for a version that we do not speak."""
-        return version_of(self.begin_string, self.appl_ver)
+        return version_of(self.begin_string, self.appl_ver, self.codes)
 
     @property
     def session_id(self) -> fix.SessionID:

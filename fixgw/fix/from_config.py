@@ -18,6 +18,7 @@ def acceptor_session(config: Config, name: str) -> AcceptorSession:
         appl_ver=session.appl_ver or "",
         role=session.role,
         user_defined_fields=session.user_defined_fields,
+        codes=session.codes,
         scope_sessions=frozenset(scope.sessions) if scope else frozenset(),
         scope_accounts=frozenset(scope.accounts) if scope else frozenset(),
     )

@@ -159,8 +159,6 @@ def test_cancel_on_disconnect_by_logon(desk: Desk, goodbye: bool, code: str, res
         client.close()
     desk.copy.wait(lambda: any(m.get(11) == desk.id("X") and m[39] == "4" for m in desk.copy.seen), "the cancel")
     client.connect()
-    # FIX 4.4 has neither 12 nor 13
-    restatement = "99" if desk.version.begin == "FIX.4.4" else restatement
     desk.play([er("canceled", "4", "X", "1 0 0", code=code, t378=f"{restatement}|4")])
 
 

@@ -66,7 +66,7 @@ class Config:
             name: SimpleNamespace(
                 name=name, role=item.role, begin_string="FIX.4.4", client_comp_id=name, enabled=True, appl_ver=None,
                 scope=SimpleNamespace(sessions=tuple(item.scope_sessions), accounts=tuple(item.scope_accounts)),
-                user_defined_fields="reject",
+                user_defined_fields="reject", codes="newest",
             )
             for name, item in settings.sessions.items()
         }  # fmt: skip

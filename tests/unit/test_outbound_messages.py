@@ -304,3 +304,14 @@ def test_every_refusal_is_valid(made, name, again):
 def test_the_check_can_fail():
     with pytest.raises(fix.IncorrectTagValue):
         wire(encode(report(ord_status="Z"), VERSIONS["FIX.4.2"]), "FIX.4.2")
+
+
+def test_codes_of_a_later_version_as_the_session_wants_them() -> None:
+    """Ours have them in their dictionaries; for a counterparty with the standard's own they are "other"."""
+    reject = BusinessReject(ref_msg_type="D", ref_seq=7, business_reason=8, reason="THROTTLE", text="slow")
+    for begin_string in ("FIX.4.2", "FIX.4.4"):
+        for codes, expected in (("newest", "8"), ("published", "0")):
+            message = encode(reject, version_of(begin_string, codes=codes))
+            assert message.getField(380) == expected and message.getField(20001) == "THROTTLE"
+    assert version_of("FIX.4.4", codes="newest").restatement - version_of("FIX.4.4").restatement == {12, 13}
+    assert version_of("FIXT.1.1", "FIX.5.0SP2", "newest") is version_of("FIXT.1.1", "FIX.5.0SP2")

@@ -11,7 +11,7 @@ import quickfix as fix
 
 from fixgw.core.reports import Message
 
-from .versions import VERSIONS, Version, dictionaries
+from .versions import VERSIONS, Version, dictionaries, version_of
 
 
 class Encoder(Protocol):
@@ -30,11 +30,6 @@ def _discover() -> dict[type, Encoder]:
 
 
 ENCODERS = _discover()
-
-
-def version_of(begin_string: str, appl_ver: str = "") -> Version:
-    """Raises KeyError for a version that we do not speak."""
-    return VERSIONS[appl_ver if begin_string == "FIXT.1.1" else begin_string]
 
 
 def encode(message: Message, version: Version, *, copy_of: str = "", poss_resend: bool = False) -> fix.Message:

@@ -70,6 +70,19 @@ VERSIONS: Final = {
     ),
 }
 
+# codes of a later version that our dictionaries have in this one too: what happened is said more exactly
+_NEWER: Final = {
+    "FIX.4.2": VERSIONS["FIX.4.2"]._replace(business=frozenset(range(9))),
+    "FIX.4.4": VERSIONS["FIX.4.4"]._replace(business=frozenset(range(9)), restatement=frozenset((*range(11), 12, 13, 99))),
+}
+
+
+def version_of(begin_string: str, appl_ver: str = "", codes: str = "published") -> Version:
+    """`codes`: "published" with the version, or the "newest" of ours. Raises KeyError for a version that we do not speak."""
+    name = appl_ver if begin_string == "FIXT.1.1" else begin_string
+    return _NEWER.get(name, VERSIONS[name]) if codes == "newest" else VERSIONS[name]
+
+
 _FILES: Final = {"FIX.4.2": ("FIX42",), "FIX.4.4": ("FIX44",), "FIX.5.0SP2": ("FIXT11", "FIX50SP2")}
 _dictionaries: dict[str, tuple[fix.DataDictionary, ...]] = {}
 
