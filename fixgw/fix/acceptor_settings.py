@@ -30,6 +30,8 @@ class AcceptorSession(msgspec.Struct, frozen=True, kw_only=True):
     scope_accounts: frozenset[str] = frozenset()
     user_defined_fields: str = "reject"
     codes: str = "newest"
+    # by its file; operations disable and enable it besides
+    enabled: bool = True
 
     @property
     def version(self) -> Version:

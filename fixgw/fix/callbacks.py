@@ -107,6 +107,8 @@ class _Thread(threading.local):
     link: SessionLink | None = None
     # while it is in SessionLink.send
     sending: SessionLink | None = None
+    # of a connection's thread: it brought a Logon that was refused
+    refused = False
     # wall and CPU time at which the last fromApp was left, and how often in a row (MORE_MAX at most) the next message was
     # there already
     left_ns = 0
@@ -360,6 +362,7 @@ class Application(fix.Application):  # type: ignore[misc]
                 link.session.setNextSenderMsgSeqNum(link.next_out)
                 link.session.setNextTargetMsgSeqNum(max(1, cursor.last_in_seq + 1))
         if refusal is not None:
+            _thread.refused = True
             log.warning("session %s: logon refused: %s", name, refusal)
             return refusal
         number, expected = int(fields["34"]), link.session.getExpectedTargetNum()
@@ -382,6 +385,10 @@ class Application(fix.Application):  # type: ignore[misc]
     def _why_not(link: SessionLink, enabled: bool, fields: Mapping[str, str]) -> str | None:
         if by_front := refusal_of(fields.get("96", "")):
             return by_front
+        if _thread.refused:  # QuickFIX reads on what came in one piece with a Logon that was refused
+            return "a Logon was refused on this connection"
+        if not link.spec.enabled:
+            return "the session is disabled in the configuration"
         if link.held or link.barred or not enabled:
             return link.held or link.barred or "the session is disabled by operations"
         heartbeat = fields.get("108", "")

@@ -19,6 +19,7 @@ def acceptor_session(config: Config, name: str) -> AcceptorSession:
         role=session.role,
         user_defined_fields=session.user_defined_fields,
         codes=session.codes,
+        enabled=session.enabled,
         scope_sessions=frozenset(scope.sessions) if scope else frozenset(),
         scope_accounts=frozenset(scope.accounts) if scope else frozenset(),
     )

@@ -130,6 +130,8 @@ class ClientSide(asyncio.Protocol):
         self._splitter = FrameSplitter(front.config.frame_cap)
         self._deadline: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        # its Logon is refused: nothing that it sends goes any further
+        self._refused = False
         self._since = 0.0
         self._written = 0
         self._watch: ReaderWatch | None = None
@@ -159,6 +161,8 @@ class ClientSide(asyncio.Protocol):
         self._deadline = front.loop.call_later(config.logon_deadline_s, self._too_late)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         if self.phase is Phase.OPEN:
             assert self.backend is not None
             try:
@@ -238,7 +242,7 @@ class ClientSide(asyncio.Protocol):
             self._refuse(refused)
             return
         self.session = logon.session
-        self._let_in(logon, refused=False)
+        self._let_in(logon)
 
     def _refuse(self, refused: LogonRefused) -> None:
         """Says why to whom it may be told (front_refusal.py), and closes."""
@@ -252,17 +256,18 @@ class ClientSide(asyncio.Protocol):
             self.close(refused.code, **refused.fields)
             return
         self._say("logon_refused", "warn", reason=refused.code, **refused.fields)
+        self._refused = True
         self._early = bytearray(refused_logon(asker, refused.text))
-        self._let_in(asker, refused=True)
+        self._let_in(asker)
 
-    def _let_in(self, logon: Logon, *, refused: bool) -> None:
+    def _let_in(self, logon: Logon) -> None:
         """To QuickFIX, with what is in _early."""
         self._leave_waiting()
         self.phase = Phase.CONNECTING
         self.transport.pause_reading()
-        self._task = self.front.loop.create_task(self._connect(logon, refused))
+        self._task = self.front.loop.create_task(self._connect(logon))
 
-    async def _connect(self, logon: Logon, refused: bool) -> None:
+    async def _connect(self, logon: Logon) -> None:
         """Takes the session's slot and the loopback connection, then lets the bytes flow."""
         front, config, key = self.front, self.front.config, logon.session.key
         for patience_s in (_SAME_MOMENT_S, config.drain_s + 0.5):
@@ -289,10 +294,12 @@ class ClientSide(asyncio.Protocol):
         self.backend = backend
         self.phase = Phase.OPEN
         front.loop.call_later(config.logon_deadline_s, self._unanswered)
-        if not refused:
-            self._say("logon_forwarded", "info", reset=logon.reset)
         early, self._early = bytes(self._early), bytearray()
-        self.data_received(early)
+        if self._refused:
+            backend.transport.write(early)
+        else:
+            self._say("logon_forwarded", "info", reset=logon.reset)
+            self.data_received(early)
         if self.phase is Phase.OPEN and not backend.full:
             self.transport.resume_reading()
 

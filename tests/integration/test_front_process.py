@@ -242,6 +242,24 @@ def test_a_known_session_is_told_why_its_logon_is_refused(front: FrontProcess, b
     assert echoes(log_on(front))
 
 
+@pytest.mark.parametrize("when", ["at once", "while it connects", "later"])
+def test_nothing_follows_a_refused_logon_to_quickfix(front: FrontProcess, backend: Backend, when: str) -> None:
+    """QuickFIX goes on reading behind a Logon that is refused: a second one, with 141=Y, would wipe its store and be let in."""
+    client = front.connect()
+    now = time.strftime("%Y%m%d-%H:%M:%S", time.gmtime())
+    bad = fix("35=A", "34=8", "49=A44", f"52={now}", "56=FIXGW", "98=0", "108=0")
+    more = fix("35=A", "34=1", "49=A44", f"52={now}", "56=FIXGW", "98=0", "108=30", "141=Y") + fix("35=D", "11=a")
+    client.sendall(bad + more if when == "at once" else bad)
+    if when == "later":
+        assert b"refused" in client.recv(4096), "the backend echoes the stand-in: the connection is open"
+    client.sendall(more)
+    client.close()
+    until(lambda: backend.ended and backend.ended[0], "the end of the connection")
+    got = bytes(backend.received[0])
+    assert got.count(b"8=FIX") == 1 and b"141=Y" not in got and b"35=D" not in got
+    assert echoes(log_on(front))
+
+
 def test_silent_and_trickling_clients_meet_the_deadline(front: FrontProcess, backend: Backend) -> None:
     live = log_on(front, "B44")
     silent, trickling = front.connect(), front.connect()

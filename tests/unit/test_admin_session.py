@@ -59,7 +59,7 @@ def act(engine: Engine, params: dict[str, Any], *, busy: bool = False) -> list[s
     acceptor.busy = busy
     file = SimpleNamespace(
         name="OMS44", begin_string="FIX.4.4", client_comp_id="C", appl_ver=None, role="trading", scope=None,
-        user_defined_fields="reject", codes="newest",
+        user_defined_fields="reject", codes="newest", enabled=True,
     )  # fmt: skip
     config = SimpleNamespace(sessions={"OMS44": file}, gateway_comp_id=lambda session: "FIXGW")
     methods = AdminMethods(config, engine, acceptor, SimpleNamespace())  # type: ignore[arg-type]
