@@ -5,7 +5,7 @@
 
 `cancel`: "" none asked, "sent", "unknown" (sent, no answer). `amend`: the quantity to which the venue is to reduce it in
 place, while that has no answer. An amend is never asked about: what came of it is unknown or refused becomes a cancel, after
-which the executed quantity is certain and the rest is placed anew.
+which the executed quantity is certain and the rest is placed anew. `amend_maybe`: given up so, but the venue may have done it.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class Child(msgspec.Struct, array_like=True, gc=False):
     # when we learned of its end
     closed_ns: int = 0
     amend: Decimal | None = None
+    amend_maybe: Decimal | None = None
 
     @property
     def is_live(self) -> bool:
@@ -114,12 +115,14 @@ def _change(child: Child, ev: e.ChildEvent) -> None:
             child.cancel = "sent"
             child.cancel_ns = ev.ts_ns
             child.cancels += 1
-            child.amend = None
+            _give_up_amend(child)
         case e.ChildAmendSent():
             child.amend = ev.qty
         case e.ChildAmended():
-            child.amend = None
+            child.amend = child.amend_maybe = None
             child.qty = ev.qty
+        case e.ChildAmendRefused():
+            child.amend = child.amend_maybe = None
         case e.ChildCancelRefused():
             child.cancel = ""
         case e.ChildUnknown():
@@ -127,7 +130,7 @@ def _change(child: Child, ev: e.ChildEvent) -> None:
                 child.state = UNKNOWN
             else:
                 child.cancel = "unknown"
-                child.amend = None
+                _give_up_amend(child)
         case e.ChildQueried():
             child.queries += 1
             child.next_query_ns = ev.next_ns
@@ -146,6 +149,11 @@ def _change(child: Child, ev: e.ChildEvent) -> None:
             child.closed_as = ev.status
         case _:
             raise AssertionError(f"{type(ev).__name__} is no child event")
+
+
+def _give_up_amend(child: Child) -> None:
+    if child.amend is not None:
+        child.amend, child.amend_maybe = None, child.amend
 
 
 def apply_fill(child: Child, ev: e.OrderFilled | e.FillBusted | e.FillCorrected) -> tuple[Decimal, Decimal]:

@@ -217,6 +217,12 @@ class ChildAmended(ChildEvent, frozen=True, tag="childamended", kw_only=True):
     qty: Decimal
 
 
+class ChildAmendRefused(ChildEvent, frozen=True, tag="childamendrefused", kw_only=True):
+    """The venue definitely has not reduced it."""
+
+    reason: str
+
+
 class ChildUnknown(ChildEvent, frozen=True, tag="childunknown", kw_only=True):
     """Sent, no answer. `op`: "place", "cancel" or "amend"."""
 
@@ -437,6 +443,7 @@ AnyEvent = (
     | ChildClosed
     | ChildAmendSent
     | ChildAmended
+    | ChildAmendRefused
     | Reported
     | Received
     | SessionReset

@@ -454,6 +454,7 @@ HANDLERS: dict[type, Callable[..., None]] = {
         for kind in (
             e.ChildCancelSent, e.ChildCancelRefused, e.ChildUnknown, e.ChildQueried, e.ChildNotFound,
             e.ChildSettled, e.ChildClosing, e.ChildClosed, e.ChildAmendSent, e.ChildAmended,
+            e.ChildAmendRefused,
         )
     },
     e.Reported: _nothing,

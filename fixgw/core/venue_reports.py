@@ -6,6 +6,7 @@ from . import commands as c
 from . import events as e
 from .child import CLOSING, SENT, UNKNOWN, Child
 from .draft import Draft, reason_fields
+from .numbers import ZERO
 from .order import PENDING_CANCEL, PENDING_REPLACE
 from .reasons import Reason
 from .settle import close, confirm, end_child, find_child, is_replacing, replaced, trade
@@ -91,8 +92,9 @@ def child_cancel_reject(draft: Draft, cmd: c.ChildCancelReject) -> None:
             draft.emit(e.ChildUnknown(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, op="cancel", reason=cmd.code))
             query_now(draft, draft.child(child.venue_cl_ord_id))
         return
-    if draft.order(child.order_id).stopping:
-        # kill switch, expiry...: not given up. The time-out asks the venue and sends the cancel again
+    if draft.order(child.order_id).stopping or (child.amend_maybe is not None and child.cancels < MAX_CANCELS):
+        # kill switch, expiry..., or the venue may have reduced it: to say that it works on as it was would be a guess. Not
+        # given up: the time-out asks the venue and sends the cancel again
         text = f"order {child.order_id}: the venue refused our cancel, it is tried again: {cmd.code}: {cmd.text}"
         draft.alert("CANCEL_REFUSED", text)
         return
@@ -126,18 +128,19 @@ def refuse_cancel(draft: Draft, order_id: str, text: str) -> None:
 
 
 def child_amended(draft: Draft, cmd: c.ChildAmended) -> None:
-    """150=5. A word that comes too late (a cancel went over the amend) is passed over: the end of the child will show it."""
+    """150=5. When a cancel went over the amend meanwhile, the word still tells how much the venue would execute."""
     child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id)
-    if child is None or not child.is_live or child.amend is None:
+    if child is None or not child.is_live or (child.amend is None and cmd.qty != child.amend_maybe):
         return
-    if cmd.qty != child.amend:
-        text = f"{cmd.venue}: {cmd.venue_cl_ord_id} amended to {cmd.qty:f} instead of {child.amend:f}"
+    given_up = child.amend is None
+    if not given_up and cmd.qty != child.amend:
+        text = f"{cmd.venue}: {cmd.venue_cl_ord_id} amended to {cmd.qty:f} instead of {child.amend or ZERO:f}"
         draft.alert("BAD_VENUE_DATA", text)
         become_unknown(draft, child, "amend", "the venue amended to another quantity")
         return
     draft.emit(e.ChildAmended(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, qty=cmd.qty))
     order, child = draft.order(child.order_id), draft.child(child.venue_cl_ord_id)
-    if order.pending is not None and order.pending.kind == PENDING_REPLACE:
+    if not given_up and order.pending is not None and order.pending.kind == PENDING_REPLACE:
         replaced(draft, order, venue_order_id=child.venue_order_id, venue_cl_ord_id=child.venue_cl_ord_id)
     if child.told_qty >= child.qty:
         close(draft, child, "filled")
@@ -146,7 +149,11 @@ def child_amended(draft: Draft, cmd: c.ChildAmended) -> None:
 def child_amend_reject(draft: Draft, cmd: c.ChildAmendReject) -> None:
     """It works on as it was: the replace goes the long way, by a cancel."""
     child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id)
-    if child is not None and child.is_live and child.amend is not None:
+    if child is None or not child.is_live or (child.amend is None and child.amend_maybe is None):
+        return
+    waiting = child.amend is not None
+    draft.emit(e.ChildAmendRefused(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, reason=cmd.code))
+    if waiting:
         draft.emit(e.ChildCancelSent(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
 
 

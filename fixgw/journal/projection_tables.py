@@ -82,6 +82,7 @@ CHILD_STATUS: Final = {
     "ChildCancelSent": "cancel_sent",
     "ChildAmendSent": "amend_sent",
     "ChildAmended": "amended",
+    "ChildAmendRefused": "amend_refused",
     "ChildCancelRefused": "cancel_refused",
     "ChildUnknown": "unknown",
     "ChildQueried": "queried",

@@ -323,8 +323,7 @@ AMENDS = {
         +60s                           | I E b<a 0/1 OUTCOME_UNKNOWN; query C1
         amended C1 0.6                 | -
         answer C1 open cum=0           | cancel C1
-        trade C1 t1 0.6                | F E a 0.6/0.4
-        done C1 filled 0.6             | 5 2 b<a 0.6/0
+        trade C1 t1 0.6                | F E a 0.6/0.4; 5 2 b<a 0.6/0
     """,
     "the host is lost": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
@@ -365,8 +364,29 @@ AMENDS = {
         cancel c a                     | 9.2 0 b<a SUPERSEDED; cancel C1; 6 6 c<a 0/1
         amended C1 0.6                 | -
         cancel-reject C1               | 9.1 0 c<a CANCEL_FAILED
-        trade C1 t1 0.6                | F 1 a 0.6/0.4
-        done C1 filled 0.6             | 4 4 a 0.6/0 VENUE_CANCEL
+        trade C1 t1 0.6                | F 1 a 0.6/0.4; 4 4 a 0.6/0 VENUE_CANCEL
+        done C1 filled 0.6             | -
+    """,
+    "carried out or not, and the cancel is refused": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        replace b a 0.6 @100           | amend C1 0.6; E E b<a 0/1
+        ambiguous C1 amend             | I E b<a 0/1 OUTCOME_UNKNOWN; query C1
+        answer C1 open cum=0           | cancel C1
+        cancel-reject C1               | !CANCEL_REFUSED
+        +60s                           | I E b<a 0/1 OUTCOME_UNKNOWN; query C1
+        answer C1 open cum=0           | cancel C1
+        done C1 canceled 0             | place C2 0.6@100 GTC
+        ack C2                         | 5 0 b<a 0/0.6
+    """,
+    "given up, then refused after all": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        replace b a 0.6 @100           | amend C1 0.6; E E b<a 0/1
+        cancel c a                     | 9.2 0 b<a SUPERSEDED; cancel C1; 6 6 c<a 0/1
+        amend-reject C1                | -
+        cancel-reject C1               | 9.1 0 c<a CANCEL_FAILED
+        trade C1 t1 1                  | F 2 a 1/0
     """,
     "a kill goes over it": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
