@@ -59,6 +59,7 @@ def _firm(config: Config, known_venues: set[str] | None) -> Iterator[Problem]:
             yield Problem(_FIRM, f"risk.stages.{number}", shown(stage), _one_of(risk_stage_names()))
     if "session_state" not in firm.risk.stages:
         yield Problem(_FIRM, "risk.stages", "", 'expected "session_state" among them: without it a kill switch refuses nothing')
+    yield from _entitlements_enforced(config)
     if firm.engine.inbox_reserved >= firm.engine.inbox_max:
         value = shown(firm.engine.inbox_reserved)
         yield Problem(_FIRM, "engine.inbox_reserved", value, f"expected less than inbox_max = {firm.engine.inbox_max}")
@@ -82,6 +83,15 @@ def _firm(config: Config, known_venues: set[str] | None) -> Iterator[Problem]:
     elif simulator.enabled and simulator.venue in config.venues and config.venues[simulator.venue].base_url:
         expected = f"venues/{simulator.venue}.toml has a base_url of its own, expected none: the simulator's is used"
         yield Problem(_FIRM, "simulator.venue", shown(simulator.venue), expected)
+
+
+def _entitlements_enforced(config: Config) -> Iterator[Problem]:
+    """A session's symbols name every instrument of the firm: only the risk stage keeps it from those it may not trade."""
+    stages = config.firm_file.risk.stages
+    restricted = sorted(name for name, session in config.sessions.items() if session.entitlements.model_fields_set)
+    if restricted and "entitlements" not in stages:
+        expected = f'expected "entitlements" among them: without it [entitlements] of {", ".join(restricted)} restrict nothing'
+        yield Problem(_FIRM, "risk.stages", shown(list(stages)), expected)
 
 
 def _twice(key: str, value: str) -> Problem:

@@ -2,8 +2,9 @@
 
 For BTC/USDT these are BTC/USDT, BTC-USDT, BTCUSDT and, where the session has usd_alias, BTC/USD, BTC-USD and BTCUSD.
 A form that could mean two of the session's instruments means none (BTC-USD beside both BTC/USDT and BTC/USDC) unless
-the session's [symbols] says which. An instrument's own name always means that instrument. Instruments that the session is
-not entitled to are understood too, so that their refusal can say what it may trade; they make no form ambiguous.
+the session's [symbols] says which. Among the instruments that the session may trade, one's own name or form is never
+another's usd_alias. The firm's other instruments are understood too, so that their refusal can say what the session may
+trade, but only in forms that mean none of its own: what the firm adds for others changes no symbol of this session.
 """
 
 from __future__ import annotations
@@ -21,26 +22,29 @@ def symbol_map(
 ) -> dict[str, str]:
     """Client symbol -> instrument name. `entitled`: the names of the instruments that the session may trade, None: all."""
     tables = list(instruments)
-    names = {table.symbol for table in tables}
-    own = names if entitled is None else names & set(entitled)
+    own = {table.symbol for table in tables if entitled is None or table.symbol in entitled}
+    meanings = _meanings((table for table in tables if table.symbol not in own), usd_alias)
+    # over those of the others, the ambiguous ones too: what could mean two of its own must not mean a third
+    meanings.update(_meanings((table for table in tables if table.symbol in own), usd_alias))
+    found = {form: min(meant) for form, meant in meanings.items() if len(meant) == 1}
+    found.update(aliases)
+    return dict(sorted(found.items()))
+
+
+def _meanings(instruments: Iterable[InstrumentTable], usd_alias: bool) -> dict[str, set[str]]:
+    """Each form of these instruments with the names of all that it could mean."""
+    tables = list(instruments)
     meanings: dict[str, set[str]] = {}
     for table in tables:
         for form in _forms(table.base, table.quote):
             meanings.setdefault(form, set()).add(table.symbol)
-    if usd_alias:
-        exact = set(meanings)
-        for table in tables:
-            for form in _forms(table.base, "USD") if table.quote in _USD_LIKE else ():
-                if form not in exact:
-                    meanings.setdefault(form, set()).add(table.symbol)
-    found: dict[str, str] = {}
-    for form, meant in meanings.items():
-        likely = meant & own or meant
-        if len(likely) == 1 and form not in names:
-            found[form] = min(likely)
-    found.update({name: name for name in names})
-    found.update(aliases)
-    return dict(sorted(found.items()))
+    exact = set(meanings)
+    for table in tables if usd_alias else ():
+        for form in _forms(table.base, "USD") if table.quote in _USD_LIKE else ():
+            if form not in exact:
+                meanings.setdefault(form, set()).add(table.symbol)
+    meanings.update({table.symbol: {table.symbol} for table in tables})
+    return meanings
 
 
 def _forms(base: str, quote: str) -> tuple[str, str, str]:

@@ -143,7 +143,8 @@ class Venue(Protocol):
 
     async def balances(self) -> Balances: ...
 
-    async def open_orders(self, symbols: tuple[str, ...]) -> tuple[OpenOrder, ...]: ...
+    async def open_orders(self, symbols: tuple[str, ...], everything: bool = False) -> tuple[OpenOrder, ...]:
+        """Of `symbols`; `everything`: of the whole account, where the venue can tell that."""
 
     async def trades(self, since_ns: int, symbols: tuple[str, ...]) -> tuple[VenueTrade, ...]: ...
 

@@ -77,8 +77,6 @@ class CcxtVenue:
         self.capabilities: tuple[str, ...] = self._dialect.capabilities(self._exchange)
         self._specs: dict[str, InstrumentSpec] = {}
         self._specs_ns = 0
-        # the open orders of the whole account were told once
-        self._listed = False
         self.tracker = Tracker()
         self._trades = TradeReader(settings, self._dialect, self.tracker, self._secrets, self._ask)
         self._amender = Amender(self._dialect, self.tracker, self._ask, self._look_up, self.on_done)
@@ -404,10 +402,9 @@ class CcxtVenue:
         # as of the moment the request left: what happened after it may be missing in the answer
         return self._dialect.know_balances(free, total, call.first_ns or asked_ns)
 
-    async def open_orders(self, symbols: tuple[str, ...]) -> tuple[OpenOrder, ...]:
-        """Of `symbols`; the first time of the whole account, where the venue can tell that."""
+    async def open_orders(self, symbols: tuple[str, ...], everything: bool = False) -> tuple[OpenOrder, ...]:
         out: list[OpenOrder] = []
-        for symbol in self._dialect.open_orders_by(symbols, not self._listed):
+        for symbol in self._dialect.open_orders_by(symbols, everything):
             call = self._call(Priority.LINK)
             raw = await self._run(self._exchange.fetch_open_orders(symbol), call)
             if self._dialect.open_orders_weights is not None and not isinstance(call.answer, list):
@@ -416,7 +413,6 @@ class CcxtVenue:
                 out.extend(open_order_from(order) for order in raw)
             except (ValueError, KeyError) as error:
                 raise Ambiguous("BAD_ANSWER", f"open orders: {scrub(str(error), self._secrets)}") from None
-        self._listed = True
         return tuple(out)
 
     async def trades(self, since_ns: int, symbols: tuple[str, ...]) -> tuple[VenueTrade, ...]:

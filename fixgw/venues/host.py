@@ -80,6 +80,8 @@ class VenueHost:
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._places = 0
         self._reconcile: asyncio.Task[None] | None = None
+        # on this link the gateway was told the open orders of the whole account
+        self._told_everything = False
         self.ready = asyncio.Event()
 
     # --- life ---
@@ -112,6 +114,7 @@ class VenueHost:
             log.debug("%s: gateway not reachable: %s", self.name, error)
             return
         self._link = link
+        self._told_everything = False
         self._desk.forget()
         link.send(
             Hello(
@@ -407,7 +410,8 @@ class VenueHost:
         instruments = await self._venue.instruments()
         balances = await self._venue.balances()
         # open orders first: what leaves the list after it was read shows up in the trades
-        open_orders = await self._venue.open_orders(symbols)
+        # until a picture was sent on this link, of the whole account: the gateway may not know of orders in other instruments
+        open_orders = await self._venue.open_orders(symbols, everything=not self._told_everything)
         trades = await self._venue.trades(request.since_ns, symbols)
         self._send(c.InstrumentsReport(ts_ns=time.time_ns(), venue=self.name, instruments=instruments))
         self._send(self._balances_report(self._desk.relevant(balances)))
@@ -417,6 +421,7 @@ class VenueHost:
                 open_orders=open_orders, trades=trades,
             )
         )  # fmt: skip
+        self._told_everything = True
 
 
 async def _give_back() -> None:

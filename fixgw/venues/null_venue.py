@@ -114,7 +114,7 @@ class NullVenue:
         funds = dict.fromkeys(sorted(assets), _FUNDS)
         return Balances(time.time_ns(), funds, dict(funds))
 
-    async def open_orders(self, symbols: tuple[str, ...]) -> tuple[OpenOrder, ...]:
+    async def open_orders(self, symbols: tuple[str, ...], everything: bool = False) -> tuple[OpenOrder, ...]:
         return tuple(self._open.values())
 
     async def trades(self, since_ns: int, symbols: tuple[str, ...]) -> tuple[VenueTrade, ...]:

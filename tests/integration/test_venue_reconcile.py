@@ -13,7 +13,7 @@ import pytest
 import fixgw.venues.balances as balances
 import fixgw.venues.wire as wire
 from fixgw.core import commands as c
-from fixgw.venues.base import Queried
+from fixgw.venues.base import Ambiguous, Queried
 from fixgw.venues.fake_gateway import FakeGateway
 from fixgw.venues.host import VenueHost
 from fixgw.venues.settings import parse_venue
@@ -76,6 +76,40 @@ def test_a_reconciliation_survives_an_unexpected_error(tmp_path: Path, error: Ex
     in_process(tmp_path, body)
 
 
+def test_the_whole_account_is_asked_for_until_a_picture_was_sent_on_the_link(tmp_path: Path) -> None:
+    async def body(gate: FakeGateway, host: VenueHost) -> None:
+        asked: list[bool] = []
+        failures = 1
+        real = host._venue.trades
+
+        async def open_orders(symbols: tuple[str, ...], everything: bool = False) -> tuple[c.OpenOrder, ...]:
+            asked.append(everything)
+            return ()
+
+        async def trades(since_ns: int, symbols: tuple[str, ...]) -> Any:
+            nonlocal failures
+            failures -= 1
+            if failures >= 0:
+                raise Ambiguous("TIMEOUT", "read, but never told")
+            return await real(since_ns, symbols)
+
+        async def picture(count: int) -> None:
+            gate.send(ASK)
+            await gate.until(lambda: len(of(gate, c.VenueReconciled)) == count, f"picture {count}", 5.0)
+
+        host._venue.trades, host._venue.open_orders = trades, open_orders  # type: ignore[method-assign]
+        await picture(1)
+        await picture(2)
+        assert asked == [True, True, False]
+        gate.cut()
+        await gate.until(lambda: len(gate.hellos) == 2, "the next link", 5.0)
+        await picture(3)
+        await picture(4)
+        assert asked[3:] == [True, False]
+
+    in_process(tmp_path, body)
+
+
 def test_a_picture_beyond_one_frame_goes_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "MAX_FRAME", 20_000)
 
@@ -85,7 +119,7 @@ def test_a_picture_beyond_one_frame_goes_in_parts(tmp_path: Path, monkeypatch: p
         async def trades(since_ns: int, symbols: tuple[str, ...]) -> tuple[c.VenueTrade, ...]:
             return picture
 
-        async def open_orders(symbols: tuple[str, ...]) -> tuple[c.OpenOrder, ...]:
+        async def open_orders(symbols: tuple[str, ...], everything: bool = False) -> tuple[c.OpenOrder, ...]:
             return tuple(
                 c.OpenOrder(
                     venue_cl_ord_id="A" if number == 7 else "", venue_order_id=str(number), symbol="BTC/USDT", side="1",

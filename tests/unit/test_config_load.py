@@ -189,6 +189,19 @@ def test_unknown_risk_stage_lists_the_known_ones(demo: Path, monkeypatch: pytest
     assert [str(problem) for problem in found] == ["fixgw.toml: risk.stages.1 = 'throtle': expected one of throttle"]
 
 
+def test_entitlements_need_their_risk_stage(demo: Path) -> None:
+    edit(demo / "fixgw.toml", '"entitlements", ', "")
+    problem = only(demo)
+    assert (problem.file, problem.key) == ("fixgw.toml", "risk.stages") and "'session_state', 'throttle'" in problem.value
+    assert 'expected "entitlements" among them' in problem.expected and "OMS42, OMS44, OMS50" in problem.expected
+    # a session that is restricted in nothing needs no stage
+    for file in (demo / "sessions").glob("OMS*.toml"):
+        lines = file.read_text().splitlines()
+        start = lines.index("[entitlements]")
+        file.write_text("\n".join(lines[: start + 1] + lines[lines.index("", start) :]))
+    load(demo)
+
+
 def test_two_sessions_with_the_same_wire_ids(demo: Path) -> None:
     edit(demo / "sessions/PB44.toml", 'client_comp_id = "PB44"', 'client_comp_id = "OMS44"')
     problem = only(demo)

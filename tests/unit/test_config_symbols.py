@@ -31,7 +31,7 @@ BOTH = ("BTC/USDT", "BTC/USDC")
         (BOTH, {}, True, "BTC-USD", None),
         (BOTH, {"BTC-USD": "BTC/USDC"}, True, "BTC-USD", "BTC/USDC"),
         (BOTH, {}, True, "BTC-USDC", "BTC/USDC"),
-        # a real USD pair wins over the alias, always
+        # a real USD pair that it may trade wins over the alias
         (("BTC/USDT", "BTC/USD"), {}, True, "BTC-USD", "BTC/USD"),
         (("BTC/USDT", "BTC/USD"), {}, True, "BTCUSD", "BTC/USD"),
         # ABC/DUSDT and ABCD/USDT share the form ABCDUSDT
@@ -60,10 +60,25 @@ def test_symbol(instruments: tuple[str, ...], aliases: dict[str, str], usd_alias
         (BOTH, "BTC-USD", "BTC/USDT"),
         (("BTC/USDT", "BTC/USDT:USDT"), "BTCUSDT", "BTC/USDT"),
         (("ABC/DUSDT", "ABCD/USDT", "BTC/USDT"), "ABCDUSDT", None),
-        # but for real names: a USD pair is never taken for a USDT pair
-        (("BTC/USDT", "BTC/USD"), "BTC/USD", "BTC/USD"),
-        (("BTC/USDT", "BTC/USD"), "BTC-USD", "BTC/USD"),
+        # not even one that is the other's own name
+        (("BTC/USDT", "BTC/USD"), "BTC/USD", "BTC/USDT"),
+        (("BTC/USDT", "BTC/USD"), "BTC-USD", "BTC/USDT"),
+        (("BTC/USDT", "BTC/USD"), "BTCUSD", "BTC/USDT"),
+        # among what it may not trade, the rules are the same
+        (("BTC/USDT", "ETH/USDT", "ETH/USD"), "ETH-USD", "ETH/USD"),
+        (("BTC/USDT", "ETH/USDT", "ETH/USDC"), "ETH-USD", None),
     ],
 )
 def test_symbol_of_a_session_that_may_trade_btc_usdt_only(instruments: tuple[str, ...], asked: str, meant: str | None) -> None:
     assert symbol_map(tables(*instruments), {}, True, ("BTC/USDT",)).get(asked) == meant
+    assert symbol_map(reversed(tables(*instruments)), {}, True, ("BTC/USDT",)).get(asked) == meant
+
+
+@pytest.mark.parametrize("form", ["BTC/USD", "BTC-USD", "BTCUSD"])
+def test_a_form_that_means_none_of_its_own_is_free_for_another(form: str) -> None:
+    firm = tables(*BOTH, "BTC/USD")
+    assert symbol_map(firm, {}, False, ("BTC/USDT",)).get(form) == "BTC/USD"
+    # ambiguous among its own: not free
+    assert symbol_map(firm, {}, True, BOTH).get(form) is None
+    # and its own alias decides over everything
+    assert symbol_map(firm, {form: "BTC/USDC"}, True, BOTH).get(form) == "BTC/USDC"

@@ -279,8 +279,10 @@ def test_a_sweep_leaves_places_without_an_answer_to_the_gateway() -> None:
     async def body(venue: CcxtVenue) -> None:
         exchange = Exchange(venue, 0)
         asked: list[str] = []
+        listed: list[str | None] = []
 
         async def list_open(symbol: str | None) -> Any:
+            listed.append(symbol)
             call = CALL.get()
             assert call is not None
             call.answer = []
@@ -300,6 +302,10 @@ def test_a_sweep_leaves_places_without_an_answer_to_the_gateway() -> None:
         old.began_ns -= 3600 * 1_000_000_000
         await venue.sweep()
         assert sorted(asked) == ["GONE", "LISTED"]
+        # the whole account is the host's question; here what weighs less is enough
+        assert listed == [SYMBOL]
+        await venue.open_orders((SYMBOL,), everything=True)
+        assert listed == [SYMBOL, None]
         assert venue.tracker.get("LOST") is not None and venue.tracker.get("OLD") is None
 
     scene(body)
