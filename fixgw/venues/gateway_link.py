@@ -254,15 +254,16 @@ class VenueLinks:
             ),
         )
         if sent is None:
-            refused = c.ChildReject(
-                ts_ns=self._now_ns(),
-                venue=ev.venue,
-                venue_cl_ord_id=ev.venue_cl_ord_id,
-                code="NEVER_SENT",
-                text="the venue host was not connected",
-            )
-            self._submit([refused])
-            self._settle()
+            self._never_sent(c.ChildReject, ev.venue, ev.venue_cl_ord_id)
+
+    def _never_sent(self, kind: type[c.ChildReject | c.ChildAmendReject], venue: str, venue_cl_ord_id: str) -> None:
+        """No host is connected: certainly refused."""
+        refused = kind(
+            ts_ns=self._now_ns(), venue=venue, venue_cl_ord_id=venue_cl_ord_id, code="NEVER_SENT",
+            text="the venue host was not connected",
+        )  # fmt: skip
+        self._submit([refused])
+        self._settle()
 
     def _cancel(self, venue_cl_ord_id: str) -> None:
         child = self.lookup(venue_cl_ord_id)
@@ -285,15 +286,7 @@ class VenueLinks:
             ),
         )
         if sent is None:
-            refused = c.ChildAmendReject(
-                ts_ns=self._now_ns(),
-                venue=child.venue,
-                venue_cl_ord_id=ev.venue_cl_ord_id,
-                code="NEVER_SENT",
-                text="the venue host was not connected",
-            )
-            self._submit([refused])
-            self._settle()
+            self._never_sent(c.ChildAmendReject, child.venue, ev.venue_cl_ord_id)
 
     def _query(self, venue_cl_ord_id: str) -> None:
         child = self.lookup(venue_cl_ord_id)
