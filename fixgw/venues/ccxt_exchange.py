@@ -174,6 +174,8 @@ class HookMixin:
                 if self.fixgw is not None and self.fixgw.tap(client, message):
                     return
                 super().handle_message(client, message)  # type: ignore[misc]
+        except Unreadable:
+            raise  # to _guarded
         except Exception as error:  # an exception here would leave the connection deaf; a new one is reconciled
             log.exception("venue message could not be handled; the connection is made anew")
             client.on_error(ccxt.NetworkError(f"message not understood: {type(error).__name__}"))
@@ -187,6 +189,10 @@ class HookMixin:
         super().on_error(client, error)  # type: ignore[misc]
         if self.fixgw is not None:
             self.fixgw.lost(client.url, type(error).__name__)
+
+
+class Unreadable(ValueError):
+    """A frame that is not what the venue sends: a proxy's HTML page, half an answer."""
 
 
 def _recording(send: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -19,7 +19,7 @@ from .balances import BalanceBook
 from .base import Ambiguous, Balances, Done
 from .ccxt_dialect import MAX_PAGES, PAGING_S, Amended
 from .ccxt_dialect import Dialect as GeneralDialect
-from .ccxt_exchange import CALL, Call, Hooks
+from .ccxt_exchange import CALL, Call, Hooks, Unreadable
 from .ccxt_parse import dec, rule
 from .doctrine import RATE_LIMIT_STATUS, Codes
 from .limiter import Priority
@@ -315,6 +315,8 @@ class Dialect(GeneralDialect):
             self.events.on_polled_last(symbol, plain(dec(found["price"], "price")))
 
     def tap(self, client: Any, message: Any) -> bool:
+        if isinstance(message, str | bytes):
+            raise Unreadable  # ccxt would look for keys in the text, and find them
         if not isinstance(message, dict):
             return False
         if "id" in message and ("status" in message or "error" in message):

@@ -10,6 +10,7 @@ from typing import Any
 
 import ccxt
 import pytest
+from aiohttp import WSMessage, WSMsgType
 
 from fixgw.core.commands import Quote, VenueTrade
 from fixgw.venues.base import Balances, Done, NeverSent
@@ -116,6 +117,19 @@ def test_a_cancel_is_about_the_original_order(original: str) -> None:
         assert sink.told == [Done("OURS1", "42", "canceled", D("0.001"))]
 
     scene(body)
+
+
+def test_a_frame_that_is_not_json_breaks_the_connection(caplog: pytest.LogCaptureFixture) -> None:
+    """A proxy's page holds the letters that ccxt takes for the keys of a book."""
+
+    async def run() -> None:
+        venue = CcxtVenue(parse_venue({"exchange": "binance", "symbols": ["BTC/USDT"]}, "t", "t"), Sink())
+        client = venue._exchange.client("ws://127.0.0.1:1/ws")
+        client.handle_message(WSMessage(WSMsgType.TEXT, "<html><body>Bad gateway</body></html>", None))
+        assert isinstance(client.error, ccxt.NetworkError)
+
+    asyncio.run(run())
+    assert "unreadable frame" in caplog.text and "Traceback" not in caplog.text
 
 
 def test_ccxt_sees_only_what_it_waits_for() -> None:
