@@ -23,7 +23,8 @@ import msgspec
 import quickfix as fix
 
 from fixgw.core.commands import AdminNote
-from fixgw.fix.acceptor_settings import LOOPBACK, AcceptorSession, settings_text
+from fixgw.fix import loopback
+from fixgw.fix.acceptor_settings import AcceptorSession, settings_text
 from fixgw.fix.callbacks import Application, SessionLink
 from fixgw.fix.delivery import Delivery, Router
 from fixgw.fix.outbound import dictionaries
@@ -65,7 +66,7 @@ class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Acceptor:
-    """Start it once; a stopped one is not started again.
+    """Start it once; a stopped one is not started again. It listens on 127.0.0.1 only.
 
     `port` 0 picks a free one (see `.port` after start). `rebooted`: the machine went down since the last run."""
 
@@ -99,27 +100,30 @@ class Acceptor:
             dictionaries(link.spec.version)  # read now (up to a second): the first report that needs it must not wait
         self._engine.listen(Router(link.delivery for link in self._links.values()))
         by_wire = {link.spec.wire_id: link for link in self._links.values()}
-        wanted = self.port
+        listener = loopback.listener(self.port)
+        self.port = listener.getsockname()[1]
         for attempt in range(1, BIND_TRIES + 1):
-            self.port = wanted or _free_port()
-            acceptor = self._make(by_wire)
+            theirs = _free_port()
+            acceptor = self._make(by_wire, theirs)
             self._set_numbers()
             try:
                 acceptor.start()
                 break
             except fix.RuntimeError as error:
                 del acceptor
-                if wanted or attempt == BIND_TRIES:
-                    raise OSError(f"FIX port {self.port}: {error}") from error
+                if attempt == BIND_TRIES:
+                    listener.close()
+                    raise OSError(f"FIX port {theirs}: {error}") from error
         self._acceptor = acceptor
+        loopback.take_over(theirs, listener)
         for link in self._links.values():
             link.delivery.start()
-        log.info("acceptor: %d sessions on %s:%d", len(self._links), LOOPBACK, self.port)
+        log.info("acceptor: %d sessions on %s:%d", len(self._links), loopback.LOOPBACK, self.port)
 
-    def _make(self, by_wire: dict[str, SessionLink]) -> fix.ThreadedSocketAcceptor:
+    def _make(self, by_wire: dict[str, SessionLink], port: int) -> fix.ThreadedSocketAcceptor:
         settings = fix.SessionSettings()
         specs = [link.spec for link in self._links.values()]
-        settings.setFromString(settings_text(specs, self.port, self._store_dir))
+        settings.setFromString(settings_text(specs, port, self._store_dir))
         application = Application(self._engine, by_wire)
         stores = fix.FileStoreFactory(settings)
         logs = RawMessages({wire: link.spec.name for wire, link in by_wire.items()}, self._raw_log, self._engine)

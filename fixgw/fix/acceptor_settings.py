@@ -12,8 +12,6 @@ import quickfix as fix
 from fixgw.fix.dictionary import fix_specs_dir
 from fixgw.fix.outbound import Version, version_of
 
-LOOPBACK: Final = "127.0.0.1"
-
 
 class AcceptorSession(msgspec.Struct, frozen=True, kw_only=True):
     """One FIX session. `role` is "trading" or "drop_copy"; the scopes are a drop copy's ("*": all). `appl_ver` is
@@ -48,8 +46,8 @@ class AcceptorSession(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.begin_string}:{self.gateway_comp_id}->{self.client_comp_id}"
 
 
-# ThreadedSocketAcceptor listens on all interfaces; AllowedRemoteAddresses makes it drop any Logon from elsewhere before
-# the session sees it.
+# ThreadedSocketAcceptor begins to listen on all interfaces (loopback.py mends that); until then AllowedRemoteAddresses makes
+# it drop any Logon from elsewhere before the session sees it.
 _DEFAULT: Final = """[DEFAULT]
 ConnectionType=acceptor
 SocketAcceptPort={port}

@@ -47,11 +47,11 @@ def raw(value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
-def frame(begin: Any, fields: Pairs, *, length: int | None = None, checksum: int | None = None) -> bytes:
-    """One message of these fields in this order, with BodyLength and CheckSum right unless they are given."""
+def frame(begin: Any, fields: Pairs, *, length: int | None = None, checksum_off: int = 0) -> bytes:
+    """One message of these fields in this order: BodyLength right unless it is given, CheckSum wrong by `checksum_off`."""
     body = b"".join(raw(tag) + b"=" + raw(value) + SOH for tag, value in fields)
     head = b"8=" + raw(begin) + SOH + b"9=%d" % (len(body) if length is None else length) + SOH + body
-    return head + b"10=%03d" % (sum(head) % 256 if checksum is None else checksum) + SOH
+    return head + b"10=%03d" % ((sum(head) + checksum_off) % 256) + SOH
 
 
 def cut_messages(buffer: bytearray) -> Iterator[Fields]:

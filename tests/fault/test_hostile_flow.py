@@ -327,7 +327,7 @@ def _mutant(dice: random.Random, live: Attacker) -> bytes:
         fields = [pair for pair in fields if pair[0] not in (21, 60, 38, 40, 44, 59)]
     if kind == "F":
         fields = [pair for pair in fields if pair[0] not in (21, 40, 44, 59)]
-    length = checksum = None
+    length, checksum_off = None, 0
     for _ in range(dice.randint(1, 4)):
         first = 5 if dice.random() < 0.85 and len(fields) > 5 else 0  # most mutants are to get past the header
         at = dice.randrange(first, len(fields))
@@ -353,8 +353,8 @@ def _mutant(dice: random.Random, live: Attacker) -> bytes:
     if dice.random() < 0.05:
         length = dice.choice([0, 1, 20, 300, 10**8])  # what is too long swallows what follows
     if dice.random() < 0.05:
-        checksum = dice.randrange(256)
-    made = bytearray(frame(live.begin, fields, length=length, checksum=checksum))
+        checksum_off = dice.randrange(256)
+    made = bytearray(frame(live.begin, fields, length=length, checksum_off=checksum_off))
     if dice.random() < 0.1:
         made[dice.randrange(len(made))] = dice.randrange(256)
     return bytes(made)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import threading
 from decimal import Decimal
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -209,6 +212,32 @@ def test_a_drop_copy_session_sends_no_orders(acceptor, engine):
         client.order("a1")
         reject = client.expect("j")
         assert (reject["20001"], reject["380"]) == ("READ_ONLY", "6")
+
+
+def listening() -> set[str]:
+    """The local addresses (hex) at which this process listens on IPv4."""
+    inodes = set()
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            inodes.add(os.readlink(f"/proc/self/fd/{name}"))
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes}
+
+
+def test_quickfix_listens_on_loopback_only(engine, tmp_path):
+    before = listening()
+    acceptor = Acceptor(engine, (OMS44,), tmp_path / "fix")
+    acceptor.start()
+    try:
+        wanted = {f"0100007F:{acceptor.port:04X}"}
+        until(lambda: listening() - before == wanted)
+        with Client(acceptor.port, OMS44, mute=True) as client:
+            client.logon()
+            client.logout()
+        assert listening() - before == wanted
+    finally:
+        acceptor.stop()
+    assert listening() == before
 
 
 def test_reset_logon_starts_a_new_epoch(acceptor, engine):

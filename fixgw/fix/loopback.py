@@ -1,0 +1,62 @@
+"""QuickFIX's listening socket, kept off the network.
+
+QuickFIX 1.16 always binds its port on all interfaces and has no setting for it; what listens there would be reached past
+the front with all its limits. So once QuickFIX listens, a socket bound to 127.0.0.1 takes the place of that
+one, under the same file descriptor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+from typing import Final
+
+LOOPBACK: Final = "127.0.0.1"
+_BACKLOG: Final = 1024
+_WAKE_S: Final = 2.0
+
+
+def listener(port: int) -> socket.socket:
+    """A socket that listens on this port of 127.0.0.1 (0: a free one), with the options that QuickFIX reads off its own.
+
+    Raises OSError when the port cannot be had."""
+    made = socket.socket()
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        made.bind((LOOPBACK, port))
+        made.listen(_BACKLOG)
+    except OSError as error:
+        made.close()
+        raise OSError(f"FIX port {port} of {LOOPBACK}: {error.strerror}") from error
+    return made
+
+
+def take_over(port: int, replacement: socket.socket) -> None:
+    """`replacement` takes the place of this process's socket that listens on `port`, and is closed under its own number.
+
+    Raises OSError when there is no such socket."""
+    with replacement:
+        os.dup2(replacement.fileno(), _listening(port), inheritable=False)
+    # a thread that waits in accept() holds the old socket: one connection sends it to the new one, and ends the old
+    with contextlib.suppress(OSError):
+        socket.create_connection((LOOPBACK, port), timeout=_WAKE_S).close()
+
+
+def _listening(port: int) -> int:
+    for name in os.listdir("/dev/fd"):
+        number = int(name)
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(number).st_mode) and _listens(number, port):
+                return number
+    raise OSError(f"port {port}: no socket of this process listens there")
+
+
+def _listens(number: int, port: int) -> bool:
+    with socket.socket(fileno=os.dup(number)) as probe:
+        if probe.family != socket.AF_INET or not probe.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return False
+        found: int = probe.getsockname()[1]
+        return found == port
