@@ -207,7 +207,7 @@ class Client:
         frame = f"8={spec.begin_string}{S}9={len(payload)}{S}".encode() + payload
         self.sock.sendall(frame + f"10={sum(frame) % 256:03}{S}".encode())
 
-    def logon(self, extra: str = "", seq: int | None = None, timeout_s: float = 5.0) -> dict[str, str]:
+    def logon(self, extra: str = "", seq: int | None = None, timeout_s: float = 12.0) -> dict[str, str]:
         """QuickFIX drops the Logon of a session while it has not done with its last connection, or takes the new connection's
         way out away with the old one's. The front waits for that; here the Logon is tried again."""
         appl = "|1137=9" if self.spec.begin_string == "FIXT.1.1" else ""
@@ -221,6 +221,7 @@ class Client:
             if self.received or left < 0.2:
                 return self.expect("A", max(left, 0.0))
             self.sock.close()
+            time.sleep(0.3)  # QuickFIX has nothing to show when it has let go
             self._connect()
             self.next_out = number
 
