@@ -18,8 +18,10 @@ from .reasons import Reason
 from .reports import BusinessReject
 
 
-def new_order(draft: Draft, cmd: NewOrder) -> None:
-    """Accept (150=A, and 150=0 for what the gateway holds), deny (150=8) or, for what is known, tell the status again."""
+def new_order(draft: Draft, cmd: NewOrder, unusable: Denied | None = None) -> None:
+    """Accept (150=A, and 150=0 for what the gateway holds), deny (150=8) or, for what is known, tell the status again.
+
+    `unusable`: why the message cannot be used; `cmd` then holds what could be read of it, and is denied for that."""
     state = draft.state
     known = state.order_of(cmd.session, cmd.cl_ord_id)
     if known is not None and is_forgotten(draft, known):
@@ -36,7 +38,10 @@ def new_order(draft: Draft, cmd: NewOrder) -> None:
         return
     market = find_market(state, cmd.session, cmd.symbol, cmd.account, cmd.ex_destination)
     if isinstance(market, Denied):
-        _deny(draft, cmd, None, market)
+        _deny(draft, cmd, None, unusable or market)
+        return
+    if unusable is not None:
+        _deny(draft, cmd, market, unusable)
         return
     denied = (
         rules.check_age(cmd, state.settings.max_order_age_ns)
