@@ -7,6 +7,8 @@ the quantity is all that shrinks, else cancel at the venue, the final executed q
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from ..risk import throttle
 from ..risk.base import Denied
 from . import events as e
@@ -14,9 +16,11 @@ from . import rules
 from .child import WORKING
 from .commands import CancelOrder, ReplaceOrder, StatusRequest
 from .draft import Draft, is_forgotten, reason_fields
+from .evolve import at_risk, notional_at_risk
 from .market import Market, market_of, venue_ready
+from .numbers import CTX, ZERO
 from .order import Order
-from .placing import assess
+from .placing import Assessment, assess
 from .reasons import Reason
 from .reports import Report
 from .settle import finish_if_idle, is_replacing, replaced
@@ -72,6 +76,11 @@ def cancel_order(draft: Draft, cmd: CancelOrder) -> None:
     assert order is not None
     if order.pending is not None:
         _supersede(draft, order)
+        order = draft.order(order.order_id)
+        denied = _refusal(draft, cmd, order)
+        if denied is not None:  # all that is in force is executed: only the replace had kept it open
+            _reject(draft, cmd, order, "1", denied)
+            return
     draft.emit(e.CancelRequested(order_id=order.order_id, ts_ns=cmd.ts_ns, cl_ord_id=cmd.cl_ord_id))
     order = draft.order(order.order_id)
     if draft.cancel_children(order):
@@ -128,7 +137,13 @@ def replace_order(draft: Draft, cmd: ReplaceOrder) -> None:
     assert order is not None
     terms = _new_terms(cmd, order)
     denied = rules.check_terms(terms, cmd.ts_ns)
-    market = market_of(draft.state, order)
+    try:
+        market = market_of(draft.state, order)
+    except KeyError as name:
+        text = f"{name} has left the configuration; a cancel is possible"
+        denied = Denied(Reason.UNKNOWN_SYMBOL, 55, order.client_symbol, "what the configuration has", text)
+        _reject(draft, cmd, order, "2", denied)
+        return
     verdict = denied or assess(draft.state, market, cmd.quotes, terms, cmd.ts_ns, "replace", order)
     if isinstance(verdict, Denied):
         _reject(draft, cmd, order, "2", verdict)
@@ -150,6 +165,8 @@ def replace_order(draft: Draft, cmd: ReplaceOrder) -> None:
             expire_ns=expire_ns,
             exec_inst=terms.exec_inst,
             risk_px=verdict.risk_px,
+            reserve_asset=market.instrument.quote if order.side == "1" else market.instrument.base,
+            reserve_qty=_needs_more(order, market, verdict),
         )
     )
     order = draft.order(order.order_id)
@@ -157,6 +174,18 @@ def replace_order(draft: Draft, cmd: ReplaceOrder) -> None:
         draft.report(order, "E", cl_ord_id=cmd.cl_ord_id, orig_cl_ord_id=order.cl_ord_id)
     else:
         finish_if_idle(draft, order.order_id)
+
+
+def _needs_more(order: Order, market: Market, verdict: Assessment) -> Decimal:
+    """What the account must have for the replace besides what the order has reserved (quote for a buy, base for a sell): it
+    is kept for it while the old child is being canceled, or somebody else would spend it."""
+    if order.held:
+        return ZERO  # nothing of it is at a venue
+    leaves = verdict.qty - order.cum_qty
+    if order.side == "1":
+        more = CTX.subtract(CTX.multiply(leaves, verdict.risk_px), notional_at_risk(order))
+        return CTX.multiply(max(more, ZERO), market.with_fee)
+    return max(leaves - at_risk(order), ZERO)
 
 
 def _reduce_in_place(draft: Draft, order: Order, market: Market) -> bool:

@@ -124,7 +124,8 @@ class CancelRefused(OrderEvent, frozen=True, tag="cancelrefused", kw_only=True):
 
 
 class ReplaceRequested(OrderEvent, frozen=True, tag="replacerequested", kw_only=True):
-    """The client asked; the order is pending replace. The fields are the order as it is to be."""
+    """The client asked; the order is pending replace. The fields are the order as it is to be; `reserve_qty` of
+    `reserve_asset`: what it needs of the account besides what the order has reserved."""
 
     cl_ord_id: str
     order_qty: Decimal
@@ -136,6 +137,8 @@ class ReplaceRequested(OrderEvent, frozen=True, tag="replacerequested", kw_only=
     expire_ns: int | None = None
     exec_inst: str = ""
     risk_px: Decimal = ZERO
+    reserve_asset: str = ""
+    reserve_qty: Decimal = ZERO
 
 
 class OrderReplaced(OrderEvent, frozen=True, tag="replaced", kw_only=True):

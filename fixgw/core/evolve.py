@@ -17,7 +17,7 @@ from . import events as e
 from .child import CLOSED, SENT, Child, apply_child, apply_fill, new_child
 from .freezing import freeze_oldest, thaw_child, thaw_order
 from .numbers import CTX, ZERO, plain_text
-from .order import OPEN, REJECTED, Order, apply_order, new_order
+from .order import OPEN, REJECTED, Order, Pending, apply_order, new_order
 from .retention import forget, keep_refused, release
 from .settings import quote_of
 from .sharing import share_child, share_order
@@ -182,12 +182,15 @@ def _order_event(state: State, ev: e.OrderEvent) -> None:
     order = state.orders.get(ev.order_id) or thaw_order(state, ev.order_id)
     was_open, expire_ns = order.status in OPEN, order.expire_ns
     qty, notional = _risk(order)
+    kept = order.pending if order.pending is not None and order.pending.reserve_qty else None
     fill = None
     if isinstance(ev, e.FillBusted | e.FillCorrected):
         fill = _fill(state, order, ev)
     elif isinstance(ev, e.CancelRequested | e.ReplaceRequested):
         state.session(order.session).cl_ord_ids[ev.cl_ord_id] = ev.order_id
     apply_order(order, ev, fill)
+    if order.pending is not kept:
+        _keep_for_replace(state, order, kept, order.pending)
     now_open = order.status in OPEN
     qty_now, notional_now = _risk(order)
     _count(state, order, int(now_open) - int(was_open), qty_now - qty, notional_now - notional)
@@ -201,6 +204,16 @@ def _order_event(state: State, ev: e.OrderEvent) -> None:
         state.open_orders[order.order_id] = None
         state.session(order.session).open_orders[order.order_id] = None
         state.finished.pop(order.order_id, None)
+        _move_expiry(state, order, None)
+
+
+def _keep_for_replace(state: State, order: Order, before: Pending | None, after: Pending | None) -> None:
+    """What a pending replace reserves, from its request until its child or its end."""
+    reserved = state.account(order.account).reserved
+    if before is not None and before.reserve_qty:
+        reserved[before.reserve_asset] -= before.reserve_qty
+    if after is not None and after.reserve_qty:
+        reserved[after.reserve_asset] = reserved.get(after.reserve_asset, ZERO) + after.reserve_qty
 
 
 def _fill(state: State, order: Order, ev: e.FillBusted | e.FillCorrected) -> tuple[Decimal, Decimal]:
@@ -258,6 +271,9 @@ def _child_placed(state: State, ev: e.ChildPlaced) -> None:
     state.children[ev.venue_cl_ord_id] = child
     order.children.append(ev.venue_cl_ord_id)
     account = state.account(ev.account)
+    if order.pending is not None and order.pending.reserve_qty:
+        _keep_for_replace(state, order, order.pending, None)
+        order.pending.reserve_qty = ZERO  # the child reserves for itself
     state.venue(ev.venue).live[ev.venue_cl_ord_id] = None
     state.inflight[ev.venue_cl_ord_id] = ev.ts_ns
     if ev.reserve_qty:

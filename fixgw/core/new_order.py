@@ -12,8 +12,9 @@ from .commands import NewOrder, TriggerStop
 from .draft import Draft, is_forgotten, reason_fields
 from .market import Market, find_market, market_of, venue_ready
 from .numbers import ZERO
+from .numbers import text as fmt
 from .order import Order
-from .placing import Assessment, assess, place_child
+from .placing import Assessment, assess, place_child, triggered_qty
 from .reasons import Reason
 from .reports import BusinessReject
 
@@ -148,6 +149,10 @@ def trigger_stop(draft: Draft, cmd: TriggerStop) -> None:
         exec_inst=order.exec_inst,
     )
     verdict = assess(draft.state, market, cmd.quotes, terms, cmd.ts_ns, "trigger", order)
+    qty = triggered_qty(draft.state, market, cmd.quotes, order)
+    if not isinstance(verdict, Denied) and qty <= 0:
+        cash = fmt(order.cash_qty or ZERO)
+        verdict = Denied(Reason.BAD_LOT, 152, cash, "the price of a lot and its fee", f"{cash} pays for less than a lot by now")
     if isinstance(verdict, Denied):
         if verdict.reason is Reason.STALE_MARKET_DATA:
             return  # never triggered on stale data
@@ -163,4 +168,4 @@ def trigger_stop(draft: Draft, cmd: TriggerStop) -> None:
     draft.emit(e.StopTriggered(
             order_id=order.order_id, ts_ns=cmd.ts_ns, trigger_px=cmd.trigger_px, risk_px=verdict.risk_px
         ))
-    place_child(draft, draft.order(order.order_id), market, cmd.quotes, order.order_qty)
+    place_child(draft, draft.order(order.order_id), market, cmd.quotes, qty)

@@ -23,7 +23,8 @@ PENDING_CANCEL, PENDING_REPLACE = "6", "E"
 OPEN = frozenset((PENDING_NEW, NEW, PARTIAL))
 
 # (status, kind) -> status. "fill" leaves something open, "fill_all" nothing; "replace_all": the new quantity is already
-# executed; "unfill": bust or correction that leaves nothing executed, "unfill_part": something, "unfill_none": all.
+# executed, "refuse_all": the old one is; "unfill": bust or correction that leaves nothing executed, "unfill_part": something,
+# "unfill_none": all.
 TABLE: dict[tuple[str, str], str] = {
     (PENDING_NEW, "confirm"): NEW,
     (PENDING_NEW, "reject"): REJECTED,
@@ -51,6 +52,7 @@ TABLE: dict[tuple[str, str], str] = {
     (PARTIAL, "expire"): EXPIRED,
     (PARTIAL, "request"): PARTIAL,
     (PARTIAL, "refuse"): PARTIAL,
+    (PARTIAL, "refuse_all"): FILLED,  # the replace to more came to nothing, and the old quantity is executed
     (PARTIAL, "stop"): PARTIAL,
     (PARTIAL, "replace"): PARTIAL,
     (PARTIAL, "replace_all"): FILLED,
@@ -96,6 +98,9 @@ class Pending(msgspec.Struct, array_like=True, gc=False):
     expire_ns: int | None = None
     exec_inst: str = ""
     risk_px: Decimal = ZERO
+    # what it needs besides what the child that it replaces has reserved, until the new child reserves for itself
+    reserve_asset: str = ""
+    reserve_qty: Decimal = ZERO
 
 
 class Order(msgspec.Struct, array_like=True, gc=False):
@@ -184,9 +189,14 @@ def kind_of(order: Order, ev: e.OrderEvent) -> str:
     """The row label of an event for this order."""
     kind = _KINDS.get(type(ev))
     if kind is not None:
-        return kind
+        all_of_it = kind == "refuse" and order.status == PARTIAL and order.cum_qty >= order.order_qty
+        return "refuse_all" if all_of_it else kind
     if isinstance(ev, e.OrderFilled):
-        return "fill_all" if order.cum_qty + ev.qty >= order.order_qty else "fill"
+        wanted, pending = order.order_qty, order.pending
+        if pending is not None and pending.order_qty > wanted and order.children[-1:] == [ev.venue_cl_ord_id]:
+            # a replace to more goes on with the rest; not where its own child is out already, which would be too much
+            wanted = pending.order_qty
+        return "fill_all" if order.cum_qty + ev.qty >= wanted else "fill"
     if isinstance(ev, e.OrderReplaced):
         pending = order.pending
         return "replace_all" if pending is not None and pending.order_qty <= order.cum_qty else "replace"
@@ -280,6 +290,8 @@ def _pending_replace(ev: e.ReplaceRequested) -> Pending:
         expire_ns=ev.expire_ns,
         exec_inst=ev.exec_inst,
         risk_px=ev.risk_px,
+        reserve_asset=ev.reserve_asset,
+        reserve_qty=ev.reserve_qty,
     )
 
 

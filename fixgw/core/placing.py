@@ -14,7 +14,7 @@ from .draft import Draft
 from .evolve import at_risk, notional_at_risk
 from .ids import venue_cl_ord_id
 from .market import Market
-from .numbers import CTX, ZERO
+from .numbers import CTX, ZERO, floor_to
 from .order import Order
 from .reasons import Reason
 from .state import State
@@ -83,12 +83,21 @@ def _cash_px(market: Market, terms: rules.AnyTerms, reference: Decimal | None) -
     """The price that sizes a CashOrderQty(152): the limit, for a market buy the collar, else the reference."""
     if terms.price is not None and terms.ord_type in (rules.LIMIT, rules.STOP_LIMIT):
         return terms.price
-    if terms.ord_type == rules.STOP:
-        return terms.stop_px
+    # a stop comes to the market at its stop price or beyond
+    at = terms.stop_px if terms.ord_type == rules.STOP else reference
     collar = market.bounds.collar
-    if terms.side == "2" or reference is None or collar is None:
-        return reference
-    return collar.px(terms.side, reference)
+    return at if terms.side == "2" or at is None or collar is None else collar.px(terms.side, at)
+
+
+def triggered_qty(state: State, market: Market, quotes: dict[str, Quote], order: Order) -> Decimal:
+    """What a triggered stop sends (base): of a buy by CashOrderQty(152) no more than its cash pays for now; perhaps zero."""
+    reference = rules.reference_px(order.side, quotes.get(market.venue.name))
+    if order.cash_qty is None or order.side != "1" or order.ord_type != rules.STOP or reference is None:
+        return order.order_qty
+    collar, spec = market.bounds.collar, state.instruments[market.spec_key]
+    px = reference if collar is None else collar.px(order.side, reference)
+    most = CTX.divide(order.cash_qty, CTX.multiply(px, market.with_fee))
+    return min(order.order_qty, floor_to(most, spec.market_lot or spec.lot))
 
 
 def place_child(draft: Draft, order: Order, market: Market, quotes: dict[str, Quote], qty: Decimal) -> None:

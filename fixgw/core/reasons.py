@@ -43,7 +43,7 @@ class Reason(StrEnum):
     MISMATCH = ("MISMATCH", 99, 99, "a field contradicts the order that is named")
     SUPERSEDED = ("SUPERSEDED", 99, 99, "the replace gave way to a cancel")
     CANCEL_FAILED = ("CANCEL_FAILED", 99, 99, "the venue refused the cancel")
-    REPLACE_FAILED = ("REPLACE_FAILED", 99, 99, "the venue refused the replacing order; the rest is canceled")
+    REPLACE_FAILED = ("REPLACE_FAILED", 99, 99, "the replacing order could not be placed; the rest is canceled")
     # risk
     HALTED = ("HALTED", 2, 2, "a kill switch is on: no new orders and no replaces")
     REDUCING = ("REDUCING", 99, 99, "only what cannot increase the position is let through")

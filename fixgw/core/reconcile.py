@@ -12,7 +12,7 @@ from . import events as e
 from .child import SENT, UNKNOWN, Child
 from .draft import Draft
 from .ids import is_ours
-from .settle import confirm, trade
+from .settle import confirm, is_replacing, trade
 from .state import DOWN, READY, RECONCILING
 from .venue_reports import become_unknown, query_now
 
@@ -106,8 +106,8 @@ def _settle(draft: Draft, child: Child, listed: c.OpenOrder | None, asked_ns: in
     order = draft.order(child.order_id)
     wanted = child.cancel == "unknown" or bool(order.stopping) or order.pending is not None or not order.is_open
     if wanted and (child.cancel != "sent" or child.cancel_ns < asked_ns):
-        if order.pending is not None and order.pending.kind == "E" and not child.cancel and len(order.children) > 1:
-            return  # the new child of a replace
+        if order.is_open and is_replacing(order, child):
+            return
         draft.emit(e.ChildCancelSent(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
     elif child.next_query_ns > 0:
         query_now(draft, child)  # what was asked before went with the link: without this it waits for the back-off

@@ -1,10 +1,10 @@
 """What follows when a trade arrives or a child ends: the order's own fate.
 
     child closed, others live ............. nothing yet
-    order fully executed .................. Filled; a pending request is refused: too late
+    order fully executed .................. Filled; a pending request is refused: too late (but a replace to more goes on)
     pending cancel ........................ Canceled under the cancel's ClOrdID
     pending replace, no replacing child ... the new quantity is executed already: Replaced and Filled; else the new child
-    pending replace, new child refused .... cancel reject, then an unsolicited Canceled
+    pending replace, new child refused .... cancel reject, then an unsolicited Canceled (Filled: nothing more)
     being stopped by us ................... Canceled (kill, operations, disconnect) or Expired
     refused / never placed ................ Rejected, or Canceled when something was executed
     otherwise ............................. Canceled: the rest of an immediate order, or the venue's own doing
@@ -16,6 +16,8 @@ from decimal import Decimal
 
 import msgspec
 
+from ..risk import session_state
+from ..risk.base import Denied, RiskRequest
 from . import events as e
 from . import rules
 from .child import CLOSING, SENT, UNKNOWN, Child
@@ -26,7 +28,7 @@ from .ids import is_ours
 from .market import Market, market_of, venue_ready
 from .numbers import BPS, CTX, ZERO, floor_to
 from .numbers import text as fmt
-from .order import PENDING_CANCEL, PENDING_REPLACE, Order
+from .order import PENDING_CANCEL, PENDING_REPLACE, Order, Pending
 from .placing import place_child
 from .reasons import Reason
 from .sanity import trade_problem
@@ -57,12 +59,12 @@ def confirm(draft: Draft, child: Child, venue_order_id: str) -> None:
     order = draft.order(child.order_id)
     if not fresh or not order.is_open:
         return
-    if order.status == "A":
+    if is_replacing(order, child):
+        replaced(draft, order, venue_order_id=venue_order_id, venue_cl_ord_id=child.venue_cl_ord_id)
+    elif order.status == "A":
         draft.emit(e.OrderConfirmed(order_id=order.order_id, ts_ns=draft.ts_ns))
         order = draft.order(order.order_id)
         draft.report(order, "0", venue_order_id=venue_order_id, venue_cl_ord_id=child.venue_cl_ord_id)
-    elif is_replacing(order, child):
-        replaced(draft, order, venue_order_id=venue_order_id, venue_cl_ord_id=child.venue_cl_ord_id)
 
 
 def is_replacing(order: Order, child: Child) -> bool:
@@ -272,6 +274,9 @@ def finish_if_idle(draft: Draft, order_id: str, ended_as: str = "", text: str = 
         children = [draft.child(child) for child in order.children]
         changed = any(child.cum_qty != child.told_qty for child in children)
         reason = Reason.BUSTED if changed else Reason.VENUE_CANCEL
+        if not changed and order.cash_qty is not None and order.ord_type == rules.STOP:
+            # a stop whose cash paid for less at its trigger than at its stop price (placing.triggered_qty)
+            reason, text = Reason.IOC_REMAINDER, "the cash is spent"
         _canceled(draft, order, order.cl_ord_id, reason.value, text=text)
     elif order.ord_type in (rules.MARKET, rules.STOP) or order.tif in (rules.IOC, rules.FOK):
         _canceled(draft, order, order.cl_ord_id, Reason.IOC_REMAINDER.value, text=text)
@@ -288,6 +293,9 @@ def _rejected(draft: Draft, order: Order, reason: Reason, text: str) -> None:
     draft.report(draft.order(order.order_id), "8", **fields)
 
 
+# (tag, value, what would have been taken)
+Fault = tuple[int, str, str]
+
 # what would have been taken where the venue had the last word
 _WANTED = {
     Reason.VENUE_REJECT: "an order that the venue takes",
@@ -297,7 +305,9 @@ _WANTED = {
 _RESTATEMENT = {Reason.DISCONNECT.value: 12, Reason.LOGOUT.value: 13, Reason.ADMIN_CANCEL.value: 8, Reason.KILLED.value: 8}
 
 
-def _canceled(draft: Draft, order: Order, cl_ord_id: str, reason: str, orig: str = "", text: str = "") -> None:
+def _canceled(
+    draft: Draft, order: Order, cl_ord_id: str, reason: str, orig: str = "", text: str = "", fault: Fault | None = None
+) -> None:
     """150=4; with a reason when it is not the client's own doing."""
     draft.emit(e.OrderCanceled(order_id=order.order_id, ts_ns=draft.ts_ns, cl_ord_id=cl_ord_id, reason=reason))
     fields = {}
@@ -306,7 +316,8 @@ def _canceled(draft: Draft, order: Order, cl_ord_id: str, reason: str, orig: str
         fields = reason_fields(coded, text=f"{coded.meaning}: {text}" if text else "")
         if coded in _WANTED:
             # the rest was refused, which is more than that it ended
-            fields |= {"reason_tag": 11, "reason_value": cl_ord_id, "reason_limit": _WANTED[coded]}
+            tag, value, wanted = fault or (11, cl_ord_id, _WANTED[coded])
+            fields |= {"reason_tag": tag, "reason_value": value, "reason_limit": wanted}
         if reason in _RESTATEMENT:
             fields["restatement"] = _RESTATEMENT[reason]
     draft.report(draft.order(order.order_id), "4", orig_cl_ord_id=orig, **fields)
@@ -326,7 +337,8 @@ def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> No
         return
     if ended_as in ("rejected", "not_placed") or order.stopping:
         wanted = "an order that is not being canceled" if order.stopping else _WANTED[Reason.REPLACE_FAILED]
-        _replace_failed(draft, order, text or ended_as, (41, order.cl_ord_id, wanted))
+        why = text or ended_as if order.stopping else f"the venue refused it: {text or ended_as}"
+        _replace_failed(draft, order, why, (41, order.cl_ord_id, wanted))
         return
     if pending.order_qty <= order.cum_qty or order.held:
         replaced(draft, order)
@@ -345,8 +357,9 @@ def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> No
     if not_ready is not None:
         _replace_failed(draft, order, not_ready.text, (not_ready.tag, not_ready.value, not_ready.limit))
         return
-    if draft.state.level_of(order.session, order.venue) == "HALTED":
-        _replace_failed(draft, order, Reason.HALTED.meaning, (35, "G", "ACTIVE"))
+    denied = _switched_off(draft, order, pending, market)
+    if denied is not None:
+        _replace_failed(draft, order, f"{denied.reason.value}: {denied.text}", (denied.tag, denied.value, denied.limit))
         return
     # the child carries the pending terms; they are in force once the venue has it
     as_replaced = _with_pending_terms(order)
@@ -357,6 +370,20 @@ def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> No
         _replace_failed(draft, order, "what traded meanwhile left no cash for it", fault)
         return
     place_child(draft, as_replaced, market, {}, qty)
+
+
+def _switched_off(draft: Draft, order: Order, pending: Pending, market: Market) -> Denied | None:
+    """A kill switch that was set while the old child was being canceled: nothing new, or nothing that adds."""
+    leaves = pending.order_qty - order.cum_qty
+    added = max(pending.order_qty - order.order_qty, ZERO)
+    return session_state.check(
+        RiskRequest(
+            "replace", draft.state, draft.ts_ns, market.session, market.account, order.symbol, market.instrument.base,
+            market.instrument.quote, order.side, pending.ord_type, pending.tif, pending.order_qty, leaves, added,
+            CTX.multiply(added, pending.risk_px), pending.price, pending.stop_px, pending.risk_px, None, None,
+            market.venue.taker_fee_bps, order, pending.cash_qty, market.bounds, market.with_fee,
+        )
+    )  # fmt: skip
 
 
 def cash_bound(draft: Draft, order: Order, market: Market, qty: Decimal) -> Decimal:
@@ -384,9 +411,9 @@ def _with_pending_terms(order: Order) -> Order:
     )
 
 
-def _replace_failed(draft: Draft, order: Order, text: str, fault: tuple[int, str, str]) -> None:
-    """35=9 for the replace, then an unsolicited 150=4 for the rest: the old child is gone already. `fault`: tag, value, what
-    would have been taken."""
+def _replace_failed(draft: Draft, order: Order, text: str, fault: Fault) -> None:
+    """35=9 for the replace, then an unsolicited 150=4 for the rest: the old child is gone already. An order whose old quantity
+    is executed is Filled."""
     pending = order.pending
     assert pending is not None
     draft.emit(e.ReplaceRefused(order_id=order.order_id, ts_ns=draft.ts_ns, reason=Reason.REPLACE_FAILED.value))
@@ -397,7 +424,9 @@ def _replace_failed(draft: Draft, order: Order, text: str, fault: tuple[int, str
         order.session, order, pending.cl_ord_id, order.cl_ord_id, "2", Reason.REPLACE_FAILED,
         tag=tag, value=value, limit=limit, text=detail,
     )  # fmt: skip
+    if not order.is_open:
+        return
     if order.stopping == Reason.EXPIRED.value:
         finish_if_idle(draft, order.order_id)
     else:
-        _canceled(draft, order, order.cl_ord_id, order.stopping or Reason.REPLACE_FAILED.value, text=text)
+        _canceled(draft, order, order.cl_ord_id, order.stopping or Reason.REPLACE_FAILED.value, text=text, fault=fault)

@@ -92,9 +92,11 @@ def child_cancel_reject(draft: Draft, cmd: c.ChildCancelReject) -> None:
             draft.emit(e.ChildUnknown(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, op="cancel", reason=cmd.code))
             query_now(draft, draft.child(child.venue_cl_ord_id))
         return
-    if draft.order(child.order_id).stopping or (child.amend_maybe is not None and child.cancels < MAX_CANCELS):
-        # kill switch, expiry..., or the venue may have reduced it: to say that it works on as it was would be a guess. Not
-        # given up: the time-out asks the venue and sends the cancel again
+    order = draft.order(child.order_id)
+    ours = bool(order.stopping) or not order.is_open
+    if ours or (child.amend_maybe is not None and child.cancels < MAX_CANCELS):
+        # kill switch, expiry, what works of an order that ended; or the venue may have reduced it: to say that it works on
+        # as it was would be a guess. Not given up: the time-out asks the venue and sends the cancel again
         text = f"order {child.order_id}: the venue refused our cancel, it is tried again: {cmd.code}: {cmd.text}"
         draft.alert("CANCEL_REFUSED", text)
         return

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from ..core.numbers import ZERO
+from ..core.numbers import CTX, ZERO
 from ..core.numbers import text as fmt
 from ..core.reasons import Reason
 from ..core.state import AccountState
 from .base import Denied, RiskRequest
 from .bounds import Collar
-from .measure import BUY, REPLACE, qty_tag, unvalued
+from .measure import BUY, REPLACE, cash_of, qty_tag, unvalued
 
 
 def check(request: RiskRequest) -> Denied | None:
@@ -58,6 +58,16 @@ def _difference(request: RiskRequest, added: Decimal, whole: Decimal) -> Decimal
     return added if works else whole
 
 
+def _market_px(request: RiskRequest, reference: Decimal, collar: Collar | None) -> Decimal:
+    """A market buy goes out as a limit at the collar or where its cash ends (core/placing.py), and that is what the venue
+    locks."""
+    cash, bound = cash_of(request), collar.px(request.side, reference) if collar is not None else None
+    if cash is not None and request.leaves > ZERO:
+        most = CTX.divide(cash, CTX.multiply(request.leaves, request.with_fee))
+        return most if bound is None else min(bound, most)
+    return reference if bound is None else bound
+
+
 def _cost(request: RiskRequest, collar: Collar | None) -> Decimal | None:
     """What a buy needs of the quote asset; None when it cannot be valued."""
     if _difference(request, request.added, request.leaves) <= ZERO and request.added_notional <= ZERO:
@@ -65,8 +75,7 @@ def _cost(request: RiskRequest, collar: Collar | None) -> Decimal | None:
     if request.value_px is None:
         return None
     px = request.value_px
-    if request.price is None and request.reference is not None and collar is not None:
-        # a market order goes out as a limit at the collar, and that is what the venue locks
-        px = max(px, collar.px(request.side, request.reference))
+    if request.price is None and request.reference is not None:
+        px = max(px, _market_px(request, request.reference, collar))
     whole = request.leaves * px
     return _difference(request, request.added_notional, whole) * request.with_fee

@@ -25,8 +25,9 @@ def check(request: RiskRequest) -> Denied | None:
     if anchor is None:
         if eases(request):
             return None
-        shown = fmt(request.price) if request.price is not None else ""
-        return unvalued(44, shown, f"no fresh reference price for the collar of {collar.label}")
+        why = f"no fresh reference price for the collar of {collar.label}"
+        # a market order has no price that could be at fault
+        return unvalued(55, request.symbol, why) if request.price is None else unvalued(44, fmt(request.price), why)
     price = request.price
     if price is None:
         return None

@@ -19,8 +19,15 @@ NEW, REPLACE, TRIGGER = "new", "replace", "trigger"
 
 
 def qty_tag(request: RiskRequest) -> int:
-    """The field that made the quantity: CashOrderQty(152) of a known cash order, else OrderQty(38)."""
-    return 152 if request.order is not None and request.order.cash_qty is not None else 38
+    """The field that made the quantity: CashOrderQty(152) where the order is sized by it, else OrderQty(38)."""
+    return 38 if cash_of(request) is None else 152
+
+
+def cash_of(request: RiskRequest) -> Decimal | None:
+    """CashOrderQty(152) of the order as it is to be; the terms of a triggered stop have the quantity it made."""
+    if request.kind == TRIGGER and request.order is not None:
+        return request.order.cash_qty
+    return request.cash_qty
 
 
 def eases(request: RiskRequest) -> bool:

@@ -104,7 +104,7 @@ class Checker:
             return
         child = state.children[key]
         order = state.orders[child.order_id]
-        if not self.lossy and order.children[0] == key:
+        if not self.lossy:
             self._funds(state, order, message)
         self.truth.sent(message, order.session)
         if not self.lossy:
@@ -112,8 +112,8 @@ class Checker:
             self._limits(state, order)
 
     def _funds(self, state: State, order: Order, message: wire.PlaceChild) -> None:
-        """A new order never needs more than what is free at the exchange, less what is on its way there. (The second leg of a
-        replace may: nothing is reserved for it while the first is being canceled, so that the venue may refuse it.)"""
+        """An order, or the second leg of a replace, never needs more than what is free at the exchange, less what is on its way
+        there."""
         if not state.settings.firm.buying_power:
             return
         asset, need = lock_of(message)
@@ -245,6 +245,10 @@ def problems_of(state: State) -> Iterator[str]:
         for key in account.uncovered:
             child = state.children[key]
             reserved[child.reserve_asset] = reserved.get(child.reserve_asset, ZERO) + child.reserve_qty
+        for key in state.open_orders:
+            pending, name = state.orders[key].pending, state.orders[key].account
+            if pending is not None and pending.reserve_qty and name == account.name:
+                reserved[pending.reserve_asset] = reserved.get(pending.reserve_asset, ZERO) + pending.reserve_qty
         for asset, qty in account.reserved.items():
             if qty != reserved.get(asset, ZERO):
                 yield f"{account.name}: reserved {qty} {asset}, its orders make {reserved.get(asset, ZERO)}"

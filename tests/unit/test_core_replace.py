@@ -38,8 +38,39 @@ STORIES = {
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         ack C1                         | 0 0 a 0/1
         replace b a 2 @100             | cancel C1; E E b<a 0/1
+        trade C1 t1 1                  | F E a 1/0; place C2 1@100 GTC
+        cancel-reject C1 unknown       | -
+        ack C2                         | 5 1 b<a 1/1
+        trade C2 t2 1                  | F 2 b 2/0
+    """,
+    "replace to no more, too late": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        replace b a 1 @101             | cancel C1; E E b<a 0/1
         trade C1 t1 1                  | F E a 1/0; 9.2 2 b<a TOO_LATE
         cancel-reject C1 unknown       | -
+    """,
+    "replace to more, the rest refused": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        replace b a 2 @100             | cancel C1; E E b<a 0/1
+        trade C1 t1 1                  | F E a 1/0; place C2 1@100 GTC
+        reject C2                      | 9.2 2 b<a REPLACE_FAILED
+        status a                       | ?I 2 a 1/0
+    """,
+    "replace to more, canceled behind it": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        replace b a 2 @100             | cancel C1; E E b<a 0/1
+        trade C1 t1 1                  | F E a 1/0; place C2 1@100 GTC
+        cancel c a                     | 5 1 b<a 1/1; cancel C2; 6 6 c<b 1/1
+        done C2 canceled 0             | 4 4 c<b 1/0
+    """,
+    "place unknown, resolved as canceled under a replace": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        replace b a 3 @100             | cancel C1; E E b<a 0/1
+        done C1 canceled 0             | place C2 3@100 GTC
+        ack C2                         | 5 0 b<a 0/3
     """,
     "replace first leg refused": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC

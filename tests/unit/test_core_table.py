@@ -21,6 +21,7 @@ CELLS = """
     expire       C  C  C  -  -  -  -
     request      A  0  1  -  -  -  -
     refuse       A  0  1  2  -  -  -
+    refuse_all   -  -  2  -  -  -  -
     stop         A  0  1  -  -  -  -
     trigger      -  0  -  -  -  -  -
     replace      0  0  1  -  -  -  -
@@ -94,6 +95,11 @@ def prepared(kind: str, status: str, pending: str) -> tuple[Order, e.OrderEvent,
         case "refuse":
             refused = e.ReplaceRefused if pending == "E" else e.CancelRefused
             return order, refused(**head, reason="TOO_LATE"), None
+        case "refuse_all":
+            # the old quantity is executed and a replace to more had kept it open
+            order.order_qty = order.cum_qty
+            refused = e.ReplaceRefused if pending == "E" else e.CancelRefused
+            return order, refused(**head, reason="TOO_LATE"), None
         case "stop":
             return order, e.OrderStopping(**head, reason="KILLED"), None
         case "trigger":
@@ -116,7 +122,7 @@ def test_the_table_is_the_one_below() -> None:
 @pytest.mark.parametrize("pending", PENDING)
 @pytest.mark.parametrize(("kind", "status", "after"), cells())
 def test_every_cell(kind: str, status: str, after: str, pending: str) -> None:
-    needs = {"replace": "E", "replace_all": "E", "refuse": pending or "6"}.get(kind, pending)
+    needs = {"replace": "E", "replace_all": "E", "refuse": pending or "6", "refuse_all": pending or "6"}.get(kind, pending)
     order, event, fill = prepared(kind, status, pending)
     if kind == "replace_all" and order.pending is not None:
         order.pending.order_qty = min(order.cum_qty, Decimal(3))

@@ -41,6 +41,8 @@ def test_order_qty(scope: str, kind: str, qty: str, refused: bool) -> None:
 
 def test_order_qty_of_a_cash_order_names_152() -> None:
     denied = run(order_qty.check, ask(state_of(settings(max_order_qty="1")), "replace", qty="2", order=order_of(cash="200")))
+    assert denied is not None and denied.tag == 38  # the replace itself has a quantity
+    denied = run(order_qty.check, ask(state_of(settings(max_order_qty="1")), "trigger", qty="2", order=order_of(cash="200")))
     assert denied is not None and denied.tag == 152
 
 
