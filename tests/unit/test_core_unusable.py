@@ -20,7 +20,10 @@ def send(world: World, msg_type: str, body: str, session: str = "OMS44", header:
     """A FIX message through the edge and the core; what leaves because of it."""
     raw = f"8=FIX.4.4|9=0|35={msg_type}|34={world.number(session)}|{header}{body}|10=000|".replace("|", "\x01")
     epoch = world.state.session(session).reset_epoch if session in world.state.sessions else 0
-    context = Context(session=session, reset_epoch=epoch, ts_ns=world.tick(), quotes=lambda _symbol: dict(world.quotes))
+    context = Context(
+        session=session, reset_epoch=epoch, ts_ns=world.tick(), quotes=lambda _symbol: dict(world.quotes),
+        order_quotes=lambda *_ids: dict(world.quotes),
+    )  # fmt: skip
     events = world.run(parse(raw, context))
     world.check()
     return [event.message for event in events if isinstance(event, e.Reported)]
