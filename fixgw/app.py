@@ -166,9 +166,10 @@ class Gateway:
 
     def quotes(self, session: str, client_symbol: str) -> dict[str, c.Quote]:
         """Quotes of the instrument that the session calls `client_symbol`; empty for an unknown one."""
-        settings = self.engine.state.settings.sessions.get(session)
-        symbol = settings.symbols.get(client_symbol) if settings is not None else None
-        return self.edge.quotes_of(symbol) if symbol is not None else {}
+        return self.edge.quotes_of(self.edge.instrument_of(session, client_symbol))
+
+    def order_quotes(self, session: str, cl_ord_id: str, order_id: str, client_symbol: str) -> dict[str, c.Quote]:
+        return self.edge.quotes_of_order(session, cl_ord_id, order_id, client_symbol)
 
     def currencies(self, session: str, client_symbol: str) -> tuple[str, ...]:
         """The quote asset, and USD where this session calls the instrument BASE/USD too; () for an unknown symbol."""

@@ -198,11 +198,7 @@ class Engine:
 
     def session_cursor(self, session: str) -> SessionCursor:
         """Where the session stands, with everything in it that this thread has submitted."""
-        with self.reading() as state:
-            # another thread may have led while ours left its commands in the inbox: they come first
-            for _ in range(len(self._inbox) // GROUP + 1):
-                if self._inbox and not self._dead:
-                    self._decide_group()
+        with self.reading(submitted=True) as state:
             found = state.sessions.get(session)
             if found is None:
                 return SessionCursor()
@@ -214,13 +210,18 @@ class Engine:
             )
 
     @contextmanager
-    def reading(self) -> Iterator[State]:
-        """The state, held still. Keep it short: orders wait. What is read may not be durable yet: see `call` for that."""
+    def reading(self, submitted: bool = False) -> Iterator[State]:
+        """The state, held still; `submitted`: with all that was submitted before. Keep it short: orders wait. What is read
+        may not be durable yet: see `call` for that."""
         self._readers.append(None)
         try:
             with self._lock:
                 self._readers.pop()
                 try:
+                    # another thread may have led while this one left its commands in the inbox: they come first
+                    for _ in range(len(self._inbox) // GROUP + 1 if submitted else 0):
+                        if self._inbox and not self._dead:
+                            self._decide_group()
                     yield self.state
                 finally:
                     # readers that come one after the other must not keep orders waiting

@@ -15,6 +15,7 @@ from ..core.reports import CancelReject, Report
 from ..core.settings import Limits, quote_of
 from ..core.state import State
 from ..journal.plain import plain as plain_data
+from ..risk.base import limits_enforced
 
 Row = dict[str, Any]
 _PENDING = {"6": "cancel", "E": "replace"}
@@ -163,11 +164,14 @@ def balance_rows(state: State, account: str) -> list[Row]:
 
 
 def limit_rows(state: State, session: str) -> list[Row]:
-    """Every limit in force with what counts against it now."""
+    """Every limit in force with what counts against it now; one whose risk stage is not configured is not in force."""
     rows: list[Row] = []
+    in_force = limits_enforced(state.settings.risk_stages)
     for key, limits in _scopes(state, session):
         scope, name = split_scope(key)
         for limit, symbol, used, most in _limits_of(state, key, limits):
+            if limit not in in_force:
+                continue
             rows.append({"scope": scope, "name": name, "limit": limit, "symbol": symbol, "used": used, "max": most})
     return rows
 

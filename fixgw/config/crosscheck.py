@@ -149,12 +149,35 @@ def _session_only(key: str, limits: LimitsTable) -> Iterator[Problem]:
 
 
 def _limits(config: Config, file: str, key: str, limits: LimitsTable) -> Iterator[Problem]:
-    """Limits on instruments that do not exist would never apply."""
+    """Limits on instruments that do not exist, or whose risk stage is not run, would never apply."""
+    yield from _limits_enforced(config, file, key, limits)
     known = config.instrument_names()
     for name in _PER_INSTRUMENT:
         for symbol in getattr(limits, name):
             if symbol != "*" and symbol not in known:
                 yield Problem(file, f'{key}.{name}."{symbol}"', "", f'unknown instrument, {_one_of(known)}, or "*"')
+
+
+def _limits_enforced(config: Config, file: str, key: str, limits: LimitsTable) -> Iterator[Problem]:
+    """A limit that is set is enforced by a stage. While a stage has a wrong name, nothing is known."""
+    stages, known = config.firm_file.risk.stages, risk_stages()
+    if not set(stages) <= known.keys():
+        return
+    empty = LimitsTable()
+    for stage, names in known.items():
+        for name in names if stage not in stages else ():
+            value = getattr(limits, name)
+            if value != getattr(empty, name):
+                expected = f'no risk stage enforces it: expected "{stage}" in [risk] stages of {_FIRM}, or no such limit'
+                yield Problem(file, f"{key}.{name}", _written(value), expected)
+
+
+def _written(value: object) -> str:
+    """A limit as in the file: of one by instrument the number that holds for all, else the whole."""
+    if isinstance(value, dict):
+        texts = {symbol: str(most) for symbol, most in value.items()}
+        return shown(texts["*"] if list(texts) == ["*"] else texts)
+    return shown(value)
 
 
 def _wire_ids(config: Config, sessions: list[tuple[str, SessionFile]]) -> Iterator[Problem]:
@@ -227,18 +250,24 @@ def _session_form(config: Config, file: str, session: SessionFile) -> Iterator[P
             yield Problem(file, "default_account", "", expected)
 
 
-@functools.cache
 def risk_stage_names() -> frozenset[str]:
-    """The checks that exist: the modules of fixgw/risk that define `check`, found by listing the folder. Named as their
-    STAGE, else as the module (risk/base.py)."""
-    names: set[str] = set()
+    """The checks that exist."""
+    return frozenset(risk_stages())
+
+
+@functools.cache
+def risk_stages() -> dict[str, tuple[str, ...]]:
+    """The checks that exist -> the keys of [limits] that each enforces: the modules of fixgw/risk that define `check`, found by
+    listing the folder. Named as their STAGE, else as the module; the keys are its LIMITS (risk/base.py)."""
+    found: dict[str, tuple[str, ...]] = {}
     for path in sorted((Path(__file__).parent.parent / "risk").glob("[a-z]*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
         if not any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in tree.body):
             continue
-        stage = path.stem
-        for node in tree.body:
-            if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["STAGE"]:
-                stage = str(ast.literal_eval(node.value))
-        names.add(stage)
-    return frozenset(names)
+        said = {
+            ast.unparse(node.targets[0]): ast.literal_eval(node.value)
+            for node in tree.body
+            if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] in (["STAGE"], ["LIMITS"])
+        }
+        found[said.get("STAGE", path.stem)] = said.get("LIMITS", ())
+    return found

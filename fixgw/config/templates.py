@@ -25,7 +25,8 @@ snapshot_every_records = 200000   # snapshots keep restarts short
 archive = true                    # compress segments that every kept snapshot covers
 
 [risk]
-# The checks in the order in which they run; each is a module of fixgw/risk. One that is left out is not run.
+# The checks in the order in which they run; each is a module of fixgw/risk. One that is left out is not run,
+# and `fixgw check` refuses the limits that it would enforce.
 stages = [
     "session_state", "throttle", "entitlements", "order_qty", "staleness", "notional",
     "collar", "repeated_order", "open_orders", "position", "buying_power",

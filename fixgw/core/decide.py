@@ -17,7 +17,7 @@ from .state import State
 
 __all__ = ["Refusal", "decide", "partition_of"]
 
-# a client's messages, and whether they count against the throttle
+# a client's messages, and whether they count against the throttle; of those that cannot be used, these types do
 _CLIENT: dict[type, bool] = {
     c.NewOrder: True,
     c.ReplaceOrder: True,
@@ -26,6 +26,7 @@ _CLIENT: dict[type, bool] = {
     c.Unsupported: False,
     c.SeqSeen: False,
 }
+_COUNTED = frozenset("DGF")
 
 
 def decide(state: State, command: c.Command) -> list[e.AnyEvent]:
@@ -34,7 +35,7 @@ def decide(state: State, command: c.Command) -> list[e.AnyEvent]:
     if isinstance(command, c.ClientCommand):
         if _seen_before(state, command):
             return []
-        counts = _CLIENT[kind] or (kind is c.Unsupported and command.request is not None)  # type: ignore[attr-defined]
+        counts = _CLIENT[kind] or (kind is c.Unsupported and command.msg_type in _COUNTED)  # type: ignore[attr-defined]
         draft.events.append(e.Received(command.session, command.reset_epoch, command.msg_seq, command.ts_ns, counts))
         _HANDLERS[kind](draft, command)
     elif isinstance(command, c.VenueCommand):

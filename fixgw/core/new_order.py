@@ -18,6 +18,9 @@ from .placing import Assessment, assess, place_child, triggered_qty
 from .reasons import Reason
 from .reports import BusinessReject
 
+# BusinessRejectReason(380)
+THROTTLED = 8
+
 
 def new_order(draft: Draft, cmd: NewOrder, unusable: Denied | None = None) -> None:
     """Accept (150=A, and 150=0 for what the gateway holds), deny (150=8) or, for what is known, tell the status again.
@@ -97,7 +100,7 @@ def _throttled(draft: Draft, cmd: NewOrder, denied: Denied) -> None:
         BusinessReject(
             ref_msg_type="D",
             ref_seq=cmd.msg_seq,
-            business_reason=8,
+            business_reason=THROTTLED,
             reason=denied.reason.value,
             text=denied.text,
             ref_id=cmd.cl_ord_id,

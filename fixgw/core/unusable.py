@@ -3,7 +3,8 @@
 FIX keeps BusinessMessageReject(j) for what cannot be refused by any other means. So where the ids of the request are usable
 it is refused as any other: an order becomes an order that is rejected at once (its ClOrdID is used up, a status request and a
 repeat find it), a cancel or a replace gets an OrderCancelReject and uses up nothing. `Unsupported.request` holds what could be
-read of it; nothing of that is ever acted on.
+read of it; nothing of that is ever acted on. However it is refused, it takes its place in the message rate (decide.py), and
+beyond the rate an order or a replace is refused for that.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from ..risk import throttle
 from ..risk.base import Denied
 from .commands import CancelOrder, NewOrder, ReplaceOrder, Unsupported
 from .draft import Draft
-from .new_order import new_order
+from .new_order import THROTTLED, new_order
 from .reasons import Reason
 from .reports import BusinessReject
 
@@ -29,12 +30,14 @@ def unsupported(draft: Draft, cmd: Unsupported) -> None:
 
 
 def _business_reject(draft: Draft, cmd: Unsupported, denied: Denied) -> None:
+    throttled = throttle.admit(draft.state, cmd.session, cmd.ts_ns, cmd.msg_type) if cmd.msg_type in ("D", "G") else None
+    denied = throttled or denied
     draft.business_reject(
         cmd.session,
         BusinessReject(
             ref_msg_type=cmd.msg_type,
             ref_seq=cmd.msg_seq,
-            business_reason=cmd.business_reason,
+            business_reason=cmd.business_reason if throttled is None else THROTTLED,
             reason=denied.reason.value,
             text=denied.text,
             ref_id=cmd.ref_id,

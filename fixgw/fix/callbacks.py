@@ -236,6 +236,7 @@ class Application(fix.Application):  # type: ignore[misc]
                 reset_epoch=link.epoch,
                 ts_ns=engine.now_ns(),
                 quotes=lambda symbol: engine.quotes(spec.name, symbol),
+                order_quotes=engine.order_quotes,
                 currencies=lambda symbol: engine.currencies(spec.name, symbol),
                 role=spec.role,
             ),

@@ -68,6 +68,11 @@ class EnginePort(Protocol):
         """Venue -> quote, of the venues where this symbol may go."""
         ...
 
+    def order_quotes(self, session: str, cl_ord_id: str, order_id: str, client_symbol: str) -> dict[str, Quote]:
+        """Venue -> quote, of the instrument of the session's order that is named by OrigClOrdID(41), else by OrderID(37), with
+        everything in it that this thread has submitted. Where there is none, of `client_symbol`; {} without that too."""
+        ...
+
     def currencies(self, session: str, client_symbol: str) -> tuple[str, ...]:
         """What Currency(15) may be with this symbol: the currency of its price. () for an unknown symbol."""
         ...

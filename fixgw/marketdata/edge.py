@@ -21,6 +21,7 @@ from ..core import commands as c
 from ..core import events as e
 from ..core.codec import Record
 from ..core.commands import Quote
+from ..core.order import Order
 from ..core.state import State
 from ..engine import Engine
 from ..venues.wire import BookUpdate
@@ -82,6 +83,29 @@ class Edge:
     def quotes_of(self, symbol: str) -> dict[str, Quote]:
         """Venue -> newest quote of an instrument (an immutable snapshot)."""
         return self._quotes.get(symbol, {})
+
+    def quotes_of_order(self, session: str, cl_ord_id: str, order_id: str, client_symbol: str) -> dict[str, Quote]:
+        """Quotes for a replace: those of the instrument of the order that is meant, whatever the message calls it (a name may
+        mean another instrument since). Where there is no such order yet, those of `client_symbol`.
+
+        The look without the lock is safe: the indices hold whole orders, whose instrument never changes. Only an open order
+        counts there, since a ClOrdID may come to name another order once its own is long finished. What is packed away is
+        finished, so that the core refuses without any quote."""
+        order = _named(self._engine.state, session, cl_ord_id, order_id)
+        if order is not None and order.is_open:
+            return self.quotes_of(order.symbol)
+        symbol = self.instrument_of(session, client_symbol)
+        if not symbol:
+            # the order may be one that was sent just before and waits to be decided
+            with self._engine.reading(submitted=True) as state:
+                order = _named(state, session, cl_ord_id, order_id)
+                symbol = order.symbol if order is not None else ""
+        return self.quotes_of(symbol)
+
+    def instrument_of(self, session: str, client_symbol: str) -> str:
+        """The instrument that a session calls so, "" for an unknown one."""
+        settings = self._engine.state.settings.sessions.get(session)
+        return settings.symbols.get(client_symbol, "") if settings is not None else ""
 
     def on_book(self, update: BookUpdate) -> None:
         """A host's book update: merged, since a trade says nothing of the book and the other way round."""
@@ -163,6 +187,14 @@ class Edge:
                     self._engine.submit(c.Timer(ts_ns=now_ns, key=key))
             except Exception:
                 log.exception("timers")
+
+
+def _named(state: State, session: str, cl_ord_id: str, order_id: str) -> Order | None:
+    """The order that a cancel or replace names, as the core finds it (core/changes.py), unless it is packed away."""
+    known = state.sessions.get(session)
+    found = known.cl_ord_ids.get(cl_ord_id) if known is not None else None
+    order = state.orders.get(found or order_id)
+    return order if order is not None and order.session == session else None
 
 
 def _trigger_px(quote: Quote, trigger: str, side: str) -> Decimal | None:

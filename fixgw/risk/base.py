@@ -1,8 +1,10 @@
 """The risk stages: one pure check per file in this package, found by package listing, run in the configured order.
 
 A check module has `def check(request: RiskRequest) -> Denied | None` and optionally `STAGE = "name"` (default: the module
-name). It reads state and never changes it; orders in flight count because state.exposures counts them. F and H are never
-checked. Every refusal names the reason code, the tag, the value and the limit.
+name) and `LIMITS = ("key", ...)`: the keys of [limits] that nobody enforces but this stage. `fixgw check` refuses a limit
+whose stage is not configured, and a test demands that every key has one. A check reads state and never changes it; orders in
+flight count because state.exposures counts them. F and H are never checked. Every refusal names the reason code, the tag, the
+value and the limit.
 """
 
 from __future__ import annotations
@@ -101,6 +103,18 @@ def discover() -> dict[str, Check]:
         if check is not None:
             found[getattr(module, "STAGE", info.name)] = check
     return found
+
+
+@lru_cache(maxsize=8)
+def limits_enforced(stages: tuple[str, ...]) -> frozenset[str]:
+    """The keys of [limits] that these stages enforce."""
+    package = importlib.import_module(__package__)
+    found: set[str] = set()
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{__package__}.{info.name}")
+        if hasattr(module, "check") and getattr(module, "STAGE", info.name) in stages:
+            found.update(getattr(module, "LIMITS", ()))
+    return frozenset(found)
 
 
 # asked by itself before anything of a request is looked at (core/new_order.py, core/changes.py): what is refused otherwise

@@ -19,6 +19,8 @@ from .base import Denied, RiskRequest
 from .bounds import Collar
 from .measure import BUY, REPLACE, cash_of, qty_tag, unvalued
 
+LIMITS = ("buying_power",)
+
 
 def check(request: RiskRequest) -> Denied | None:
     """BUYING_POWER, STALE_MARKET_DATA (a buy that cannot be valued), or None."""

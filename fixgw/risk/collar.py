@@ -13,6 +13,8 @@ from ..core.rules import MARKET, STOP_LIMIT
 from .base import Denied, RiskRequest
 from .measure import BUY, NEW, TRIGGER, eases, unvalued
 
+LIMITS = ("collar_bps",)
+
 
 def check(request: RiskRequest) -> Denied | None:
     """PRICE_COLLAR, STALE_MARKET_DATA, or None."""

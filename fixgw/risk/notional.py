@@ -14,6 +14,8 @@ from ..core.settings import quote_of
 from .base import Denied, RiskRequest
 from .measure import added_notional, eases, exceeds, order_notional, qty_tag, unvalued
 
+LIMITS = ("max_notional", "max_open_notional")
+
 
 def check(request: RiskRequest) -> Denied | None:
     """MAX_NOTIONAL, MAX_OPEN_NOTIONAL, STALE_MARKET_DATA, or None."""

@@ -6,6 +6,8 @@ from ..core.reasons import Reason
 from .base import Denied, RiskRequest
 from .measure import NEW, exceeds
 
+LIMITS = ("max_open_orders",)
+
 
 def check(request: RiskRequest) -> Denied | None:
     """MAX_OPEN_ORDERS for a new order, or None."""

@@ -6,6 +6,8 @@ from ..core.reasons import Reason
 from .base import Denied, RiskRequest
 from .measure import exceeds, qty_tag
 
+LIMITS = ("max_order_qty",)
+
 
 def check(request: RiskRequest) -> Denied | None:
     """MAX_ORDER_QTY, or None."""

@@ -12,6 +12,8 @@ from ..core.reasons import Reason
 from .base import Denied, RiskRequest
 from .measure import BUY, TRIGGER, exceeds, qty_tag, reducing_room
 
+LIMITS = ("max_gross", "max_net")
+
 
 def check(request: RiskRequest) -> Denied | None:
     """MAX_GROSS_POSITION, MAX_NET_POSITION, or None."""

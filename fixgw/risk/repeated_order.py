@@ -12,6 +12,8 @@ from ..core.reasons import Reason
 from .base import Denied, RiskRequest
 from .measure import NEW
 
+LIMITS = ("repeat_max", "repeat_window_ms")
+
 
 def check(request: RiskRequest) -> Denied | None:
     """REPEATED_ORDER for a new order, or None."""

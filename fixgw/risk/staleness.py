@@ -13,6 +13,8 @@ from ..core.reasons import Reason
 from .base import Denied, RiskRequest
 from .measure import eases
 
+LIMITS = ("max_quote_age_ms",)
+
 
 def check(request: RiskRequest) -> Denied | None:
     """STALE_MARKET_DATA, or None."""

@@ -13,6 +13,7 @@ from ..core.state import State
 from .base import Denied, RiskRequest
 from .measure import NEW, TRIGGER
 
+LIMITS = ("msgs_per_s", "msg_burst")
 SECOND_NS = 1_000_000_000
 
 

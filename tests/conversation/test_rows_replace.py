@@ -264,6 +264,21 @@ ROWS: dict[str, list[Step]] = {
 }
 
 
+@pytest.mark.parametrize("desk", ["FIX50"], indirect=True)
+def test_fix_50_may_leave_out_the_symbol(desk: Desk) -> None:
+    """It is valued, collared and found fresh as one with Symbol(55): a sell for less than the market is worth the market."""
+    desk.play(
+        [
+            *working("X", "0.1", "62000", side="2"),
+            replace("Y", "X", "0.2", t55=""),
+            er("pending replace", "E", "Y,X", "0.1 0 0.1"),
+            er("replaced", "0", "Y,X", "0.2 0 0.2"),
+            replace("Z", "Y", px="40000", t55=""),
+            cxl_reject("Z,Y", "0", to="2", why="99", code="PRICE_COLLAR", t20002="44", t20003="40000"),
+        ]
+    )
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_row(desk: Desk, row: str) -> None:
     desk.play(ROWS[row])

@@ -62,6 +62,9 @@ class FakeEngine:
     def quotes(self, session: str, client_symbol: str) -> dict[str, Quote]:
         return {"sim": Quote(last=Decimal(100), recv_ns=1)}
 
+    def order_quotes(self, session: str, cl_ord_id: str, order_id: str, client_symbol: str) -> dict[str, Quote]:
+        return self.quotes(session, client_symbol)
+
     def currencies(self, session: str, client_symbol: str) -> tuple[str, ...]:
         return ()
 

@@ -87,7 +87,9 @@ def traded() -> World:
         max_order_qty={"*": Decimal("1E+5")}, max_open_notional={"*": Decimal("1E+9")}, max_gross={"*": Decimal("1E+6")},
         max_net={SYMBOL: Decimal("1E+6")}, collar_bps={"*": Decimal("1E+3")},
     )  # fmt: skip
-    world = World(core_settings(sessions={"OMS44": session_settings("OMS44", limits=limits), "OMS42": session_settings("OMS42")}))
+    sessions = {"OMS44": session_settings("OMS44", limits=limits), "OMS42": session_settings("OMS42")}
+    stages = ("session_state", "throttle", "order_qty", "notional", "position")
+    world = World(core_settings(sessions=sessions, risk_stages=stages))
     spec = c.InstrumentSpec(
         symbol=SYMBOL, venue_symbol="BTCUSDT", base="BTC", quote="USDT", tick=TINY, lot=TINY, min_notional=Decimal(0)
     )

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from fixgw.config import Config, ConfigErrors, Problem, load
+from fixgw.config.crosscheck import risk_stages
 from fixgw.config.init import InitError, configuration, init, session_files
-from fixgw.config.models import SIDES
+from fixgw.config.models import SIDES, LimitsTable
 from fixgw.fix.from_config import acceptor_session
+from fixgw.risk import base
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -187,6 +189,58 @@ def test_unknown_risk_stage_lists_the_known_ones(demo: Path, monkeypatch: pytest
     edit(demo / "fixgw.toml", '"session_state", "throttle"', '"throttle", "throtle"')
     found = [problem for problem in problems(demo) if problem.key == "risk.stages.1"]
     assert [str(problem) for problem in found] == ["fixgw.toml: risk.stages.1 = 'throtle': expected one of throttle"]
+
+
+def _set(config: Config, names: tuple[str, ...]) -> dict[tuple[str, str], object]:
+    """(file, key) -> value of those of these limits that the configuration sets."""
+    firm = config.firm_file
+    tables = {("fixgw.toml", "limits"): firm.limits}
+    tables |= {("fixgw.toml", f"accounts.{number}.limits"): table.limits for number, table in enumerate(firm.accounts)}
+    tables |= {(f"sessions/{name}.toml", "limits"): session.limits for name, session in config.sessions.items()}
+    return {
+        (file, f"{key}.{name}"): getattr(table, name)
+        for (file, key), table in tables.items()
+        for name in names
+        if getattr(table, name) != getattr(LimitsTable(), name)
+    }
+
+
+@pytest.mark.parametrize("stage", [stage for stage, limits in sorted(risk_stages().items()) if limits])
+def test_a_limit_needs_its_risk_stage(demo: Path, stage: str) -> None:
+    """Else it would stand in the file, and hold nobody back."""
+    edit(demo / "fixgw.toml", "[accounts.limits]", '[accounts.limits]\nmax_open_orders = 5\nmax_net = "7"')
+    edit(demo / "sessions/OMS44.toml", "repeat_window_ms = 1000", "repeat_window_ms = 2000")
+    names = risk_stages()[stage]
+    wanted = _set(load(demo), names)
+    assert {key.rpartition(".")[2] for _, key in wanted} == set(names), "each limit is set somewhere"
+    text = (demo / "fixgw.toml").read_text()
+    last = f', "{stage}"' if f', "{stage}"' in text else f'"{stage}",'
+    edit(demo / "fixgw.toml", last, "")
+    found = problems(demo)
+    assert {(problem.file, problem.key) for problem in found} == wanted.keys() and len(found) == len(wanted)
+    for problem in found:
+        assert f'"{stage}" in [risk] stages of fixgw.toml' in problem.expected and problem.value not in ("", "{}"), str(problem)
+
+
+def test_what_is_told_of_a_limit_without_its_stage(demo: Path) -> None:
+    edit(demo / "fixgw.toml", '"collar", ', "")
+    edit(demo / "sessions/OMS44.toml", 'collar_bps = "500"', 'collar_bps = { "BTC/USDT" = "7", "*" = "500" }')
+    for name in ("OMS42", "OMS50"):
+        edit(demo / f"sessions/{name}.toml", 'collar_bps = "500"', 'collar_bps = {} #')
+    assert str(only(demo)) == (
+        "sessions/OMS44.toml: limits.collar_bps = {'BTC/USDT': '7', '*': '500'}: no risk stage enforces it: "
+        'expected "collar" in [risk] stages of fixgw.toml, or no such limit'
+    )
+
+
+def test_every_limit_has_a_stage_and_stages_are_read_as_they_are() -> None:
+    """Who adds a limit must say which stage enforces it (LIMITS in its module), or nothing would miss the stage."""
+    assert sorted(name for names in risk_stages().values() for name in names) == sorted(LimitsTable.model_fields)
+    assert risk_stages().keys() == base.discover().keys()
+    for stage, names in risk_stages().items():
+        assert base.limits_enforced((stage,)) == frozenset(names), stage
+    assert base.limits_enforced(tuple(risk_stages())) == frozenset(LimitsTable.model_fields)
+    assert base.limits_enforced(()) == base.limits_enforced(("nosuch",)) == frozenset()
 
 
 def test_entitlements_need_their_risk_stage(demo: Path) -> None:

@@ -12,11 +12,13 @@ from core_script import Script, play
 from core_world import ACCOUNT, SECOND, SYMBOL, VENUE, World, core_settings, session_settings
 
 from fixgw.admin.views import limit_rows
+from fixgw.config.models import LimitsTable
 from fixgw.core.commands import NewOrder, Quote
 from fixgw.core.events import Reported
 from fixgw.core.reports import CancelReject, Report
-from fixgw.core.settings import CoreSettings, Limits
+from fixgw.core.settings import AccountSettings, CoreSettings, Limits
 from fixgw.core.times import DAY_NS, utc_date, utc_text
+from fixgw.risk.base import discover, limits_enforced
 
 D = Decimal
 
@@ -128,6 +130,28 @@ def test_the_limits_shown_are_those_that_are_checked() -> None:
     script.line("new b buy 4 @100 symbol=ETH/USDT")
     rows = [row for row in limit_rows(script.world.state, "OMS44") if row["limit"] == "max_open_notional"]
     assert [(row["symbol"], row["used"], row["max"]) for row in rows] == [(SYMBOL, 200, 300), ("*/USDT", 600, 1000)]
+
+
+ANY = {"*": D(1000)}
+EVERY = Limits(
+    max_order_qty=ANY, max_notional=ANY, max_open_notional=ANY,
+    max_gross=ANY, max_net=ANY, collar_bps=ANY,
+    max_open_orders=9, msg_rate=5, repeat_max=5, max_quote_age_ns=10**9, buying_power=True,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("left_out", ["", *sorted(discover())])
+def test_only_what_a_stage_enforces_is_shown_as_a_limit_in_force(left_out: str) -> None:
+    stages = tuple(sorted(discover().keys() - {left_out}))
+    accounts = {ACCOUNT: AccountSettings(name=ACCOUNT, venue=VENUE, venue_account="acc-1", limits=EVERY)}
+    sessions = {"OMS44": session_settings("OMS44", limits=EVERY)}
+    script = Script(World(core_settings(sessions=sessions, accounts=accounts, firm=EVERY, risk_stages=stages)))
+    script.line("new a buy 1 @100")
+    rows = limit_rows(script.world.state, "OMS44")
+    # what only says how another limit counts has no row
+    expected = set(LimitsTable.model_fields) - {"msg_burst", "repeat_window_ms"} - limits_enforced((left_out,))
+    for scope in ("session", "account", "firm"):
+        assert {row["limit"] for row in rows if row["scope"] == scope} == expected, scope
 
 
 # --- what an order comes to by its replaces ---

@@ -11,8 +11,11 @@ from core_world import SYMBOL, World, core_settings, session_settings
 
 from fixgw.core import commands as c
 from fixgw.core import events as e
+from fixgw.core.codec import decode_record, encode_record
+from fixgw.core.replay import apply_record
 from fixgw.core.reports import BusinessReject, CancelReject, Report
 from fixgw.core.settings import Limits
+from fixgw.core.state import new_state
 from fixgw.fix.inbound import Context, parse
 
 
@@ -20,7 +23,10 @@ def send(world: World, msg_type: str, body: str, session: str = "OMS44", header:
     """A FIX message through the edge and the core; what leaves because of it."""
     raw = f"8=FIX.4.4|9=0|35={msg_type}|34={world.number(session)}|{header}{body}|10=000|".replace("|", "\x01")
     epoch = world.state.session(session).reset_epoch if session in world.state.sessions else 0
-    context = Context(session=session, reset_epoch=epoch, ts_ns=world.tick(), quotes=lambda _symbol: dict(world.quotes))
+    context = Context(
+        session=session, reset_epoch=epoch, ts_ns=world.tick(), quotes=lambda _symbol: dict(world.quotes),
+        order_quotes=lambda *_ids: dict(world.quotes),
+    )  # fmt: skip
     events = world.run(parse(raw, context))
     world.check()
     return [event.message for event in events if isinstance(event, e.Reported)]
@@ -153,6 +159,48 @@ def test_who_floods_with_them_is_throttled() -> None:
     assert send(world, "D", order("a0", "|111=1"))[0].reason == "THROTTLE"
     world.tick(3 * 10**9)
     assert isinstance(send(world, "D", order("b", "|111=1"))[0], Report)
+
+
+NO_IDS = {"D": order("x" * 65), "G": f"11={'x' * 70}|41=a|54=1|40=2", "F": "11=b|54=1"}
+
+
+@pytest.mark.parametrize("msg_type", ["D", "G", "F"])
+def test_what_has_no_usable_ids_takes_its_place_in_the_message_rate(msg_type: str) -> None:
+    """Else a client that floods with it would never be slowed, and what is told of the rate would not be so."""
+    limits = Limits(msg_rate=1, msg_burst=2)
+    world = World(core_settings(sessions={"OMS44": session_settings("OMS44", limits=limits)}))
+    answers = [send(world, msg_type, NO_IDS[msg_type])[0] for _ in range(4)]
+    assert all(isinstance(answer, BusinessReject) and answer.ref_msg_type == msg_type for answer in answers)
+    own = ("MISSING_FIELD", 5, 41) if msg_type == "F" else ("INVALID_VALUE", 0, 11)
+    beyond = own if msg_type == "F" else ("THROTTLE", 8, 35)
+    told = [(answer.reason, answer.business_reason, answer.reason_tag) for answer in answers]
+    assert told == [own, own, beyond, beyond]
+    # whoever comes next finds the rate used up, and only so far
+    assert send(world, "D", order("a"))[0].reason == "THROTTLE"
+    world.tick(10**9)
+    assert send(world, "D", order("a"))[0].exec_type == "A"
+
+
+@pytest.mark.parametrize(("msg_type", "body"), [("H", f"11={'x' * 70}|54=1"), ("R", "131=q"), ("", "")])
+def test_what_is_no_order_takes_no_place(msg_type: str, body: str) -> None:
+    world = World(core_settings(sessions={"OMS44": session_settings("OMS44", limits=Limits(msg_rate=1, msg_burst=1))}))
+    assert [type(send(world, msg_type, body)[0]) for _ in range(3)] == [BusinessReject] * 3
+    assert send(world, "D", order("a"))[0].exec_type == "A"
+
+
+def test_a_journal_of_before_counts_as_it_did() -> None:
+    """What counts stands in the event: whatever is decided today, a replay of yesterday comes to yesterday's state."""
+    world = World(core_settings(sessions={"OMS44": session_settings("OMS44", limits=Limits(msg_rate=1, msg_burst=1))}))
+    send(world, "D", NO_IDS["D"])
+    record = decode_record(world.records[-1])
+    (received,) = [event for event in record.events if isinstance(event, e.Received)]
+    assert received.counts and world.state.session("OMS44").tat_ns > 0
+    old = [msgspec.structs.replace(received, counts=False) if event is received else event for event in record.events]
+    state = new_state()
+    for payload in world.records[:-1]:
+        apply_record(state, decode_record(payload))
+    apply_record(state, decode_record(encode_record(msgspec.structs.replace(record, events=tuple(old)))))
+    assert state.session("OMS44").tat_ns == 0
 
 
 def test_old_journals_are_read() -> None:

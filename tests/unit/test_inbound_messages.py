@@ -15,11 +15,14 @@ from fixgw.fix.inbound.fields import FieldError, split, time_ns
 
 DAY = 86_400 * 10**9
 QUOTE = Quote(last=Decimal("60000"), recv_ns=5)
+# session, OrigClOrdID, OrderID, Symbol of replaces that name an order with quotes
+MEANT = (("OMS", "a", "", "BTC/USDT"), ("OMS", "a", "", ""), ("OMS", "", "O1", ""), ("OMS", "a", "O1", "ETH/USDT"))
 
 
 def context(role: str = "trading") -> Context:
     return Context(
         session="OMS", reset_epoch=3, ts_ns=77, quotes=lambda s: {"sim": QUOTE} if s == "BTC/USDT" else {}, role=role,
+        order_quotes=lambda *ids: {"sim": QUOTE} if ids in MEANT else {},
         currencies=lambda s: {"BTC/USDT": ("USDT", "USD"), "ETH/BTC": ("BTC",)}.get(s, ()),
     )  # fmt: skip
 
@@ -102,6 +105,9 @@ def test_the_other_requests():
     assert (change.account, change.ex_destination) == ("", "")
     moved = parse(raw(base + "|38=2|40=2|44=1|1=acc|100=NASD", "G"), context())
     assert isinstance(moved, ReplaceOrder) and (moved.account, moved.ex_destination) == ("acc", "NASD")
+    for named in ("41=a", "37=O1", "41=a|37=O1|55=ETH/USDT"):  # FIX 5.0SP2 may leave out Symbol(55)
+        by_order = parse(raw(f"11=c|{named}|54=1|38=2|40=2|44=1", "G", begin="FIXT.1.1"), context())
+        assert isinstance(by_order, ReplaceOrder) and by_order.quotes == {"sim": QUOTE}, named
     asked = parse(raw("11=a|54=1|55=BTC/USDT|790=q7", "H"), context())
     assert isinstance(asked, StatusRequest) and (asked.cl_ord_id, asked.request_id) == ("a", "q7")
     by_id = parse(raw("37=O1|54=1", "H", begin="FIXT.1.1"), context())

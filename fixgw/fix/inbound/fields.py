@@ -50,13 +50,15 @@ class FieldError(Exception):
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
-    """Where a message came from, and the edge's stamp. `quotes`: client symbol -> venue -> quote; `currencies`: client symbol ->
-    what its price may be said to be in, () for an unknown symbol."""
+    """Where a message came from, and the edge's stamp. `quotes`: client symbol -> venue -> quote; `order_quotes`: the same of the
+    order that (session, OrigClOrdID, OrderID, client symbol) name; `currencies`: client symbol -> what its price may be said
+    to be in, () for an unknown symbol."""
 
     session: str
     reset_epoch: int
     ts_ns: int
     quotes: Callable[[str], dict[str, Quote]]
+    order_quotes: Callable[[str, str, str, str], dict[str, Quote]]
     currencies: Callable[[str], tuple[str, ...]] = lambda _symbol: ()
     role: str = "trading"
 
