@@ -307,12 +307,14 @@ class VenueReconciled(VenueCommand, frozen=True, tag="reconciled", kw_only=True)
 
 class BalancesReport(VenueCommand, frozen=True, tag="balances", kw_only=True):
     """Free and total balance per asset as of `asof_ns` (host clock): what the venue did until then shows in
-    it. A stream's word: when it arrived; an answer: when the request left. Only assets of the configured symbols."""
+    it, e.g. when the request left that it answers. `later`: assets of which that is true until a later moment, as events of a
+    stream tell some assets only. Only assets of the configured symbols."""
 
     account: str
     asof_ns: int
     free: dict[str, Decimal]
     total: dict[str, Decimal]
+    later: dict[str, int] = {}
 
 
 class InstrumentSpec(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):

@@ -370,13 +370,14 @@ class ExternalFill(Event, frozen=True, tag="externalfill", kw_only=True):
 
 
 class BalancesUpdated(Event, frozen=True, tag="balances", kw_only=True):
-    """The venue account's balances as of `asof_ns`."""
+    """The venue account's balances as of `asof_ns`; `later`: the assets that are as of a later moment."""
 
     venue: str
     account: str
     asof_ns: int
     free: dict[str, Decimal]
     total: dict[str, Decimal]
+    later: dict[str, int] = {}
 
 
 class InstrumentsLoaded(Event, frozen=True, tag="instruments", kw_only=True):

@@ -330,11 +330,20 @@ def _balances(state: State, ev: e.BalancesUpdated) -> None:
     account = state.account(ev.account)
     if ev.asof_ns < account.asof_ns:
         return  # overtaken on its way: it would give back what is spent
-    account.asof_ns = ev.asof_ns
-    account.free, account.total = ev.free, ev.total
-    for child_id in [child_id for child_id, ts_ns in account.covered_from.items() if ts_ns <= ev.asof_ns]:
-        release(account, state.children[child_id])
-    for asset, qty in account.settling.release(ev.asof_ns).items():
+    free, total, later = ev.free, ev.total, ev.later
+    held = {asset: at_ns for asset, at_ns in account.later.items() if at_ns > later.get(asset, ev.asof_ns)}
+    if held:
+        # the same for one asset: what was told of it is newer
+        free = free | {asset: account.free[asset] for asset in held if asset in account.free}
+        total = total | {asset: account.total[asset] for asset in held if asset in account.total}
+        later = later | held
+    account.asof_ns, account.later = ev.asof_ns, later
+    account.free, account.total = free, total
+    for child_id, ts_ns in list(account.covered_from.items()):
+        child = state.children[child_id]
+        if ts_ns <= ev.asof_ns or ts_ns <= later.get(child.reserve_asset, 0):
+            release(account, child)
+    for asset, qty in account.settling.release(ev.asof_ns, later).items():
         account.reserved[asset] -= qty
 
 

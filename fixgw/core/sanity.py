@@ -150,13 +150,19 @@ def _query_result(command: c.ChildQueryResult) -> tuple[c.VenueCommand, list[str
 def _balances(command: c.BalancesReport) -> tuple[c.VenueCommand, list[str]]:
     bad = {asset for kind in (command.free, command.total) for asset, value in kind.items() if not is_number(value, None)}
     asof_ns = min(command.asof_ns, command.ts_ns) if command.asof_ns > command.ts_ns + FUTURE_NS else command.asof_ns
-    if not bad and asof_ns == command.asof_ns:
+    # without a time of its own an asset is as of the report's
+    later = {asset: at_ns for asset, at_ns in command.later.items() if asof_ns < at_ns <= command.ts_ns + FUTURE_NS}
+    bad_times = {asset for asset, at_ns in command.later.items() if at_ns > command.ts_ns + FUTURE_NS}
+    if later != command.later:
+        command = msgspec.structs.replace(command, later=later)
+    if not bad and not bad_times and asof_ns == command.asof_ns:
         return command, []
     # an asset that is left out counts as nothing: orders that need it are refused
     free = {asset: value for asset, value in command.free.items() if asset not in bad}
     total = {asset: value for asset, value in command.total.items() if asset not in bad}
     kept = msgspec.structs.replace(command, free=free, total=total, asof_ns=asof_ns)
-    return kept, [f"{command.venue}: balance of {', '.join(sorted(bad))[:200] or 'all'} (as of {command.asof_ns}) is nonsense"]
+    names = ", ".join(sorted(bad | bad_times))[:200] or "all"
+    return kept, [f"{command.venue}: balance of {names} (as of {command.asof_ns}) is nonsense"]
 
 
 def _spec_is_sane(spec: c.InstrumentSpec) -> bool:

@@ -48,14 +48,19 @@ class Settling(msgspec.Struct, array_like=True):
                 return True
         return False
 
-    def release(self, asof_ns: int) -> dict[str, Decimal]:
-        """What a balance as of `asof_ns` covers, by asset; it is gone from here."""
+    def release(self, asof_ns: int, later: dict[str, int] | None = None) -> dict[str, Decimal]:
+        """What a balance as of `asof_ns` covers, by asset; it is gone from here. `later`: assets that are as of later."""
         ended: dict[str, Decimal] = {}
+        later = later or {}
+        newest_ns = max(asof_ns, *later.values()) if later else asof_ns
         for at in range(len(self.chunks) - 1, -1, -1):
-            if self.oldest[at] <= asof_ns:
-                self._replace(at, _part(_decoder.decode(self.chunks[at]), asof_ns, ended))
+            if self.oldest[at] <= newest_ns:
+                entries = _decoder.decode(self.chunks[at])
+                kept = _part(entries, asof_ns, later, ended)
+                if len(kept) < len(entries):
+                    self._replace(at, kept)
         if self.tail:
-            self.tail = _part(self.tail, asof_ns, ended)
+            self.tail = _part(self.tail, asof_ns, later, ended)
         return ended
 
     def _append(self, entries: list[Entry]) -> None:
@@ -70,11 +75,11 @@ class Settling(msgspec.Struct, array_like=True):
             del self.chunks[at], self.oldest[at]
 
 
-def _part(entries: list[Entry], asof_ns: int, ended: dict[str, Decimal]) -> list[Entry]:
+def _part(entries: list[Entry], asof_ns: int, later: dict[str, int], ended: dict[str, Decimal]) -> list[Entry]:
     """Those that go on; the others are added to `ended`."""
     kept = []
     for entry in entries:
-        if entry[0] > asof_ns:
+        if entry[0] > asof_ns and entry[0] > later.get(entry[1], 0):
             kept.append(entry)
         else:
             ended[entry[1]] = ended.get(entry[1], ZERO) + entry[2]

@@ -97,6 +97,8 @@ class AccountState(msgspec.Struct, array_like=True):
     covered_from: dict[str, int] = {}
     # those of orders that are packed away
     settling: Settling = msgspec.field(default_factory=Settling)
+    # assets whose balance is as of a later moment than asof_ns
+    later: dict[str, int] = {}
 
 
 class State(msgspec.Struct):

@@ -276,7 +276,8 @@ def balances(draft: Draft, cmd: c.BalancesReport) -> None:
         if account.venue == cmd.venue and account.venue_account == cmd.account:
             draft.emit(
                 e.BalancesUpdated(
-                    venue=cmd.venue, account=account.name, asof_ns=cmd.asof_ns, free=cmd.free, total=cmd.total
+                    venue=cmd.venue, account=account.name, asof_ns=cmd.asof_ns, free=cmd.free, total=cmd.total,
+                    later=cmd.later,
                 )
             )
 

@@ -1,9 +1,10 @@
 """Balances of one account: what is known per asset, what of it the gateway is told, and when the venue is asked.
 
-Per asset the newest word counts: a snapshot that was asked for before the stream told an asset says nothing of it. The
-gateway is told of the assets of the configured symbols only, and only of changes; besides, each POLL_S and after what may
-have closed an order by REST (a query, a reconciliation) the venue is asked and its answer told whatever it holds: the core
-keeps a reservation until a report as of a later moment.
+Per asset the newest word counts: a snapshot that was asked for before the stream told an asset says nothing of it, nor does
+an event of the stream that is older than what is known, by our clock or by the venue's. The gateway is told of the assets of
+the configured symbols only, and only of changes; besides, each POLL_S and after what may have closed an order by REST (a
+query, a reconciliation), or where the stream is late (covering.py), the venue is asked and its answer told whatever it holds:
+the core keeps a reservation until a report as of a later moment.
 """
 
 from __future__ import annotations
@@ -40,26 +41,37 @@ class BalanceBook:
     """Free and total per asset, each with the time of the word that it stands on."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[int, Decimal, Decimal]] = {}
+        # as of (our clock), as of (the venue's clock; 0: it did not say), free, total
+        self._known: dict[str, tuple[int, int, Decimal, Decimal]] = {}
+        self._snapshot_ns = 0
 
-    def update(self, asset: str, free: Decimal, total: Decimal, told_ns: int) -> None:
-        """The stream told one asset."""
-        self._known[asset] = (told_ns, free, total)
+    def update(self, asset: str, free: Decimal, total: Decimal, asof_ns: int, venue_ms: int = 0) -> bool:
+        """The stream told one asset; False: an older word than what is known, which stays."""
+        known_ns, known_ms = self._known.get(asset, (self._snapshot_ns, 0))[:2]
+        if asof_ns < known_ns or venue_ms < known_ms:
+            return False
+        self._known[asset] = (asof_ns, venue_ms, free, total)
+        return True
 
     def snapshot(self, free: dict[str, Decimal], total: dict[str, Decimal], asked_ns: int) -> None:
         """The whole picture, asked for at `asked_ns`; what was told later stays."""
+        if asked_ns < self._snapshot_ns:
+            return  # overtaken by a later one
         kept = {asset: known for asset, known in self._known.items() if known[0] > asked_ns}
         zero = Decimal(0)
         for asset in free.keys() | total.keys():
             have = free.get(asset, zero)
-            kept.setdefault(asset, (asked_ns, have, total.get(asset, have)))
-        self._known = kept
+            venue_ms = self._known[asset][1] if asset in self._known else 0
+            kept.setdefault(asset, (asked_ns, venue_ms, have, total.get(asset, have)))
+        self._known, self._snapshot_ns = kept, asked_ns
 
-    def as_of(self, asof_ns: int) -> Balances:
+    def balances(self) -> Balances:
+        """All that is known, as of the last snapshot and, asset by asset, of what the stream told later."""
         return Balances(
-            asof_ns,
-            {asset: free for asset, (_, free, _) in self._known.items()},
-            {asset: total for asset, (_, _, total) in self._known.items()},
+            self._snapshot_ns,
+            {asset: free for asset, (_, _, free, _) in self._known.items()},
+            {asset: total for asset, (_, _, _, total) in self._known.items()},
+            {asset: asof_ns for asset, (asof_ns, _, _, _) in self._known.items() if asof_ns > self._snapshot_ns},
         )
 
 
@@ -90,6 +102,7 @@ class BalanceDesk:
             balances.asof_ns,
             {asset: value for asset, value in balances.free.items() if asset in self._assets},
             {asset: value for asset, value in balances.total.items() if asset in self._assets},
+            {asset: asof_ns for asset, asof_ns in balances.later.items() if asset in self._assets},
         )
 
     def take(self, balances: Balances, *, always: bool = False) -> None:
@@ -97,9 +110,11 @@ class BalanceDesk:
         if not self._ready():
             return
         news, told = self.relevant(balances), self._told
-        if told is not None and news.asof_ns < told.asof_ns:
+        if told is not None and (news.asof_ns < told.asof_ns or any(news.at(a) < at_ns for a, at_ns in told.later.items())):
             return
         same = told is not None and (told.free, told.total) == (news.free, news.total)
+        # the same figures as of a later event are news: an order has ended and another one of that size has come
+        same = same and (told is None or all(told.at(asset) >= at_ns for asset, at_ns in news.later.items()))
         if told is not None and same and not always and news.asof_ns - told.asof_ns < REFRESH_NS:
             return
         self._told = news

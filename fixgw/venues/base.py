@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import ast
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Protocol, cast
@@ -88,11 +88,17 @@ class Queried:
 
 @dataclass(frozen=True, slots=True)
 class Balances:
-    """Free and total per asset. `asof_ns` (our clock): what the venue did until then is in it, as in BalancesReport."""
+    """Free and total per asset. `asof_ns` (our clock): what the venue did until then is in it, as in BalancesReport; `later`:
+    the assets of which that is true until a later moment. Never later than what the figures contain."""
 
     asof_ns: int
     free: dict[str, Decimal]
     total: dict[str, Decimal]
+    later: dict[str, int] = field(default_factory=dict)
+
+    def at(self, asset: str) -> int:
+        """As of when `asset` is known."""
+        return self.later.get(asset, self.asof_ns)
 
 
 class Sink(Protocol):

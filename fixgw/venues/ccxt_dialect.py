@@ -58,6 +58,9 @@ class Events(Protocol):
 
     def on_balances(self, balances: Balances) -> None: ...
 
+    def on_balances_overdue(self) -> None:
+        """The stream should have told balances and has not: they are to be asked for."""
+
     def on_quote(self, symbol: str, quote: Quote) -> None: ...
 
     def on_last(self, symbol: str, last: Decimal) -> None:
@@ -195,6 +198,12 @@ class Dialect:
         """The newest page of our trades."""
         found: list[dict[str, Any]] = await self.exchange.fetch_my_trades(symbol, None, _PAGE)
         return found
+
+    def know_orders(self, orders: list[dict[str, Any]]) -> None:
+        """The venue's list of open orders (ccxt's order structures) shows these. Called before anybody is told."""
+
+    def know_trade(self, trade: VenueTrade) -> None:
+        """The same of a trade."""
 
     def know_balances(self, free: dict[str, Decimal], total: dict[str, Decimal], asked_ns: int) -> Balances:
         """What is known after the venue's answer to a request that left at `asked_ns`."""

@@ -83,9 +83,12 @@ class TradeReader:
         raw = list({(trade["symbol"], str(trade["id"])): trade for trade in raw}.values())
         ids = await self._our_ids(raw)
         try:
-            return tuple(trade_from(trade, self._settings.account, ids[_key(trade)]) for trade in raw), complete
+            trades = tuple(trade_from(trade, self._settings.account, ids[_key(trade)]) for trade in raw)
         except (ValueError, KeyError) as error:
             raise Ambiguous("BAD_ANSWER", f"trades: {scrub(str(error), self._secrets)}") from None
+        for trade in trades:
+            self._dialect.know_trade(trade)
+        return trades, complete
 
     async def shared(self, since_ns: int, symbol: str) -> Found:
         """As `since`, for one symbol and asked from now on, and perhaps more trades than that: whoever asks while a scan of

@@ -77,7 +77,7 @@ class CcxtVenue:
         self.capabilities: tuple[str, ...] = self._dialect.capabilities(self._exchange)
         self._specs: dict[str, InstrumentSpec] = {}
         self._specs_ns = 0
-        self.tracker = Tracker()
+        self.tracker = Tracker(self._dialect.know_trade)
         self._trades = TradeReader(settings, self._dialect, self.tracker, self._secrets, self._ask)
         self._amender = Amender(self._dialect, self.tracker, self._ask, self._look_up, self.on_done)
         self._completing: set[asyncio.Task[None]] = set()
@@ -112,6 +112,9 @@ class CcxtVenue:
 
     def on_balances(self, balances: Balances) -> None:
         self._sink.balances(balances)
+
+    def on_balances_overdue(self) -> None:
+        self._sink.balances_changed()
 
     def on_working(self, venue_cl_ord_id: str, symbol: str, venue_order_id: str) -> None:
         tracked = self.tracker.begin(venue_cl_ord_id, symbol)
@@ -411,6 +414,7 @@ class CcxtVenue:
                 raise Ambiguous("BAD_ANSWER", "open orders: the answer is not a list")
             try:
                 out.extend(open_order_from(order) for order in raw)
+                self._dialect.know_orders(raw)
             except (ValueError, KeyError) as error:
                 raise Ambiguous("BAD_ANSWER", f"open orders: {scrub(str(error), self._secrets)}") from None
         return tuple(out)

@@ -15,12 +15,12 @@ import ccxt
 
 from ..core.commands import InstrumentSpec, Quote, VenueTrade
 from ..core.numbers import plain
-from .balances import BalanceBook
 from .base import Ambiguous, Balances, Done
 from .ccxt_dialect import MAX_PAGES, PAGING_S, Amended
 from .ccxt_dialect import Dialect as GeneralDialect
 from .ccxt_exchange import CALL, Call, Hooks, Unreadable
 from .ccxt_parse import dec, rule
+from .covering import StreamBalances
 from .doctrine import RATE_LIMIT_STATUS, Codes
 from .limiter import Priority
 from .tasks import end_tasks
@@ -36,6 +36,7 @@ _REFUSALS = (1002, 1003, 1013, 1014, 1015, 1020, 1021, 1022, 1034, 2010, 2011, 2
 _AMEND_WEIGHT = 4.0
 _PRUNE_ABOVE = 256
 _PAGE = 1000
+_LOOK_S = 0.5
 
 
 class WsRefused(ccxt.ExchangeError):  # type: ignore[misc]
@@ -94,7 +95,7 @@ class Dialect(GeneralDialect):
         self._ws_api = exchange.urls["api"]["ws"]["ws-api"]["spot"]
         self._request = exchange.create_order_request
         exchange.create_order_request = self._exact_request
-        self._balances = BalanceBook()
+        self._balances = StreamBalances()
         self._book_lost = asyncio.Event()
         self._subscribed = False
 
@@ -161,6 +162,7 @@ class Dialect(GeneralDialect):
             await self._enter_ws(Priority.PLACE)
             call = self.exchange.create_order_ws
         result: dict[str, Any] = await call(order.symbol, kind, side, amount, price, params)
+        self._know_order(order.venue_cl_ord_id, order.symbol, result)
         return result
 
     async def cancel(self, request: CancelChild) -> dict[str, Any]:
@@ -170,6 +172,7 @@ class Dialect(GeneralDialect):
             await self._enter_ws(Priority.CANCEL)
             call = self.exchange.cancel_order_ws
         result: dict[str, Any] = await call(None, request.symbol, params)
+        self._know_order(request.venue_cl_ord_id, request.symbol, result)
         return result
 
     def amendable(self, symbol: str) -> bool:
@@ -217,6 +220,7 @@ class Dialect(GeneralDialect):
         """By our id where we know it: the venue's id alone would not show whose order it is."""
         params = {"origClientOrderId": venue_cl_ord_id} if venue_cl_ord_id else {}
         result: dict[str, Any] = await self.exchange.fetch_order(venue_order_id or None, symbol, params)
+        self._know_order(venue_cl_ord_id, symbol, result)
         return result
 
     async def order_trades(self, venue_order_id: str, symbol: str, since_ns: int) -> list[dict[str, Any]]:
@@ -281,8 +285,11 @@ class Dialect(GeneralDialect):
         self._subscribed = True
 
     async def run_private(self) -> None:
-        """Nothing to do: the tap sees everything."""
-        await asyncio.Event().wait()
+        """The tap sees everything; what account events should have covered by now is asked for."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            if self._balances.overdue(time.time_ns()):
+                self.events.on_balances_overdue()
 
     def lost(self, url: str, reason: str) -> None:
         if url == self._ws_api:
@@ -373,6 +380,8 @@ class Dialect(GeneralDialect):
         our_id = self.events.our_id(symbol, order_id) or named
         kind, status = event["x"], event["X"]
         if kind != "REJECTED":
+            asset = _locked(symbol, event["S"])
+            self._balances.order(our_id, asset, _ms(event.get("T")), time.time_ns(), streamed=True)
             self.events.on_working(our_id, symbol, order_id)
         if kind == "REPLACED":
             self.events.on_amended(our_id, symbol, plain(dec(event["q"], "q")))
@@ -400,17 +409,33 @@ class Dialect(GeneralDialect):
             self.events.on_done(Done(our_id, order_id, end, cum_qty, "" if reason == "NONE" else reason), symbol)
 
     def _position(self, event: dict[str, Any]) -> None:
-        """outboundAccountPosition tells the changed assets only."""
-        now_ns = time.time_ns()
+        """outboundAccountPosition tells the changed assets only, as of the venue's time u."""
+        rows = []
         for row in event.get("B", ()):
             free = dec(row["f"], "f")
-            self._balances.update(row["a"], plain(free), plain(free + dec(row["l"], "l")), now_ns)
-        self.events.on_balances(self._balances.as_of(now_ns))
+            rows.append((str(row["a"]), plain(free), plain(free + dec(row["l"], "l"))))
+        self.events.on_balances(self._balances.event(_ms(event.get("u")), rows, time.time_ns()))
+
+    def know_orders(self, orders: list[dict[str, Any]]) -> None:
+        for order in orders:
+            self._know_order(str(order.get("clientOrderId") or ""), str(order.get("symbol")), order)
+
+    def _know_order(self, our_id: str, symbol: str, order: Any) -> None:
+        """An answer (ccxt's order structure) shows this order."""
+        info = order.get("info") if isinstance(order, dict) else None
+        if our_id and isinstance(info, dict):
+            self._balances.order(
+                our_id, _locked(symbol, info.get("side")), _ms(info.get("time") or info.get("transactTime")), time.time_ns()
+            )
+
+    def know_trade(self, trade: VenueTrade) -> None:
+        if trade.venue_cl_ord_id:
+            asset = _locked(trade.symbol, "BUY" if trade.side == "1" else "SELL")
+            self._balances.order(trade.venue_cl_ord_id, asset, trade.venue_ns // 1_000_000, time.time_ns(), news=True)
 
     def know_balances(self, free: dict[str, Decimal], total: dict[str, Decimal], asked_ns: int) -> Balances:
         """The whole picture by REST, to which the stream's changes are applied, those during the request included."""
-        self._balances.snapshot(free, total, asked_ns)
-        return self._balances.as_of(asked_ns)
+        return self._balances.snapshot(free, total, asked_ns)
 
     def _book(self, message: dict[str, Any]) -> None:
         bid, ask = dec(message["b"], "b"), dec(message["a"], "a")
@@ -422,6 +447,20 @@ class Dialect(GeneralDialect):
             recv_ns=time.time_ns(),
         )
         self.events.on_quote(self._symbol(message["s"]), quote)
+
+
+def _ms(value: Any) -> int:
+    """A time of the venue; 0 where it is none."""
+    try:
+        return int(value or 0)
+    except (ValueError, TypeError):
+        return 0
+
+
+def _locked(symbol: str, side: Any) -> str:
+    """The asset that an order locks."""
+    base, _, quote = symbol.partition("/")
+    return quote if side == "BUY" else base
 
 
 def _amended(answer: Any, request: AmendChild, market_id: str) -> Amended:

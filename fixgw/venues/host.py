@@ -186,7 +186,7 @@ class VenueHost:
     def _balances_report(self, balances: Balances) -> c.BalancesReport:
         return c.BalancesReport(
             ts_ns=time.time_ns(), venue=self.name, account=self._settings.account, asof_ns=balances.asof_ns,
-            free=balances.free, total=balances.total,
+            free=balances.free, total=balances.total, later=balances.later,
         )  # fmt: skip
 
     # --- requests ---

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -57,7 +58,9 @@ class Tracked:
 class Tracker:
     """Orders by our id and by (symbol, venue order id); trades seen. See the module's docstring for what is forgotten when."""
 
-    def __init__(self) -> None:
+    def __init__(self, news: Callable[[VenueTrade], None] = lambda trade: None) -> None:
+        """`news` gets each trade the first time, before anybody else."""
+        self._news = news
         self._orders: dict[str, Tracked] = {}
         self._by_venue_id: dict[tuple[str, str], str] = {}
         # our id -> when it ended, the oldest first
@@ -112,6 +115,7 @@ class Tracker:
         tracked = self._orders.get(trade.venue_cl_ord_id)
         if tracked is not None:
             tracked.cum_qty += trade.qty
+        self._news(trade)
         return True
 
     def finish(self, done: Done, symbol: str) -> bool:

@@ -29,9 +29,9 @@ def test_a_snapshot_does_not_overwrite_what_the_stream_told_after_the_request_le
     book.update("BTC", D(1), D(1), 5)
     book.update("ETH", D(3), D(3), 5)
     book.snapshot({"USDT": D(100), "BTC": D(2)}, {"USDT": D(100), "BTC": D(2)}, 10)
-    assert book.as_of(10) == Balances(10, {"USDT": D(50), "BTC": D(2)}, {"USDT": D(100), "BTC": D(2)})
+    assert book.balances() == Balances(10, {"USDT": D(50), "BTC": D(2)}, {"USDT": D(100), "BTC": D(2)}, {"USDT": 20})
     book.snapshot({"BTC": D(9)}, {"BTC": D(9)}, 8)
-    assert book.as_of(10).free["BTC"] == D(2), "an older snapshot that arrives later"
+    assert book.balances().free["BTC"] == D(2), "an older snapshot that arrives later"
 
 
 class NoSink:
@@ -54,7 +54,7 @@ def test_an_answer_is_as_of_the_moment_its_request_left(dialect: str) -> None:
             await asyncio.sleep(0.05)
             if dialect == "auto":  # an order locked 40 while the answer was on its way
                 row = {"a": "USDT", "f": "60", "l": "40"}
-                venue._dialect.tap(None, {"event": {"e": "outboundAccountPosition", "B": [row]}})
+                venue._dialect.tap(None, {"event": {"e": "outboundAccountPosition", "u": 1, "B": [row]}})
             return {"free": {"USDT": "100", "BTC": "1"}, "total": {"USDT": "100", "BTC": "1"}}
 
         venue._exchange.fetch_balance = fetch_balance
