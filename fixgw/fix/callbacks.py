@@ -352,6 +352,9 @@ class Application(fix.Application):  # type: ignore[misc]
         name, engine = link.spec.name, self._engine
         reset = fields.get("141") == "Y"
         if reset:
+            # in a live connection: no report may take the number 1 of our Logon; onLogon follows
+            link.logged_on = False
+            link.delivery.logged_out()
             link.delivery.wiped()
         with link.gate:
             cursor = engine.session_cursor(name)
@@ -371,8 +374,9 @@ class Application(fix.Application):  # type: ignore[misc]
                 ts_ns=engine.now_ns(),
                 session=name,
                 reset=reset,
-                # the last number used up: with messages missing before it, the Logon's own is not
-                msg_seq=number if reset or number <= expected else expected - 1,
+                # the last number used up: with messages missing before it, the Logon's own is not. After a reset QuickFIX goes
+                # on at 2 whatever the Logon's number is
+                msg_seq=expected if reset else number if number <= expected else expected - 1,
                 cancel_on_disconnect=_cancel_on_disconnect(fields),
             )
         )

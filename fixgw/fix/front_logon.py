@@ -140,6 +140,9 @@ def judge_logon(frame: bytes, sessions: dict[SessionKey, FrontSession], now_ns: 
         tag, equals, value = part.partition(b"=")
         if position == 2 and tag != b"35":
             raise LogonRefused("malformed", detail="MsgType(35) is not the third field")
+        if tag.startswith(b"0"):
+            # QuickFIX reads tags as numbers: 0141=Y would be its 141=Y, and not ours
+            raise LogonRefused("malformed", detail="a tag begins with 0")
         if tag in _DECIDED_TAGS:
             if tag in fields:
                 raise LogonRefused("malformed", detail=f"tag {tag.decode()} stands in the Logon twice")

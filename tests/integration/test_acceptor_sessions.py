@@ -256,6 +256,26 @@ def test_reset_logon_starts_a_new_epoch(acceptor, engine):
         assert engine.commands(SessionLogon)[0].cancel_on_disconnect is None
 
 
+@pytest.mark.parametrize("number", [1, 20])
+def test_a_reset_in_a_live_connection_goes_on_at_2(acceptor, engine, number):
+    """Whatever the number of the Logon with 141=Y is, QuickFIX expects 2 next; so must the journal, or it passes over 2 to
+    `number` as seen before."""
+    with Client(acceptor.port, OMS44, mute=True) as client:
+        client.logon()
+        client.order("a1")
+        client.expect("8", t11="a1", t150="0")
+        client.send("A", "98=0|108=30|141=Y", seq=number)
+        assert client.expect("A")["34"] == "1"
+        client.next_out = 2
+        for name in ("b1", "b2"):
+            client.order(name)
+            client.expect("8", t11=name, t150="0")
+        client.send("H", "11=b1|55=BTC/USDT|54=1")
+        until(lambda: engine.commands(StatusRequest))
+        assert [(order.reset_epoch, order.msg_seq) for order in engine.commands(NewOrder)] == [(0, 2), (1, 2), (1, 3)]
+        assert status(acceptor, "OMS44").next_in == 5 and engine.session_cursor("OMS44").last_in_seq == 4
+
+
 @pytest.mark.parametrize("again_with_reset", [False, True])
 def test_a_crash_between_the_wipe_and_its_record(engine, tmp_path, monkeypatch, again_with_reset):
     """141=Y empties QuickFIX's store before any callback; the process dies there."""
