@@ -232,7 +232,8 @@ class Acceptor:
     def set_seq(
         self, name: str, journal: Callable[[], object], *, next_in: int | None = None, next_out: int | None = None
     ) -> None:
-        """Next numbers of a session that is logged out; `journal` makes them durable (see _change). Raises SessionError."""
+        """Next numbers of a session that is logged out; `journal` makes them durable (see _change). With another next number
+        out, reports that were not confirmed are sent again, with 97=Y. Raises SessionError."""
         link = self._link(name)
         for number in (next_in, next_out):
             if number is not None and not 1 <= number <= MAX_NUMBER:
@@ -244,8 +245,13 @@ class Acceptor:
             if next_in is not None:
                 link.session.setNextTargetMsgSeqNum(next_in)
             if next_out is not None:
+                before = link.session.getExpectedSenderNum()
                 link.session.setNextSenderMsgSeqNum(next_out)
                 link.next_out = next_out
+                if next_out != before:
+                    # what was handed over under the old numbers is not asked for under the new ones, and would be confirmed
+                    # by the next Heartbeat unseen
+                    link.delivery.wiped()
 
         self._change(link, "sequence numbers are being set by operations", journal, change, 0.0)
 
