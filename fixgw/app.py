@@ -139,9 +139,10 @@ class Gateway:
 
     def stop(self) -> None:
         """Clean stop, a few seconds at most."""
+        # first: the front keeps the clients' connections for this, and not for long
+        self.acceptor.stop()
         self.housekeeping.stop()
         self.space.stop()
-        self.acceptor.stop()
         self.edge.stop()
         self.admin.close()
         self.links.stop()

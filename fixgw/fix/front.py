@@ -24,9 +24,7 @@ import asyncio
 import collections
 import contextlib
 import enum
-import json
 import os
-import resource
 import signal
 import socket
 import sys
@@ -50,6 +48,7 @@ from fixgw.fix.front_logon import (
 )
 from fixgw.fix.front_pace import ReaderWatch, unacknowledged
 from fixgw.fix.front_refusal import logout, refused_logon
+from fixgw.fix.front_start import address, allow_files, write_ready
 from fixgw.process import die_with_parent
 
 # QuickFIX closes its socket a moment before it frees the session; a Logon in between would wait a whole second there.
@@ -94,9 +93,18 @@ class Front:
                 connection.close("session_disabled")
         self.log.info("reloaded", sessions=len(config.sessions))
 
-    async def stop(self) -> None:
-        """Closes every client, and waits at most drain_s for what is on its way."""
+    async def stop(self, at_once: asyncio.Event) -> None:
+        """Lets nobody in any more. Who is logged on stays until the gateway has said goodbye to it, for at most goodbye_s or
+        until `at_once`; then what is on its way has drain_s."""
         self.stopping = True
+        for connection in list(self.connections):
+            if connection.phase is not Phase.OPEN:
+                connection.close("front_stops")
+        deadline = self.loop.time() + self.config.goodbye_s
+        while any(c.phase is Phase.OPEN for c in self.connections) and self.loop.time() < deadline:
+            if at_once.is_set():
+                break
+            await asyncio.sleep(0.01)
         for connection in list(self.connections):
             connection.close("front_stops")
         deadline = self.loop.time() + self.config.drain_s + 0.5
@@ -430,9 +438,10 @@ def _tune(transport: asyncio.Transport) -> None:
 async def serve(
     listen: tuple[str, int], backend: tuple[str, int], sessions: Path, ready_file: Path | None, log: LineLog
 ) -> None:
-    """Runs until SIGTERM or SIGINT. Raises ConfigError, OSError (the address cannot be listened on)."""
+    """Runs until SIGTERM or SIGINT (see Front.stop; a second one ends it at once). Raises ConfigError, OSError (the address
+    cannot be listened on)."""
     config = load_config(sessions)
-    _allow_files(2 * config.max_connections + 64)
+    allow_files(2 * config.max_connections + 64)
     front = Front(config, backend, log)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -441,40 +450,21 @@ async def serve(
     server = await front.loop.create_server(lambda: ClientSide(front), *listen, backlog=256)
     host, port = server.sockets[0].getsockname()[:2]
     if ready_file is not None:
-        _write_ready(ready_file, {"host": host, "port": port, "pid": os.getpid()})
+        write_ready(ready_file, {"host": host, "port": port, "pid": os.getpid()})
     log.info("ready", host=host, port=port, backend=f"{backend[0]}:{backend[1]}", sessions=len(config.sessions))
     await stop.wait()
+    stop.clear()
     server.close()
-    await front.stop()
+    await front.stop(stop)
     log.info("stopped")
-
-
-def _allow_files(wanted: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < wanted:
-        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-
-
-def _write_ready(path: Path, content: dict[str, object]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content))
-    temporary.replace(path)
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected HOST:PORT")
-    return host.strip("[]"), int(port)
 
 
 def main(argv: list[str] | None = None) -> int:
     """python -m fixgw.fix.front: 0 after SIGTERM, 1 when it cannot start."""
     parent = os.getppid()
     parser = argparse.ArgumentParser(prog="python -m fixgw.fix.front", description="FIX front process")
-    parser.add_argument("--listen", type=_address, required=True, metavar="HOST:PORT")
-    parser.add_argument("--backend", type=_address, required=True, metavar="HOST:PORT")
+    parser.add_argument("--listen", type=address, required=True, metavar="HOST:PORT")
+    parser.add_argument("--backend", type=address, required=True, metavar="HOST:PORT")
     parser.add_argument("--sessions", type=Path, required=True, metavar="FILE.json")
     parser.add_argument("--ready-file", type=Path, metavar="FILE")
     parser.add_argument("--parent", type=int, default=parent, metavar="PID", help="pid of the process to end with")

@@ -57,6 +57,8 @@ class FrontConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_prelogon_per_address: int = 64
     backend_timeout_s: float = 2.0
     drain_s: float = 2.0
+    # the gateway's goodbye takes up to 5 s (Acceptor.stop)
+    goodbye_s: float = 8.0
     max_latency_s: float = 120.0
 
     def by_key(self) -> dict[SessionKey, FrontSession]:
@@ -113,6 +115,7 @@ def load_config(path: Path) -> FrontConfig:
         "max_prelogon_per_address": (1, 10_000),
         "backend_timeout_s": (0.01, 60),
         "drain_s": (0.01, 60),
+        "goodbye_s": (0.01, 60),
         "max_latency_s": (1, 86_400),
     }
     for field, (low, high) in bounds.items():

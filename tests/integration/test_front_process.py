@@ -414,15 +414,36 @@ def test_reload_on_sighup(front: FrontProcess) -> None:
     assert is_closed(refused)
 
 
-def test_sigterm_closes_and_exits_0(front: FrontProcess, backend: Backend) -> None:
+def test_sigterm_lets_the_gateway_say_goodbye(front: FrontProcess, backend: Backend) -> None:
+    """Nobody gets in any more; who is logged on stays, is passed everything, and goes when the gateway lets go of it."""
     client, waiting = log_on(front), front.connect()
     front.process.send_signal(signal.SIGTERM)
-    assert is_closed(client) and is_closed(waiting)
-    assert front.process.wait(WAIT_S) == 0
-    until(lambda: backend.ended[0], "backend told")
-    assert front.log().splitlines()[-1].endswith("info stopped")
+    assert is_closed(waiting)
+    assert echoes(client) and front.process.poll() is None
     with pytest.raises(ConnectionRefusedError):
         front.connect()
+    goodbye = fix("35=5", "58=the gateway is going down")
+    backend.sockets[0].sendall(goodbye)
+    backend.sockets[0].shutdown(socket.SHUT_RDWR)
+    assert receive(client, len(goodbye)) == goodbye and is_closed(client)
+    assert front.process.wait(WAIT_S) == 0
+    assert front.log().splitlines()[-1].endswith("info stopped")
+
+
+@pytest.mark.parametrize("end", ["no goodbye in time", "a second signal"])
+def test_sigterm_waits_for_a_goodbye_within_bounds(tmp_path: Path, backend: Backend, end: str) -> None:
+    front = FrontProcess(tmp_path, backend.port, drain_s=0.3, goodbye_s=0.3 if end == "no goodbye in time" else 60)
+    try:
+        client = log_on(front)
+        front.process.send_signal(signal.SIGTERM)
+        if end == "a second signal":
+            assert echoes(client)
+            front.process.send_signal(signal.SIGTERM)
+        assert is_closed(client)
+        assert front.process.wait(WAIT_S) == 0
+        until(lambda: backend.ended[0], "backend told")
+    finally:
+        front.stop()
 
 
 def test_ends_with_its_parent(tmp_path: Path, backend: Backend) -> None:
