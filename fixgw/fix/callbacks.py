@@ -321,9 +321,9 @@ class Application(fix.Application):  # type: ignore[misc]
             return
         if number == expected:
             self._seen(link, number)
-        elif number > expected and msg_type in ("3", "5"):
-            # QuickFIX counts a Reject or Logout even when messages before it are missing: undo that in advance, or the
-            # first missing one would never be asked for
+        elif msg_type in ("3", "5"):
+            # QuickFIX counts a Reject or Logout even when messages before it are missing, a Logout also when its number was
+            # used before: undo that in advance, or the next one would never be asked for
             session.setNextTargetMsgSeqNum(expected - 1)
         if msg_type == "0" and "112" in fields:
             link.delivery.heartbeat(fields["112"])
@@ -337,7 +337,9 @@ class Application(fix.Application):  # type: ignore[misc]
                 clean(fields.get("58", ""), 200),
             )
         elif msg_type == "5":
-            link.logout_reason = link.logout_reason or f"{CLIENT_LOGOUT} {clean(fields.get('58', ''), 100)}"
+            # or the front's word for a Logon that it did not let through (front_relogon.py)
+            said = refusal_of(fields.get("58", ""))
+            link.logout_reason = link.logout_reason or said or f"{CLIENT_LOGOUT} {clean(fields.get('58', ''), 100)}"
 
     def _sequence_reset(self, link: SessionLink, fields: Mapping[str, str], number: int, expected: int) -> None:
         """A gap fill uses up the numbers before NewSeqNo(36) when it is in sequence, a reset always. QuickFIX refuses to

@@ -13,7 +13,8 @@ through these phases:
     CLOSED
 
 Rules: one connection per session (a slot is free again only when QuickFIX itself has let go of the old
-connection); a second Logon of a live session is closed, the live one notices nothing; while a client leaves more
+connection); a second Logon of a live session is closed, the live one notices nothing; one in the live connection itself is
+judged once more (front_relogon.py); while a client leaves more
 than write_cap bytes unread QuickFIX has to wait with that session, and a client that does not read is dropped
 (front_pace.py); the listening socket stays up while QuickFIX is away. TLS would be an ssl context at `create_server`
 in serve(), authentication a check in front_logon.judge_logon.
@@ -26,7 +27,6 @@ import contextlib
 import enum
 import os
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
@@ -48,7 +48,8 @@ from fixgw.fix.front_logon import (
 )
 from fixgw.fix.front_pace import ReaderWatch, unacknowledged
 from fixgw.fix.front_refusal import logout, refused_logon
-from fixgw.fix.front_start import address, allow_files, write_ready
+from fixgw.fix.front_relogon import LOGON, relogon
+from fixgw.fix.front_start import address, allow_files, tune, write_ready
 from fixgw.process import die_with_parent
 
 # QuickFIX closes its socket a moment before it frees the session; a Logon in between would wait a whole second there.
@@ -134,6 +135,7 @@ class ClientSide(asyncio.Protocol):
         self.transport: asyncio.Transport
         self.backend: BackendSide | None = None
         self._slot: Slot | None = None
+        self._judged = 0  # so many bytes of it are the Logon that was let in
         self._early = bytearray()  # what came before the backend is connected: at most cap + one read
         self._splitter = FrameSplitter(front.config.frame_cap)
         self._deadline: asyncio.TimerHandle | None = None
@@ -164,7 +166,7 @@ class ClientSide(asyncio.Protocol):
         if refused:
             self.close(refused)
             return
-        _tune(self.transport)
+        tune(self.transport)
         self.transport.set_write_buffer_limits(high=config.write_cap, low=config.write_cap // 2)
         self._deadline = front.loop.call_later(config.logon_deadline_s, self._too_late)
 
@@ -175,7 +177,8 @@ class ClientSide(asyncio.Protocol):
             assert self.backend is not None
             try:
                 for run in self._splitter.feed(data):
-                    self.backend.transport.write(run)
+                    # bytes, because a memoryview cannot be searched
+                    self._pass_on(bytes(run))
             except FrameError as error:
                 self.close(error.code, detail=error.detail)
         elif self.phase is Phase.WAITING:
@@ -183,6 +186,21 @@ class ClientSide(asyncio.Protocol):
             self._look_for_logon()
         elif self.phase is Phase.CONNECTING:
             self._early += data  # at most one read is on its way after pause_reading
+
+    def _pass_on(self, run: bytes) -> None:
+        """Whole frames to QuickFIX; a Logon among them is judged."""
+        if self._refused:
+            return
+        assert self.backend is not None and self.session is not None
+        if LOGON in run:
+            front = self.front
+            session = front.sessions.get(self.session.key, self.session)
+            run, refused = relogon(run, self._splitter, session, front.config)
+            if refused is not None:
+                self._refused = True
+                self._say("logon_refused", "warn", reason=refused.code, **refused.fields)
+                front.loop.call_later(front.config.logon_deadline_s, self.close, "logon_refused")
+        self.backend.transport.write(run)
 
     def eof_received(self) -> bool:
         return False
@@ -249,7 +267,7 @@ class ClientSide(asyncio.Protocol):
         except LogonRefused as refused:
             self._refuse(refused)
             return
-        self.session = logon.session
+        self.session, self._judged = logon.session, end
         self._let_in(logon)
 
     def _refuse(self, refused: LogonRefused) -> None:
@@ -307,7 +325,9 @@ class ClientSide(asyncio.Protocol):
             backend.transport.write(early)
         else:
             self._say("logon_forwarded", "info", reset=logon.reset)
-            self.data_received(early)
+            for run in self._splitter.feed(early[: self._judged]):
+                backend.transport.write(run)
+            self.data_received(early[self._judged :])
         if self.phase is Phase.OPEN and not backend.full:
             self.transport.resume_reading()
 
@@ -390,7 +410,7 @@ class BackendSide(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        _tune(self.transport)
+        tune(self.transport)
         self.transport.set_write_buffer_limits(high=256 * 1024)
 
     def data_received(self, data: bytes) -> None:
@@ -423,16 +443,6 @@ class BackendSide(asyncio.Protocol):
             self.transport.write_eof()
         front = self.client.front
         front.loop.call_later(front.config.drain_s, self.transport.abort)
-
-
-def _tune(transport: asyncio.Transport) -> None:
-    sock = transport.get_extra_info("socket")
-    with contextlib.suppress(OSError):  # the peer may already be gone
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
 
 async def serve(

@@ -92,7 +92,8 @@ class LogonRefused(Exception):
         """For the Logout: printable ASCII."""
         tag, value, expected = (self.fields.get(name, "") for name in ("tag", "value", "expected"))
         if not isinstance(tag, int):
-            return self.code.replace("_", " ")
+            detail = self.fields.get("detail", "")
+            return self.code.replace("_", " ") + (f": {detail}" if detail else "")
         shown = "".join(char if char.isascii() and char.isprintable() else "?" for char in str(value)[:_SHOWN])
         return f"{_NAMES[tag]}({tag}) is {shown or 'missing'}, expected {expected}"
 

@@ -1,9 +1,12 @@
-"""What the front needs at its start: its arguments, its limits, its ready file."""
+"""What the front needs at its start, and at that of a connection: arguments, limits, ready file, socket options."""
 
 import argparse
+import asyncio
+import contextlib
 import json
 import os
 import resource
+import socket
 from pathlib import Path
 
 
@@ -28,3 +31,14 @@ def address(text: str) -> tuple[str, int]:
     if not colon or not host or not port.isdigit() or int(port) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r}, expected HOST:PORT")
     return host.strip("[]"), int(port)
+
+
+def tune(transport: asyncio.Transport) -> None:
+    """No delay, and a peer that is gone is noticed within a minute."""
+    sock = transport.get_extra_info("socket")
+    with contextlib.suppress(OSError):  # the peer may already be gone
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)

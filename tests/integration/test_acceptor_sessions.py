@@ -26,6 +26,8 @@ from fixgw.core.commands import (
 from fixgw.core.errors import JournalFull, Overloaded
 from fixgw.fix.acceptor import Acceptor, SessionError
 from fixgw.fix.callbacks import Application
+from fixgw.fix.front_logon import FrontSession
+from fixgw.fix.front_refusal import refused_relogon
 
 
 class RawLines:
@@ -119,6 +121,21 @@ def test_a_logout_or_reject_behind_a_gap_does_not_swallow_the_missing_message(ac
     until(lambda: not status(acceptor, "OMS44").logged_on)
     assert status(acceptor, "OMS44").next_in == 2
     assert engine.session_cursor("OMS44").last_in_seq == 1
+
+
+@pytest.mark.parametrize(("number", "next_in"), [(3, 4), (1, 3), (2**31 - 1, 3)])
+def test_the_fronts_logout_in_place_of_a_logon_is_told_and_uses_up_its_own_number_only(acceptor, engine, number, next_in):
+    with Client(acceptor.port, OMS44, mute=True) as client:
+        client.logon()
+        client.order("a1")
+        client.expect("8", t11="a1", t150="0")
+        session = FrontSession(begin_string="FIX.4.4", client_comp_id="C44", gateway_comp_id="FIXGW")
+        client.sock.sendall(refused_relogon(session, number, "already logged on"))
+        assert client.expect("5")["58"] == "already logged on"
+    until(lambda: not acceptor._links["OMS44"].present)
+    assert status(acceptor, "OMS44").next_in == next_in
+    assert engine.session_cursor("OMS44").last_in_seq == next_in - 1
+    assert engine.commands(SessionLogout)[-1].reason == "already logged on"
 
 
 def test_a_logon_with_a_gap_asks_for_what_is_missing(acceptor, engine):
@@ -355,7 +372,7 @@ def test_a_crash_behind_our_answer_to_a_reset_is_healed_too(engine, tmp_path):
     try:
         assert engine.session_cursor("OMS44").reset_epoch == before.reset_epoch + 1
         assert [note.action for note in engine.commands(AdminNote)] == ["session reset", "session set-seq in"]
-        with Client(second.port, OMS44, next_out=2) as client:
+        with Client(second.port, OMS44, next_out=2, mute=True) as client:
             client.logon()
             client.order("after")
             client.expect("8", t11="after", t150="0")

@@ -54,6 +54,11 @@ def test_demo_comes_up_and_stops(tmp_path: Path) -> None:
         assert again["fix"] == told["fix"] and again["pids"]["gateway"] == told["pids"]["gateway"]
         with Client(told["fix"]["port"], OMS44) as client:
             client.logon()
+            client.send("A", "98=0|108=30")
+            assert client.expect("5")["58"].startswith("already logged on")
+        # the Logout that answers ours is the 3rd message, and has not been read any more
+        with Client(told["fix"]["port"], OMS44, next_out=3) as client:
+            client.logon()
             began = time.monotonic()
             process.send_signal(signal.SIGTERM)
             assert client.expect("5", timeout_s=10)["58"] == "the gateway is going down"
