@@ -139,9 +139,10 @@ class Gateway:
 
     def stop(self) -> None:
         """Clean stop, a few seconds at most."""
+        # first: the front keeps the clients' connections for this, and not for long
+        self.acceptor.stop()
         self.housekeeping.stop()
         self.space.stop()
-        self.acceptor.stop()
         self.edge.stop()
         self.admin.close()
         self.links.stop()
@@ -157,6 +158,9 @@ class Gateway:
 
     def submit(self, command: c.Command, reply: Callable[[], object] | None = None, more: bool = False) -> None:
         self.engine.submit(command, reply, more)
+
+    def call(self, command: c.Command, timeout_s: float) -> object:
+        return self.engine.call(command, timeout_s)
 
     def listen(self, listener: Callable[[Sequence[Record]], None]) -> None:
         self.engine.on_visible.append(listener)

@@ -132,11 +132,14 @@ class Acceptor:
 
     def _held(self, link: SessionLink) -> collections.Counter[Key]:
         """Before QuickFIX opens the store."""
-        spec = link.spec
-        files = StoreFiles(self._store_dir, spec.begin_string, spec.gateway_comp_id, spec.client_comp_id)
+        files = self._files(link)
         if self._rebooted:
             files.forget()
-        return files.held(self._engine.session_cursor(spec.name).delivered_seq)
+        return files.held(self._engine.session_cursor(link.spec.name).delivered_seq)
+
+    def _files(self, link: SessionLink) -> StoreFiles:
+        spec = link.spec
+        return StoreFiles(self._store_dir, spec.begin_string, spec.gateway_comp_id, spec.client_comp_id)
 
     def _set_numbers(self) -> None:
         for link in self._links.values():
@@ -159,17 +162,27 @@ class Acceptor:
     def _finish_reset(self, link: SessionLink) -> None:
         """A Logon with 141=Y had QuickFIX wipe its store, and the process died before that was journaled: the counterparty
         counts from 1 as QuickFIX does, so the journal must as well; raising QuickFIX's number to the journal's old one would
-        shut it out for good. No other way leads to a store at 1:1 under a journal beyond the first Logon, but a store that was
-        lost, and with its outgoing numbers gone that session has to begin anew too."""
+        shut it out for good. Two states of the store tell so, under a journal that is beyond it:
+        - 1:1. No other way leads there beyond the first Logon, but a store that was lost, and with its outgoing numbers gone
+          that session has to begin anew too.
+        - our answer to a Logon with 141=Y is the store's first message, and nothing has come in after that Logon. Were it in
+          truth journaled, and the journal ahead of QuickFIX by a SequenceReset or by operations, then none of the numbers
+          between them brought an order, and asking for them again does no harm."""
         name, session = link.spec.name, link.session
-        last = self._engine.session_cursor(name).last_in_seq
-        if last <= 1 or session.getExpectedTargetNum() != 1 or session.getExpectedSenderNum() != 1:
+        last, expected = self._engine.session_cursor(name).last_in_seq, session.getExpectedTargetNum()
+        if last <= expected or expected > 2:
+            return
+        if (expected, session.getExpectedSenderNum()) != (1, 1) and not self._files(link).began_with_reset():
             return
         log.warning("session %s: QuickFIX's numbers were reset, the journal's last one in is %d: reset as well", name, last)
         reason = f"a reset (141=Y) was cut short by the end of the process; the last message in was {last}"
-        self._engine.submit(
-            AdminNote(ts_ns=self._engine.now_ns(), action="session reset", target=name, user="gateway", reason=reason)
-        )
+        self._note("session reset", name, reason)
+        if expected > 1:
+            self._note("session set-seq in", f"{name} {expected}", reason)
+
+    def _note(self, action: str, target: str, reason: str) -> None:
+        now_ns = self._engine.now_ns()
+        self._engine.submit(AdminNote(ts_ns=now_ns, action=action, target=target, user="gateway", reason=reason))
 
     def stop(self, timeout_s: float = 5.0, reason: str = "the gateway is going down") -> None:
         """Says goodbye to all, at most `timeout_s`, then ends all threads."""
@@ -219,7 +232,8 @@ class Acceptor:
     def set_seq(
         self, name: str, journal: Callable[[], object], *, next_in: int | None = None, next_out: int | None = None
     ) -> None:
-        """Next numbers of a session that is logged out; `journal` makes them durable (see _change). Raises SessionError."""
+        """Next numbers of a session that is logged out; `journal` makes them durable (see _change). With another next number
+        out, reports that were not confirmed are sent again, with 97=Y. Raises SessionError."""
         link = self._link(name)
         for number in (next_in, next_out):
             if number is not None and not 1 <= number <= MAX_NUMBER:
@@ -231,8 +245,13 @@ class Acceptor:
             if next_in is not None:
                 link.session.setNextTargetMsgSeqNum(next_in)
             if next_out is not None:
+                before = link.session.getExpectedSenderNum()
                 link.session.setNextSenderMsgSeqNum(next_out)
                 link.next_out = next_out
+                if next_out != before:
+                    # what was handed over under the old numbers is not asked for under the new ones, and would be confirmed
+                    # by the next Heartbeat unseen
+                    link.delivery.wiped()
 
         self._change(link, "sequence numbers are being set by operations", journal, change, 0.0)
 

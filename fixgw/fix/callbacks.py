@@ -43,6 +43,11 @@ HEARTBEAT_S: Final = (1, 3600)
 CANCEL_ON_DISCONNECT: Final = ("20008", "8013", "9001")
 # QuickFIX counts to 2^64; whoever reads the journal (SQLite) to 2^63 - 1
 MAX_SEQ: Final = 2**62
+# Until the record of a Logon is durable; who waits for our Logon waits longer
+LOGON_DURABLE_S: Final = 5.0
+# more messages than one connection brings out
+UNCOUNTED: Final = 10_000_000
+NO_LOGONS: Final = "the gateway cannot take logons now"
 # A client may ask again and again, and may ask for very much, but not both within this time
 RESEND_WINDOW_S: Final = 60.0
 MAX_RESENDS: Final = 20
@@ -302,7 +307,7 @@ class Application(fix.Application):  # type: ignore[misc]
             if link_or_none is not None:
                 link_or_none.errors += 1
             if message.getHeader().getField(35) == "A":
-                refusal = "the gateway cannot take logons now"
+                refusal = NO_LOGONS
                 if link_or_none is not None:
                     link_or_none.present = False
         if refusal is not None:
@@ -317,9 +322,9 @@ class Application(fix.Application):  # type: ignore[misc]
             return
         if number == expected:
             self._seen(link, number)
-        elif number > expected and msg_type in ("3", "5"):
-            # QuickFIX counts a Reject or Logout even when messages before it are missing: undo that in advance, or the
-            # first missing one would never be asked for
+        elif msg_type in ("3", "5"):
+            # QuickFIX counts a Reject or Logout even when messages before it are missing, a Logout also when its number was
+            # used before: undo that in advance, or the next one would never be asked for
             session.setNextTargetMsgSeqNum(expected - 1)
         if msg_type == "0" and "112" in fields:
             link.delivery.heartbeat(fields["112"])
@@ -333,7 +338,9 @@ class Application(fix.Application):  # type: ignore[misc]
                 clean(fields.get("58", ""), 200),
             )
         elif msg_type == "5":
-            link.logout_reason = link.logout_reason or f"{CLIENT_LOGOUT} {clean(fields.get('58', ''), 100)}"
+            # or the front's word for a Logon that it did not let through (front_relogon.py)
+            said = refusal_of(fields.get("58", ""))
+            link.logout_reason = link.logout_reason or said or f"{CLIENT_LOGOUT} {clean(fields.get('58', ''), 100)}"
 
     def _sequence_reset(self, link: SessionLink, fields: Mapping[str, str], number: int, expected: int) -> None:
         """A gap fill uses up the numbers before NewSeqNo(36) when it is in sequence, a reset always. QuickFIX refuses to
@@ -352,35 +359,61 @@ class Application(fix.Application):  # type: ignore[misc]
         """The reason why the Logon is refused, or None. With 141=Y QuickFIX has wiped its store already."""
         name, engine = link.spec.name, self._engine
         reset = fields.get("141") == "Y"
+        live = link.logged_on
         if reset:
+            # in a live connection: no report may take the number 1 of our Logon; onLogon follows
+            link.logged_on = False
+            link.delivery.logged_out()
             link.delivery.wiped()
         with link.gate:
             cursor = engine.session_cursor(name)
             refusal = self._why_not(link, cursor.enabled, fields)
             link.present = refusal is None
             if refusal is not None and reset:
-                # the refusal must not have reset the numbers
-                link.session.setNextSenderMsgSeqNum(link.next_out)
-                link.session.setNextTargetMsgSeqNum(max(1, cursor.last_in_seq + 1))
+                self._undo_reset(link, cursor.last_in_seq, live)
         if refusal is not None:
             _thread.refused = True
             log.warning("session %s: logon refused: %s", name, refusal)
             return refusal
         number, expected = int(fields["34"]), link.session.getExpectedTargetNum()
-        engine.submit(
-            SessionLogon(
-                ts_ns=engine.now_ns(),
-                session=name,
-                reset=reset,
-                # the last number used up: with messages missing before it, the Logon's own is not
-                msg_seq=number if reset or number <= expected else expected - 1,
-                cancel_on_disconnect=_cancel_on_disconnect(fields),
-            )
+        command = SessionLogon(
+            ts_ns=engine.now_ns(),
+            session=name,
+            reset=reset,
+            # the last number used up: with messages missing before it, the Logon's own is not. After a reset QuickFIX goes
+            # on at 2 whatever the Logon's number is
+            msg_seq=expected if reset else number if number <= expected else expected - 1,
+            cancel_on_disconnect=_cancel_on_disconnect(fields),
         )
+        try:
+            # durable before QuickFIX answers: the client counts from 1 then, and after a crash the journal must as well
+            engine.call(command, LOGON_DURABLE_S)
+        except Exception as error:
+            if reset:
+                self._undo_reset(link, cursor.last_in_seq, live)
+            return self._not_durable(link, error)
         link.epoch = engine.session_cursor(name).reset_epoch
         if not reset and fields.get("789", "").isdigit():
             link.delivery.next_expected(int(fields["789"]))
         return None
+
+    @staticmethod
+    def _undo_reset(link: SessionLink, last_in_seq: int, live: bool) -> None:
+        """A Logon with 141=Y that is refused must not have reset the numbers. In a live connection what we have sent is not
+        counted (QuickFIX's store, which knew, is empty): a number beyond it leaves a gap, which the counterparty asks for."""
+        link.session.setNextSenderMsgSeqNum(link.next_out + (UNCOUNTED if live else 0))
+        link.session.setNextTargetMsgSeqNum(max(1, last_in_seq + 1))
+
+    def _not_durable(self, link: SessionLink, error: Exception) -> str:
+        """The Logon is refused. Its record may become durable later, which does no harm: the numbers that QuickFIX keeps are
+        not below those of the journal."""
+        name = link.spec.name
+        log.error("session %s: the logon could not be made durable: %s: %s", name, type(error).__name__, error)
+        link.errors += 1
+        link.present = False
+        _thread.refused = True
+        self._engine.submit(SessionLogout(ts_ns=self._engine.now_ns(), session=name, reason="the logon was not taken"))
+        return NO_LOGONS
 
     @staticmethod
     def _why_not(link: SessionLink, enabled: bool, fields: Mapping[str, str]) -> str | None:

@@ -15,7 +15,7 @@ nothing is buffered here, however long a counterparty stays away; only these pos
                 stands behind the report in the one ordered stream (or its Logon says so by NextExpectedMsgSeqNum(789))
 
     logon                   go on at done
-    logon with 141=Y        the store is empty: done = delivered
+    logon with 141=Y        the store is empty: done = delivered; likewise when operations reset or set the numbers out
     start of the process    done = delivered, but what the FileStore holds is not handed over again
 
 Locks: `_lock` guards the positions and is never held while QuickFIX or the engine is called; `_turning` is, and is never
@@ -165,7 +165,7 @@ class Delivery:
             self._lock.notify_all()
 
     def wiped(self) -> None:
-        """QuickFIX's store is empty and the numbers start anew."""
+        """QuickFIX's store is empty, or has not what the counterparty will ask for: other numbers go out from here on."""
         with self._lock:
             self._wipes += 1
             self._resend_upto = max(self._resend_upto, self._done, self._handing)

@@ -9,6 +9,7 @@ off, field order) is still judged by QuickFIX. It differs in two places, both on
 So QuickFIX behind it sees whole frames only.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 SOH: Final = b"\x01"
@@ -94,6 +95,16 @@ class FrameSplitter:
             runs.append(_cut(data, run_start, position))
         self._need = 0
         return runs
+
+    def frames_of(self, run: bytes) -> Iterator[bytes]:
+        """The single frames of a run that feed() gave."""
+        position = 0
+        while position < len(run):
+            end = self._frame_end(run, position)
+            if end <= position:
+                raise FrameError("garbage", "not a run of whole frames")
+            yield run[position:end]
+            position = end
 
     def _count_garbage(self, length: int) -> None:
         self.skipped += length

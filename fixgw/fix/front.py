@@ -13,7 +13,8 @@ through these phases:
     CLOSED
 
 Rules: one connection per session (a slot is free again only when QuickFIX itself has let go of the old
-connection); a second Logon of a live session is closed, the live one notices nothing; while a client leaves more
+connection); a second Logon of a live session is closed, the live one notices nothing; one in the live connection itself is
+judged once more (front_relogon.py); while a client leaves more
 than write_cap bytes unread QuickFIX has to wait with that session, and a client that does not read is dropped
 (front_pace.py); the listening socket stays up while QuickFIX is away. TLS would be an ssl context at `create_server`
 in serve(), authentication a check in front_logon.judge_logon.
@@ -24,11 +25,8 @@ import asyncio
 import collections
 import contextlib
 import enum
-import json
 import os
-import resource
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
@@ -50,6 +48,8 @@ from fixgw.fix.front_logon import (
 )
 from fixgw.fix.front_pace import ReaderWatch, unacknowledged
 from fixgw.fix.front_refusal import logout, refused_logon
+from fixgw.fix.front_relogon import LOGON, relogon
+from fixgw.fix.front_start import address, allow_files, tune, write_ready
 from fixgw.process import die_with_parent
 
 # QuickFIX closes its socket a moment before it frees the session; a Logon in between would wait a whole second there.
@@ -94,9 +94,18 @@ class Front:
                 connection.close("session_disabled")
         self.log.info("reloaded", sessions=len(config.sessions))
 
-    async def stop(self) -> None:
-        """Closes every client, and waits at most drain_s for what is on its way."""
+    async def stop(self, at_once: asyncio.Event) -> None:
+        """Lets nobody in any more. Who is logged on stays until the gateway has said goodbye to it, for at most goodbye_s or
+        until `at_once`; then what is on its way has drain_s."""
         self.stopping = True
+        for connection in list(self.connections):
+            if connection.phase is not Phase.OPEN:
+                connection.close("front_stops")
+        deadline = self.loop.time() + self.config.goodbye_s
+        while any(c.phase is Phase.OPEN for c in self.connections) and self.loop.time() < deadline:
+            if at_once.is_set():
+                break
+            await asyncio.sleep(0.01)
         for connection in list(self.connections):
             connection.close("front_stops")
         deadline = self.loop.time() + self.config.drain_s + 0.5
@@ -126,6 +135,7 @@ class ClientSide(asyncio.Protocol):
         self.transport: asyncio.Transport
         self.backend: BackendSide | None = None
         self._slot: Slot | None = None
+        self._judged = 0  # so many bytes of it are the Logon that was let in
         self._early = bytearray()  # what came before the backend is connected: at most cap + one read
         self._splitter = FrameSplitter(front.config.frame_cap)
         self._deadline: asyncio.TimerHandle | None = None
@@ -156,7 +166,7 @@ class ClientSide(asyncio.Protocol):
         if refused:
             self.close(refused)
             return
-        _tune(self.transport)
+        tune(self.transport)
         self.transport.set_write_buffer_limits(high=config.write_cap, low=config.write_cap // 2)
         self._deadline = front.loop.call_later(config.logon_deadline_s, self._too_late)
 
@@ -167,7 +177,8 @@ class ClientSide(asyncio.Protocol):
             assert self.backend is not None
             try:
                 for run in self._splitter.feed(data):
-                    self.backend.transport.write(run)
+                    # bytes, because a memoryview cannot be searched
+                    self._pass_on(bytes(run))
             except FrameError as error:
                 self.close(error.code, detail=error.detail)
         elif self.phase is Phase.WAITING:
@@ -175,6 +186,21 @@ class ClientSide(asyncio.Protocol):
             self._look_for_logon()
         elif self.phase is Phase.CONNECTING:
             self._early += data  # at most one read is on its way after pause_reading
+
+    def _pass_on(self, run: bytes) -> None:
+        """Whole frames to QuickFIX; a Logon among them is judged."""
+        if self._refused:
+            return
+        assert self.backend is not None and self.session is not None
+        if LOGON in run:
+            front = self.front
+            session = front.sessions.get(self.session.key, self.session)
+            run, refused = relogon(run, self._splitter, session, front.config)
+            if refused is not None:
+                self._refused = True
+                self._say("logon_refused", "warn", reason=refused.code, **refused.fields)
+                front.loop.call_later(front.config.logon_deadline_s, self.close, "logon_refused")
+        self.backend.transport.write(run)
 
     def eof_received(self) -> bool:
         return False
@@ -241,7 +267,7 @@ class ClientSide(asyncio.Protocol):
         except LogonRefused as refused:
             self._refuse(refused)
             return
-        self.session = logon.session
+        self.session, self._judged = logon.session, end
         self._let_in(logon)
 
     def _refuse(self, refused: LogonRefused) -> None:
@@ -299,7 +325,9 @@ class ClientSide(asyncio.Protocol):
             backend.transport.write(early)
         else:
             self._say("logon_forwarded", "info", reset=logon.reset)
-            self.data_received(early)
+            for run in self._splitter.feed(early[: self._judged]):
+                backend.transport.write(run)
+            self.data_received(early[self._judged :])
         if self.phase is Phase.OPEN and not backend.full:
             self.transport.resume_reading()
 
@@ -382,7 +410,7 @@ class BackendSide(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        _tune(self.transport)
+        tune(self.transport)
         self.transport.set_write_buffer_limits(high=256 * 1024)
 
     def data_received(self, data: bytes) -> None:
@@ -417,22 +445,13 @@ class BackendSide(asyncio.Protocol):
         front.loop.call_later(front.config.drain_s, self.transport.abort)
 
 
-def _tune(transport: asyncio.Transport) -> None:
-    sock = transport.get_extra_info("socket")
-    with contextlib.suppress(OSError):  # the peer may already be gone
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-
-
 async def serve(
     listen: tuple[str, int], backend: tuple[str, int], sessions: Path, ready_file: Path | None, log: LineLog
 ) -> None:
-    """Runs until SIGTERM or SIGINT. Raises ConfigError, OSError (the address cannot be listened on)."""
+    """Runs until SIGTERM or SIGINT (see Front.stop; a second one ends it at once). Raises ConfigError, OSError (the address
+    cannot be listened on)."""
     config = load_config(sessions)
-    _allow_files(2 * config.max_connections + 64)
+    allow_files(2 * config.max_connections + 64)
     front = Front(config, backend, log)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -441,40 +460,21 @@ async def serve(
     server = await front.loop.create_server(lambda: ClientSide(front), *listen, backlog=256)
     host, port = server.sockets[0].getsockname()[:2]
     if ready_file is not None:
-        _write_ready(ready_file, {"host": host, "port": port, "pid": os.getpid()})
+        write_ready(ready_file, {"host": host, "port": port, "pid": os.getpid()})
     log.info("ready", host=host, port=port, backend=f"{backend[0]}:{backend[1]}", sessions=len(config.sessions))
     await stop.wait()
+    stop.clear()
     server.close()
-    await front.stop()
+    await front.stop(stop)
     log.info("stopped")
-
-
-def _allow_files(wanted: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < wanted:
-        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-
-
-def _write_ready(path: Path, content: dict[str, object]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content))
-    temporary.replace(path)
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected HOST:PORT")
-    return host.strip("[]"), int(port)
 
 
 def main(argv: list[str] | None = None) -> int:
     """python -m fixgw.fix.front: 0 after SIGTERM, 1 when it cannot start."""
     parent = os.getppid()
     parser = argparse.ArgumentParser(prog="python -m fixgw.fix.front", description="FIX front process")
-    parser.add_argument("--listen", type=_address, required=True, metavar="HOST:PORT")
-    parser.add_argument("--backend", type=_address, required=True, metavar="HOST:PORT")
+    parser.add_argument("--listen", type=address, required=True, metavar="HOST:PORT")
+    parser.add_argument("--backend", type=address, required=True, metavar="HOST:PORT")
     parser.add_argument("--sessions", type=Path, required=True, metavar="FILE.json")
     parser.add_argument("--ready-file", type=Path, metavar="FILE")
     parser.add_argument("--parent", type=int, default=parent, metavar="PID", help="pid of the process to end with")

@@ -57,6 +57,8 @@ class FrontConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_prelogon_per_address: int = 64
     backend_timeout_s: float = 2.0
     drain_s: float = 2.0
+    # the gateway's goodbye takes up to 5 s (Acceptor.stop)
+    goodbye_s: float = 8.0
     max_latency_s: float = 120.0
 
     def by_key(self) -> dict[SessionKey, FrontSession]:
@@ -90,7 +92,8 @@ class LogonRefused(Exception):
         """For the Logout: printable ASCII."""
         tag, value, expected = (self.fields.get(name, "") for name in ("tag", "value", "expected"))
         if not isinstance(tag, int):
-            return self.code.replace("_", " ")
+            detail = self.fields.get("detail", "")
+            return self.code.replace("_", " ") + (f": {detail}" if detail else "")
         shown = "".join(char if char.isascii() and char.isprintable() else "?" for char in str(value)[:_SHOWN])
         return f"{_NAMES[tag]}({tag}) is {shown or 'missing'}, expected {expected}"
 
@@ -113,6 +116,7 @@ def load_config(path: Path) -> FrontConfig:
         "max_prelogon_per_address": (1, 10_000),
         "backend_timeout_s": (0.01, 60),
         "drain_s": (0.01, 60),
+        "goodbye_s": (0.01, 60),
         "max_latency_s": (1, 86_400),
     }
     for field, (low, high) in bounds.items():
@@ -140,6 +144,9 @@ def judge_logon(frame: bytes, sessions: dict[SessionKey, FrontSession], now_ns: 
         tag, equals, value = part.partition(b"=")
         if position == 2 and tag != b"35":
             raise LogonRefused("malformed", detail="MsgType(35) is not the third field")
+        if tag.startswith(b"0"):
+            # QuickFIX reads tags as numbers: 0141=Y would be its 141=Y, and not ours
+            raise LogonRefused("malformed", detail="a tag begins with 0")
         if tag in _DECIDED_TAGS:
             if tag in fields:
                 raise LogonRefused("malformed", detail=f"tag {tag.decode()} stands in the Logon twice")

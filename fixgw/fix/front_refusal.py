@@ -35,9 +35,16 @@ def refused_logon(logon: Logon, text: str) -> bytes:
     return _frame(session, "35=A", f"34={logon.sequence}", ids, *terms)
 
 
-def refusal_of(raw_data: str) -> str:
-    """Why a Logon with this RawData(96) is to be refused; "" when the front said nothing of the kind."""
-    return raw_data.removeprefix(_MARK) if raw_data.startswith(_MARK) else ""
+def refused_relogon(session: FrontSession, number: int, text: str) -> bytes:
+    """The Logout that QuickFIX gets in place of a Logon in a live connection (front_relogon.py)."""
+    ids = (f"49={session.client_comp_id}", f"56={session.gateway_comp_id}")
+    return _frame(session, "35=5", f"34={number}", ids, f"58={_MARK}{text}")
+
+
+def refusal_of(text: str) -> str:
+    """Why a Logon with this RawData(96) is to be refused, or a Logout with this Text(58) stands for one that was; "" when the
+    front said nothing of the kind."""
+    return text.removeprefix(_MARK) if text.startswith(_MARK) else ""
 
 
 def _frame(session: FrontSession, kind: str, number: str, ids: tuple[str, str], *terms: str) -> bytes:

@@ -56,6 +56,11 @@ class EnginePort(Protocol):
         message is at hand. Raises Overloaded / JournalFull (fixgw/core/errors.py) for new orders."""
         ...
 
+    def call(self, command: AnyCommand, timeout_s: float) -> object:
+        """Submit and wait until it is durable. Raises TimeoutError (it may become durable later), RuntimeError (the engine has
+        stopped, or has a fault)."""
+        ...
+
     def listen(self, listener: Callable[[Sequence[Record]], None]) -> None:
         """`listener` hears of durable records, in order, on any thread, before `reply`; it must be quick and not block."""
         ...

@@ -77,6 +77,21 @@ class StoreFiles:
                 found[key] += 1
         return found
 
+    def began_with_reset(self) -> bool:
+        """The oldest message is our Logon with 141=Y under number 1: no other was sent since the store was last emptied."""
+        try:
+            with self._path("header").open("rb") as index:
+                number, offset, length = map(int, index.read(64).split()[0].split(b","))
+            if number != 1 or not (0 < length <= MAX_MESSAGE and offset >= 0):
+                return False
+            with self._path("body").open("rb") as body:
+                body.seek(offset)
+                text = body.read(length).decode("latin-1")
+        except (OSError, ValueError, IndexError):
+            return False
+        fields = dict(part.split("=", 1) for part in text.split("\x01") if "=" in part)
+        return fields.get("34") == "1" and fields.get("35") == "A" and fields.get("141") == "Y"
+
     def _next_out(self) -> int:
         """The number that QuickFIX gives the next message; without a file it begins at 1."""
         try:

@@ -2,7 +2,8 @@
 
     starting   children are started when those they come after have been ready (or are late) once
     running    a child that ends is started again after 0.1 s, 0.2 s ... 10 s; a minute of life makes it quick again
-    stopping   front (no new input), gateway (drains), venue hosts, simulator; each has its time, then SIGKILL
+    stopping   front (nobody gets in any more) and gateway (says goodbye through the front, drains) together, then venue hosts,
+               simulator; each has its time, then SIGKILL
 
 Signals are blocked and taken by sigtimedwait, so that nothing happens in a handler. A gateway that ends with a status in
 GATEWAY_FATAL is not restarted: everything is stopped and the reason is told.
@@ -172,27 +173,43 @@ class Supervisor:
             self._status.line(f"ready: FIX on {fix['host']}:{fix['port']}, all in {self._ready_files[0]}")
 
     def _stop(self, blocked: set[signal.Signals]) -> None:
-        """Stop in order: the front, the gateway, the venue hosts, the simulator."""
+        """Stop in order: the gateway and the front, the venue hosts, the simulator. The front is told first and lets nobody in
+        from then on, but must outlive the gateway, whose goodbye to the clients passes through it."""
         self._status.line(f"{self._stop_reason}: draining")
-        rank = {"front": 0, "gateway": 1, "simulator": 3}
+        rank = {"gateway": 0, "front": 1, "simulator": 3}
+        front = self._by_name.get("front")
+        if front is not None and not _is_up(front):
+            front = None
+        if front is not None:
+            front.signal(signal.SIGTERM)
         for child in sorted(self._children, key=lambda child: rank.get(child.name, 2)):
-            if child.process is None or child.process.poll() is not None:
-                continue
-            child.signal(signal.SIGTERM)
-            deadline = time.monotonic() + child.grace_s
-            while child.process.poll() is None and time.monotonic() < deadline:
-                # a second signal changes nothing: the stop is bounded
-                signal.sigtimedwait(blocked, _TICK_S)
-            status = child.process.poll()
-            if status is None:
-                child.signal(signal.SIGKILL)
-                child.process.wait()
-                self._status.line(f"{child.name} did not stop within {child.grace_s:.0f} s: killed", bad=True)
-                self._exit_status = self._exit_status or 1
-            elif status not in (0, -signal.SIGTERM):
-                said = "".join(f"\n    {line}" for line in child.last_lines())
-                self._status.line(f"{child.name} stopped with {describe_exit(status)}{said}", bad=True)
-                self._exit_status = self._exit_status or 1
-            else:
-                self._status.line(f"{child.name} stopped")
+            if child is front:
+                self._await_end(child, blocked)
+            elif _is_up(child):
+                child.signal(signal.SIGTERM)
+                self._await_end(child, blocked)
         self._status.line("stopped" if not self._exit_status else "stopped, not cleanly")
+
+    def _await_end(self, child: Child, blocked: set[signal.Signals]) -> None:
+        """Of a child that was told to end."""
+        assert child.process is not None
+        deadline = time.monotonic() + child.grace_s
+        while child.process.poll() is None and time.monotonic() < deadline:
+            # a second signal changes nothing: the stop is bounded
+            signal.sigtimedwait(blocked, _TICK_S)
+        status = child.process.poll()
+        if status is None:
+            child.signal(signal.SIGKILL)
+            child.process.wait()
+            self._status.line(f"{child.name} did not stop within {child.grace_s:.0f} s: killed", bad=True)
+            self._exit_status = self._exit_status or 1
+        elif status not in (0, -signal.SIGTERM):
+            said = "".join(f"\n    {line}" for line in child.last_lines())
+            self._status.line(f"{child.name} stopped with {describe_exit(status)}{said}", bad=True)
+            self._exit_status = self._exit_status or 1
+        else:
+            self._status.line(f"{child.name} stopped")
+
+
+def _is_up(child: Child) -> bool:
+    return child.process is not None and child.process.poll() is None

@@ -50,6 +50,7 @@ class FakeEngine:
         self.log: list[Record] = []
         self.cursors: dict[str, SessionCursor] = {}
         self.refuse: Exception | None = None
+        self.not_durable: Exception | None = None
         self.listeners: list[Callable[[Sequence[Record]], None]] = []
 
     @property
@@ -87,6 +88,11 @@ class FakeEngine:
         if reply is not None:
             reply()
 
+    def call(self, command: AnyCommand, timeout_s: float) -> None:
+        self.submit(command)
+        if self.not_durable is not None:
+            raise self.not_durable
+
     def _submit(self, command: AnyCommand) -> None:
         if isinstance(command, NewOrder) and self.refuse is not None:
             raise self.refuse
@@ -106,6 +112,9 @@ class FakeEngine:
         elif isinstance(command, AdminNote) and command.action == "session reset":
             target = self.session_cursor(command.target)
             self.cursors[command.target] = replace(target, reset_epoch=target.reset_epoch + 1, last_in_seq=0)
+        elif isinstance(command, AdminNote) and command.action == "session set-seq in":
+            target_name, _, number = command.target.partition(" ")
+            self.cursors[target_name] = replace(self.session_cursor(target_name), last_in_seq=int(number) - 1)
         if isinstance(command, NewOrder):
             messages = [self.report(command, kind, i) for i, kind in enumerate("A0")]
         elif isinstance(command, Unsupported):

@@ -174,6 +174,48 @@ def test_reset_redelivers_what_was_not_confirmed(engine, running):
         assert exec_ids(client.drain()) == [("E2", "Y", "N"), ("E3", "Y", "N"), ("E4", "Y", "N")]
 
 
+@pytest.mark.parametrize(("to", "restart"), [("down", False), ("down", True), ("up", False)])
+def test_numbers_set_by_operations_redeliver_what_was_not_confirmed(engine, running, to, restart):
+    """E1 and E2 were handed over, nobody has said that they arrived, and their numbers now mean something else, or nothing."""
+    acceptor = running()
+    with Client(acceptor.port, OMS44, mute=True) as client:
+        client.logon()
+        engine.publish("OMS44", report(1))
+        engine.publish("OMS44", report(2))
+        first = int(client.expect("8", t17="E1")["34"])
+        client.expect("8", t17="E2")
+        client.logout()
+    until(lambda: not acceptor._links["OMS44"].present)
+    number = first if to == "down" else first + 50
+    acceptor.set_seq("OMS44", lambda: None, next_out=number)
+    if restart:
+        acceptor.stop(1.0)
+        acceptor = running()
+    with Client(acceptor.port, OMS44, next_out=acceptor.status()[0].next_in) as client:
+        assert client.logon()["34"] == str(number)
+        assert client.expect("8", t17="E1")["97"] == "Y" and client.expect("8", t17="E2")["97"] == "Y"
+        engine.publish("OMS44", report(3))
+        last = engine.durable_seq
+        assert "97" not in client.expect("8", t17="E3")
+        until(lambda: (client.read(0.05), engine.session_cursor("OMS44").delivered_seq >= last)[1])
+
+
+def test_the_same_number_set_by_operations_sends_nothing_again(engine, running):
+    acceptor = running()
+    with Client(acceptor.port, OMS44, mute=True) as client:
+        client.logon()
+        engine.publish("OMS44", report(1))
+        client.expect("8", t17="E1")
+        client.logout()
+    until(lambda: not acceptor._links["OMS44"].present)
+    now = acceptor.status()[0]
+    acceptor.set_seq("OMS44", lambda: None, next_out=now.next_out, next_in=now.next_in)
+    with Client(acceptor.port, OMS44, next_out=now.next_in, mute=True) as client:
+        client.logon()
+        engine.publish("OMS44", report(2))
+        assert [found[0] for found in exec_ids(client.drain())] == ["E2"]
+
+
 def test_next_expected_on_logon_confirms(engine, running):
     acceptor = running()
     with Client(acceptor.port, OMS44, mute=True) as client:

@@ -26,6 +26,8 @@ from fixgw.core.commands import (
 from fixgw.core.errors import JournalFull, Overloaded
 from fixgw.fix.acceptor import Acceptor, SessionError
 from fixgw.fix.callbacks import Application
+from fixgw.fix.front_logon import FrontSession
+from fixgw.fix.front_refusal import refused_relogon
 
 
 class RawLines:
@@ -119,6 +121,21 @@ def test_a_logout_or_reject_behind_a_gap_does_not_swallow_the_missing_message(ac
     until(lambda: not status(acceptor, "OMS44").logged_on)
     assert status(acceptor, "OMS44").next_in == 2
     assert engine.session_cursor("OMS44").last_in_seq == 1
+
+
+@pytest.mark.parametrize(("number", "next_in"), [(3, 4), (1, 3), (2**31 - 1, 3)])
+def test_the_fronts_logout_in_place_of_a_logon_is_told_and_uses_up_its_own_number_only(acceptor, engine, number, next_in):
+    with Client(acceptor.port, OMS44, mute=True) as client:
+        client.logon()
+        client.order("a1")
+        client.expect("8", t11="a1", t150="0")
+        session = FrontSession(begin_string="FIX.4.4", client_comp_id="C44", gateway_comp_id="FIXGW")
+        client.sock.sendall(refused_relogon(session, number, "already logged on"))
+        assert client.expect("5")["58"] == "already logged on"
+    until(lambda: not acceptor._links["OMS44"].present)
+    assert status(acceptor, "OMS44").next_in == next_in
+    assert engine.session_cursor("OMS44").last_in_seq == next_in - 1
+    assert engine.commands(SessionLogout)[-1].reason == "already logged on"
 
 
 def test_a_logon_with_a_gap_asks_for_what_is_missing(acceptor, engine):
@@ -256,6 +273,26 @@ def test_reset_logon_starts_a_new_epoch(acceptor, engine):
         assert engine.commands(SessionLogon)[0].cancel_on_disconnect is None
 
 
+@pytest.mark.parametrize("number", [1, 20])
+def test_a_reset_in_a_live_connection_goes_on_at_2(acceptor, engine, number):
+    """Whatever the number of the Logon with 141=Y is, QuickFIX expects 2 next; so must the journal, or it passes over 2 to
+    `number` as seen before."""
+    with Client(acceptor.port, OMS44, mute=True) as client:
+        client.logon()
+        client.order("a1")
+        client.expect("8", t11="a1", t150="0")
+        client.send("A", "98=0|108=30|141=Y", seq=number)
+        assert client.expect("A")["34"] == "1"
+        client.next_out = 2
+        for name in ("b1", "b2"):
+            client.order(name)
+            client.expect("8", t11=name, t150="0")
+        client.send("H", "11=b1|55=BTC/USDT|54=1")
+        until(lambda: engine.commands(StatusRequest))
+        assert [(order.reset_epoch, order.msg_seq) for order in engine.commands(NewOrder)] == [(0, 2), (1, 2), (1, 3)]
+        assert status(acceptor, "OMS44").next_in == 5 and engine.session_cursor("OMS44").last_in_seq == 4
+
+
 @pytest.mark.parametrize("again_with_reset", [False, True])
 def test_a_crash_between_the_wipe_and_its_record(engine, tmp_path, monkeypatch, again_with_reset):
     """141=Y empties QuickFIX's store before any callback; the process dies there."""
@@ -308,6 +345,88 @@ def test_a_crash_between_the_wipe_and_its_record(engine, tmp_path, monkeypatch, 
         second.stop(1.0)
 
 
+def test_a_crash_behind_our_answer_to_a_reset_is_healed_too(engine, tmp_path):
+    """The record of the reset is lost though the client has our Logon: nobody may be shut out for good."""
+    as_the_crash_left_it = tmp_path / "crashed"
+    first = Acceptor(engine, (OMS44,), tmp_path / "fix")
+    first.start()
+    try:
+        with Client(first.port, OMS44, mute=True) as client:
+            client.logon()
+            for number in range(5):
+                client.order(f"a{number}")
+                client.expect("8", t11=f"a{number}", t150="0")
+            client.logout()
+        until(lambda: not status(first, "OMS44").logged_on)
+        before = engine.session_cursor("OMS44")
+        with Client(first.port, OMS44, mute=True) as client:
+            client.logon("141=Y")
+            until(lambda: status(first, "OMS44").next_in == 2)
+            shutil.copytree(tmp_path / "fix", as_the_crash_left_it)
+    finally:
+        first.stop(1.0)
+    with engine.lock:
+        engine.cursors["OMS44"] = before
+    second = Acceptor(engine, (OMS44,), as_the_crash_left_it)
+    second.start()
+    try:
+        assert engine.session_cursor("OMS44").reset_epoch == before.reset_epoch + 1
+        assert [note.action for note in engine.commands(AdminNote)] == ["session reset", "session set-seq in"]
+        with Client(second.port, OMS44, next_out=2, mute=True) as client:
+            client.logon()
+            client.order("after")
+            client.expect("8", t11="after", t150="0")
+            order = engine.commands(NewOrder)[-1]
+            assert (order.reset_epoch, order.msg_seq) == (1, 3)
+    finally:
+        second.stop(1.0)
+
+
+def test_a_store_without_a_reset_is_no_reset(engine, tmp_path):
+    """Killed between the record of a SequenceReset and QuickFIX's own count: the journal is ahead, the store low."""
+    first = Acceptor(engine, (OMS44,), tmp_path / "fix")
+    first.start()
+    try:
+        with Client(first.port, OMS44, mute=True) as client:
+            client.logon()
+            until(lambda: status(first, "OMS44").next_in == 2)
+            shutil.copytree(tmp_path / "fix", tmp_path / "crashed")
+    finally:
+        first.stop(1.0)
+    with engine.lock:
+        engine.cursors["OMS44"] = replace(engine.session_cursor("OMS44"), last_in_seq=50)
+    second = Acceptor(engine, (OMS44,), tmp_path / "crashed")
+    second.start()
+    try:
+        assert engine.commands(AdminNote) == [] and status(second, "OMS44").next_in == 51
+    finally:
+        second.stop(1.0)
+
+
+@pytest.mark.parametrize("logon", ["", "141=Y"])
+def test_a_logon_that_cannot_be_made_durable_is_refused_and_resets_nothing(acceptor, engine, logon):
+    with Client(acceptor.port, OMS44, mute=True) as client:
+        client.logon()
+        client.order("a1")
+        client.expect("8", t11="a1", t150="0")
+        client.logout()
+    until(lambda: not status(acceptor, "OMS44").logged_on)
+    before = status(acceptor, "OMS44")
+    engine.not_durable = TimeoutError("planted")
+    number = 1 if logon else before.next_in
+    with Client(acceptor.port, OMS44, next_out=number, mute=True) as client:
+        with pytest.raises(AssertionError):
+            client.logon(logon, timeout_s=0.6)
+        assert client.received[-1]["58"].endswith("cannot take logons now")
+    after = status(acceptor, "OMS44")
+    assert after.next_in == before.next_in and after.next_out == before.next_out + 1
+    engine.not_durable = None
+    with Client(acceptor.port, OMS44, next_out=before.next_in, mute=True) as client:
+        client.logon()
+        client.order("a2")
+        client.expect("8", t11="a2", t150="0")
+
+
 def test_a_crash_before_the_first_answer_is_no_reset(engine, tmp_path):
     """The very first Logon is journaled, and QuickFIX has not counted it yet."""
     engine.cursors["OMS44"] = replace(engine.session_cursor("OMS44"), last_in_seq=1)
@@ -344,6 +463,20 @@ def test_a_disabled_session_is_told_why_and_keeps_its_numbers(acceptor, engine):
     engine.cursors["OMS44"] = replace(engine.cursors["OMS44"], enabled=True)
     with Client(acceptor.port, OMS44, next_out=before.next_in, mute=True) as client:
         client.logon()
+
+
+def test_a_reset_in_a_live_connection_that_is_refused_uses_no_number_twice(acceptor, engine):
+    with Client(acceptor.port, OMS44, mute=True) as client:
+        client.logon()
+        client.order("a1")
+        client.expect("8", t11="a1", t150="0")
+        until(lambda: status(acceptor, "OMS44").next_in == 3)
+        before = status(acceptor, "OMS44")
+        client.send("A", "98=0|108=0|141=Y", seq=1)
+        logout = client.expect("5")
+        assert "HeartBtInt" in logout["58"] and int(logout["34"]) > before.next_out
+    until(lambda: not acceptor._links["OMS44"].present)
+    assert status(acceptor, "OMS44").next_in == before.next_in
 
 
 def test_operations(acceptor, engine):

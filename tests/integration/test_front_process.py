@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from fixgw.fix.front_refusal import refusal_of
+
 WAIT_S = 10
 
 
@@ -310,6 +312,53 @@ def test_a_second_logon_is_refused_and_the_live_one_notices_nothing(front: Front
     assert echoes(log_on(front))
 
 
+def again(kind: str, number: str, *more: str) -> bytes:
+    now = time.strftime("%Y%m%d-%H:%M:%S", time.gmtime())
+    return fix(kind, number, "49=A44", f"52={now}", "56=FIXGW", "98=0", "108=30", *more)
+
+
+SECOND_LOGONS = {
+    "without 141": (logon(), "already logged on: a Logon in a live connection needs 141=Y"),
+    "141=Y with another number": (again("35=A", "34=7", "141=Y"), "MsgSeqNum(34) is 7, expected 1 with 141=Y"),
+    "a tag that begins with 0": (logon("A44", "0141=Y"), "a tag begins with 0"),
+    "MsgType as 035": (again("035=A", "34=1", "141=Y"), "MsgType(35) is not the third field"),
+    "a wrong checksum": (logon("A44", "141=Y").replace(b"108=30", b"108=31"), "CheckSum(10)"),
+    "a heartbeat out of bounds": (fix("35=A", "34=1", "49=A44", "56=FIXGW", "98=0", "108=0", "141=Y"), "HeartBtInt(108) is 0"),
+    "another session": (logon("B44", "141=Y"), "unknown session"),
+    "no number": (fix("35=A", "34=x", "49=A44", "56=FIXGW", "98=0", "108=30", "141=Y"), "MsgSeqNum(34) is x"),
+}
+
+
+@pytest.mark.parametrize("name", SECOND_LOGONS)
+def test_a_logon_in_a_live_connection_becomes_a_logout_that_says_why(front: FrontProcess, backend: Backend, name: str) -> None:
+    data, said = SECOND_LOGONS[name]
+    client = log_on(front)
+    before, behind = fix("35=1", "112=before"), fix("35=D", "11=behind")
+    del backend.received[0][:]
+    client.sendall(before + data + behind)
+    until(lambda: b"35=5" in backend.received[0], "the Logout in its place")
+    client.sendall(behind)
+    time.sleep(0.05)  # for what must not come
+    assert backend.received[0].startswith(before)
+    text = backend.received[0][len(before) :].decode()
+    fields = dict(part.split("=", 1) for part in text.split("\x01") if part)
+    assert fields["35"] == "5" and fields["49"] == "A44" and text.count("8=FIX") == 1
+    assert said in refusal_of(fields["58"])
+    assert fields["34"] == ("7" if "another number" in name else "1")
+    assert "logon_refused" in front.log()
+    assert is_closed(client), "a backend that does not answer"
+
+
+def test_a_sane_reset_in_a_live_connection_and_what_only_looks_like_a_logon_pass(front: FrontProcess, backend: Backend) -> None:
+    client = log_on(front)
+    del backend.received[0][:]
+    sent = fix("35=D", "58=x", "135=A") + logon("A44", "141=Y") + fix("35=0", "58=y", "35=A")
+    for piece in (sent[:90], sent[90:150], sent[150:]):
+        client.sendall(piece)
+    assert receive(client, len(sent)) == sent and bytes(backend.received[0]) == sent
+    assert echoes(client)
+
+
 def test_a_client_that_comes_back_at_once_is_let_in(front: FrontProcess) -> None:
     for _ in range(20):
         client = log_on(front)
@@ -414,15 +463,36 @@ def test_reload_on_sighup(front: FrontProcess) -> None:
     assert is_closed(refused)
 
 
-def test_sigterm_closes_and_exits_0(front: FrontProcess, backend: Backend) -> None:
+def test_sigterm_lets_the_gateway_say_goodbye(front: FrontProcess, backend: Backend) -> None:
+    """Nobody gets in any more; who is logged on stays, is passed everything, and goes when the gateway lets go of it."""
     client, waiting = log_on(front), front.connect()
     front.process.send_signal(signal.SIGTERM)
-    assert is_closed(client) and is_closed(waiting)
-    assert front.process.wait(WAIT_S) == 0
-    until(lambda: backend.ended[0], "backend told")
-    assert front.log().splitlines()[-1].endswith("info stopped")
+    assert is_closed(waiting)
+    assert echoes(client) and front.process.poll() is None
     with pytest.raises(ConnectionRefusedError):
         front.connect()
+    goodbye = fix("35=5", "58=the gateway is going down")
+    backend.sockets[0].sendall(goodbye)
+    backend.sockets[0].shutdown(socket.SHUT_RDWR)
+    assert receive(client, len(goodbye)) == goodbye and is_closed(client)
+    assert front.process.wait(WAIT_S) == 0
+    assert front.log().splitlines()[-1].endswith("info stopped")
+
+
+@pytest.mark.parametrize("end", ["no goodbye in time", "a second signal"])
+def test_sigterm_waits_for_a_goodbye_within_bounds(tmp_path: Path, backend: Backend, end: str) -> None:
+    front = FrontProcess(tmp_path, backend.port, drain_s=0.3, goodbye_s=0.3 if end == "no goodbye in time" else 60)
+    try:
+        client = log_on(front)
+        front.process.send_signal(signal.SIGTERM)
+        if end == "a second signal":
+            assert echoes(client)
+            front.process.send_signal(signal.SIGTERM)
+        assert is_closed(client)
+        assert front.process.wait(WAIT_S) == 0
+        until(lambda: backend.ended[0], "backend told")
+    finally:
+        front.stop()
 
 
 def test_ends_with_its_parent(tmp_path: Path, backend: Backend) -> None:

@@ -10,9 +10,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from acceptor_kit import Client
 from click.testing import CliRunner
 
 from fixgw.cli import main
+from fixgw.fix.acceptor_settings import AcceptorSession
+
+OMS44 = AcceptorSession(name="OMS44", begin_string="FIX.4.4", client_comp_id="OMS44", gateway_comp_id="FIXGW")
 
 
 def wait_for(path: Path, process: subprocess.Popen[str], timeout_s: float = 90.0) -> dict[str, Any]:
@@ -48,9 +52,21 @@ def test_demo_comes_up_and_stops(tmp_path: Path) -> None:
             time.sleep(0.05)
         again = json.loads(ready.read_text())
         assert again["fix"] == told["fix"] and again["pids"]["gateway"] == told["pids"]["gateway"]
-        process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=60)
+        with Client(told["fix"]["port"], OMS44) as client:
+            client.logon()
+            client.send("A", "98=0|108=30")
+            assert client.expect("5")["58"].startswith("already logged on")
+        # the Logout that answers ours is the 3rd message, and has not been read any more
+        with Client(told["fix"]["port"], OMS44, next_out=3) as client:
+            client.logon()
+            began = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert client.expect("5", timeout_s=10)["58"] == "the gateway is going down"
+            output, _ = process.communicate(timeout=60)
         assert process.returncode == 0, output
+        assert time.monotonic() - began < 20
+        log = (directory / "log" / "gateway.log").read_text()
+        assert "session OMS44: logged out (the gateway is going down)" in log
         assert not ready.exists()
     finally:
         if process.poll() is None:

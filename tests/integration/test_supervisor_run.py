@@ -67,6 +67,10 @@ except FileNotFoundError:
 def stop(number, frame):
     if plan.get("deaf"):
         return
+    for _ in range(500):
+        if f"stop {plan.get('outlives')}" in open(f"{root}/order.txt").read() or "outlives" not in plan:
+            break
+        time.sleep(0.01)
     with open(f"{root}/order.txt", "a") as file:
         file.write(f"stop {name}\\n")
     sys.exit(plan.get("stop_status", 0))
@@ -167,6 +171,7 @@ ALL = ("simulator", "gateway", "venue", "front")
 
 
 def test_starts_in_order_tells_and_stops_in_order(root: Path, runs: list[Run]) -> None:
+    plan(root, "front", outlives="gateway")  # the gateway's goodbye passes through the front
     run = Run(root, *ALL)
     runs.append(run)
     told = run.ready()
@@ -177,7 +182,7 @@ def test_starts_in_order_tells_and_stops_in_order(root: Path, runs: list[Run]) -
     assert all(alive(pid) for pid in told["pids"].values())
     status, output = run.stop()
     assert status == 0, output
-    stops = ["stop front", "stop gateway", "stop venue", "stop simulator"]
+    stops = ["stop gateway", "stop front", "stop venue", "stop simulator"]
     assert (root / "order.txt").read_text().splitlines() == [f"start {name}" for name in ALL] + stops
     assert not any(alive(pid) for pid in told["pids"].values())
     assert not (root / "run" / "ready.json").exists() and not (root / "told.json").exists()
@@ -319,6 +324,17 @@ def test_a_deaf_child_is_killed_after_its_time(root: Path, runs: list[Run]) -> N
     status, output = run.stop()
     assert status == 1 and "did not stop within 2 s: killed" in output
     assert time.monotonic() - began < 8 and not alive(pid)
+
+
+def test_a_front_that_does_not_end_after_the_gateway_is_killed(root: Path, runs: list[Run]) -> None:
+    plan(root, "front", deaf=True)
+    run = Run(root, *ALL)
+    runs.append(run)
+    pid, began = run.pid("front"), time.monotonic()
+    status, output = run.stop()
+    assert status == 1 and "front did not stop within 2 s: killed" in output
+    assert time.monotonic() - began < 8 and not alive(pid)
+    assert (root / "order.txt").read_text().splitlines()[-3:] == ["stop gateway", "stop venue", "stop simulator"]
 
 
 def test_a_child_that_stops_badly_is_told(root: Path, runs: list[Run]) -> None:

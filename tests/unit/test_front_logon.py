@@ -141,6 +141,14 @@ def test_a_field_that_is_decided_on_may_not_stand_twice(twice: bytes) -> None:
     assert refused.value.code == "malformed"
 
 
+@pytest.mark.parametrize("field", [b"0141=Y", b"00141=Y", b"049=EVIL", b"034=7", b"0=x"])
+def test_a_tag_that_begins_with_0_is_not_let_in(field: bytes) -> None:
+    """QuickFIX would read it as the tag without the 0, and so see what was not judged here."""
+    with pytest.raises(LogonRefused) as refused:
+        judge_logon(logon(_34="30").replace(b"98=0", b"98=0\x01" + field), SESSIONS, NOW_NS, 120)
+    assert refused.value.code == "malformed"
+
+
 SESSION = {"begin_string": "FIX.4.4", "client_comp_id": "A", "gateway_comp_id": "B"}
 
 

@@ -1,0 +1,44 @@
+"""What the front needs at its start, and at that of a connection: arguments, limits, ready file, socket options."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import socket
+from pathlib import Path
+
+
+def allow_files(wanted: int) -> None:
+    """So many open files, or as many as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
+def write_ready(path: Path, content: dict[str, object]) -> None:
+    """Whoever reads it sees all of it or nothing. Raises OSError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content))
+    temporary.replace(path)
+
+
+def address(text: str) -> tuple[str, int]:
+    """HOST:PORT of the command line; an IPv6 host may stand in brackets."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def tune(transport: asyncio.Transport) -> None:
+    """No delay, and a peer that is gone is noticed within a minute."""
+    sock = transport.get_extra_info("socket")
+    with contextlib.suppress(OSError):  # the peer may already be gone
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
