@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .core.reasons import Reason
-from .fix.dictionary import CUSTOM_FIELDS
+from .fix.dictionary import CUSTOM_FIELDS, load
+from .fix.inbound.terms import IGNORED, PREFIXES, REFUSED, tags
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
@@ -26,7 +27,7 @@ def reasons() -> str:
     return _table(("ReasonCode(20001)", "103", "102", "meaning"), rows)
 
 
-def tags() -> str:
+def own_fields() -> str:
     """Our own fields."""
     rows: list[tuple[object, ...]] = [
         (entry.tag, entry.name, entry.type, ", ".join(entry.messages), entry.meaning) for entry in CUSTOM_FIELDS
@@ -34,7 +35,45 @@ def tags() -> str:
     return _table(("tag", "name", "type", "in", "meaning"), rows)
 
 
-TABLES = {"reasons": reasons, "tags": tags}
+def refused() -> str:
+    """The terms of D and G that are refused, and the values that are not."""
+    rows: list[tuple[object, ...]] = []
+    for group in REFUSED:
+        but = [
+            f"{_fields([tag])} but {' '.join(words)}{'...' if tag in PREFIXES else ''}"
+            for tag, words in sorted(group.admitted.items())
+            if words != ("0",)
+        ]
+        zero = [tag for tag, words in group.admitted.items() if words == ("0",)]
+        parts = [_fields(tags(group.fields)), *but, f"{_fields(zero)} but 0" if zero else ""]
+        rows.append((group.why, "; ".join(part for part in parts if part)))
+    return _table(("it would be", "refused"), rows)
+
+
+def ignored() -> str:
+    """The fields of D and G that change nothing."""
+    return _table(("what they are", "ignored"), [(what, _fields(fields)) for what, fields in IGNORED.items()])
+
+
+def _fields(numbers: Iterable[int]) -> str:
+    """ "PutOrCall(201), StrikePrice(202), 1478-1482": the names that FIX 4.4 has, else numbers; neighbours as a range."""
+    names = load("FIX42").fields | load("FIX44").fields
+    parts: list[str] = []
+    first = last = 0
+    for tag in sorted(numbers):
+        if tag in names:
+            parts.append(f"{names[tag]}({tag})")
+            continue
+        if last and tag == last + 1:
+            parts.pop()
+        else:
+            first = tag
+        last = tag
+        parts.append(f"{first}-{last}" if last > first else str(tag))
+    return ", ".join(parts)
+
+
+TABLES = {"reasons": reasons, "tags": own_fields, "refused": refused, "ignored": ignored}
 _BLOCK = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

@@ -177,11 +177,11 @@ def _meaning(report: Report, begin_string: str) -> list[tuple[int, str]]:
     kind, status = report.exec_type, report.ord_status
     if begin_string != "FIX.4.2":
         return [(150, kind), (39, status)]
+    if status == "0" and (report.replaced or kind == "5"):
+        status = "5"
     if kind in "GHI":
         return [(20, {"H": "1", "G": "2", "I": "3"}[kind]), (150, status), (39, status)]
     if kind == "F":
         whole = report.leaves_qty == 0 and (report.order_qty is None or report.cum_qty >= report.order_qty)
         return [(20, "0"), (150, "2" if whole else "1"), (39, status)]
-    if kind == "5" and status == "0":
-        return [(20, "0"), (150, "5"), (39, "5")]
     return [(20, "0"), (150, kind), (39, status)]

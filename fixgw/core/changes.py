@@ -15,6 +15,7 @@ from . import events as e
 from . import rules
 from .child import WORKING
 from .commands import CancelOrder, ReplaceOrder, StatusRequest
+from .contradiction import contradiction, with_contradiction
 from .draft import Draft, is_forgotten, reason_fields
 from .evolve import at_risk, notional_at_risk
 from .market import Market, market_of, venue_ready
@@ -38,13 +39,9 @@ def _refusal(draft: Draft, cmd: CancelOrder | ReplaceOrder, order: Order | None)
     if order is None:
         text = f"no order with ClOrdID {cmd.orig_cl_ord_id!r}" + (f" or OrderID {cmd.order_id!r}" if cmd.order_id else "")
         return Denied(Reason.UNKNOWN_ORDER, 41, cmd.orig_cl_ord_id, "a known ClOrdID", text)
-    if cmd.order_id and cmd.order_id != order.order_id and cmd.order_id != "NONE":
-        return Denied(Reason.MISMATCH, 37, cmd.order_id, order.order_id, "OrderID and OrigClOrdID name different orders")
-    symbols = draft.state.settings.sessions[cmd.session].symbols
-    if cmd.symbol and symbols.get(cmd.symbol, "") != order.symbol and cmd.symbol != order.client_symbol:
-        return Denied(Reason.MISMATCH, 55, cmd.symbol, order.client_symbol, "the symbol is not that of the order")
-    if cmd.side and cmd.side != order.side:
-        return Denied(Reason.MISMATCH, 54, cmd.side, order.side, "the side is not that of the order")
+    denied = contradiction(draft, cmd, order)
+    if denied is not None:
+        return denied
     used_by = draft.state.order_of(cmd.session, cmd.cl_ord_id)
     if used_by is not None and not is_forgotten(draft, used_by):
         text = f"ClOrdID {cmd.cl_ord_id!r} was used before"
@@ -278,6 +275,7 @@ def status_request(draft: Draft, cmd: StatusRequest) -> None:
         pending_id = order.pending.cl_ord_id if order.pending is not None and cmd.cl_ord_id == order.pending.cl_ord_id else ""
         if pending_id:
             fields |= {"cl_ord_id": pending_id, "orig_cl_ord_id": order.cl_ord_id}
+        fields = with_contradiction(draft, cmd, order, fields)
         draft.report(order, "I", status_reply=True, request_id=cmd.request_id, **fields)
         return
     message = Report(

@@ -16,7 +16,7 @@ from . import events as e
 from .child import Child, apply_child, apply_fill, new_child
 from .cold import Row
 from .ids import exec_id, order_id
-from .order import Order, apply_order, new_order
+from .order import NEW, Order, apply_order, new_order
 from .reasons import Reason
 from .reports import BusinessReject, CancelReject, Report
 from .state import State
@@ -134,6 +134,8 @@ class Draft:
             order.exec_inst, order.cum_qty, order.leaves_qty, order.avg_px,
             venue=order.venue, venue_order_id=venue_order_id, venue_cl_ord_id=venue_cl_ord_id, transact_ns=self.ts_ns,
         )  # fmt: skip
+        if _is_replaced(order):
+            fields["replaced"] = True
         if fields:
             message = msgspec.structs.replace(message, **fields)
         self.events.append(e.Reported(order.session, order.account, message))
@@ -166,6 +168,7 @@ class Draft:
             text=text or reason.meaning,
             account=order.client_account if order else "",
             transact_ns=self.ts_ns,
+            replaced=order is not None and _is_replaced(order),
         )
         self.events.append(e.Reported(session=session, account=order.account if order else "", message=message))
 
@@ -203,6 +206,12 @@ class Draft:
             own.fills = dict(own.fills)
             self._children[venue_cl_ord_id] = own
         return own
+
+
+def _is_replaced(order: Order) -> bool:
+    """Nothing executed and nothing pending, and a replace is in force: that alone gives an open order another ClOrdID than its
+    first."""
+    return order.ord_status == NEW and bool(order.cl_ord_ids) and order.cl_ord_id != order.cl_ord_ids[0]
 
 
 def is_forgotten(draft: Draft, order_id: str) -> bool:

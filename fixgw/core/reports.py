@@ -62,6 +62,8 @@ class Report(msgspec.Struct, frozen=True, array_like=True, tag="8", gc=False):
     status_reply: bool = False
     request_id: str = ""
     transact_ns: int = 0
+    # ord_status "0" of an order that a replace has changed: FIX 4.2 says 5
+    replaced: bool = False
 
 
 class CancelReject(msgspec.Struct, frozen=True, array_like=True, tag="9", kw_only=True, gc=False):
@@ -79,6 +81,8 @@ class CancelReject(msgspec.Struct, frozen=True, array_like=True, tag="9", kw_onl
     text: str = ""
     account: str = ""
     transact_ns: int = 0
+    # as in Report
+    replaced: bool = False
 
 
 class BusinessReject(msgspec.Struct, frozen=True, array_like=True, tag="j", kw_only=True, gc=False):

@@ -27,6 +27,17 @@ from dialogue import (
     working,
 )
 
+
+def asks(name: str, **tags: str) -> Step:
+    """OrderStatusRequest with other words than the order's."""
+
+    def step(desk: Desk) -> None:
+        said = {55: "BTC/USDT", 54: "1"} | {int(tag[1:]): value for tag, value in tags.items()}
+        desk.client.send("H", [(11, desk.id(name)), *said.items()])
+
+    return step
+
+
 REFUSED: dict[str, list[Step]] = {
     "unknown symbol": [
         new("X", symbol="DOGE/USDT"),
@@ -131,6 +142,28 @@ REFUSED: dict[str, list[Step]] = {
     "unsupported term: MinQty": [
         new("X", t110="0.05"),
         er("rejected", "8", "X", "1 0 0", code="UNSUPPORTED", t103="11", t20002="110", t20004="0 or no such field"),
+    ],
+    "another instrument than the spot that the symbol names": [
+        new("X", px="60500", t167="OPT"),
+        er("rejected", "8", "X", "1 0 0", code="UNSUPPORTED", t103="11", t20002="167", t20003="OPT",
+           t20004="DIGITAL, FOR, FXSPOT, NONE or no such field"),
+        new("Y", px="60500", t167="FUT", t200="202612"),
+        er("rejected", "8", "Y", "1 0 0", code="UNSUPPORTED", t103="11"),
+        new("Z", px="60500", t231="10"),
+        er("rejected", "8", "Z", "1 0 0", code="UNSUPPORTED", t103="11", t20002="231", t20004="1 or no such field"),
+        *working("V", "1", t167="DIGITAL", t231="1.0", t63="0", t120="USDT"),
+        replace("W", "V", "2", t167="OPT"),
+        cxl_reject("W,V", "0", to="2", why="2", code="UNSUPPORTED", t20002="167", t20003="OPT"),
+        cancel("W", "V", t167="OPT"),
+        er("pending cancel", "6", "W,V", "1 0 1"),
+        er("canceled", "4", "W,V", "1 0 0"),
+    ],
+    "another settlement than the venue's": [
+        new("X", t64="20261123"),
+        er("rejected", "8", "X", "1 0 0", code="UNSUPPORTED", t103="11", t20002="64", t20003="20261123", t20004="no such field"),
+        new("Y", t120="EUR"),
+        er("rejected", "8", "Y", "1 0 0", code="UNSUPPORTED", t103="11", t20002="120", t20003="EUR",
+           t20004="USDT or USD, the currency of the price"),
     ],
     "another currency than the price's": [
         new("X", t15="EUR"),
@@ -256,6 +289,23 @@ KNOWN: dict[str, list[Step]] = {
     "G.1.b=D24: status of an unknown order": [
         ask_status("X"),
         er("status", "8", "X", code="UNKNOWN_ORDER", reply=True, t103="5", t37="NONE", t14="0", t151="0"),
+    ],
+    "status request that contradicts the order": [
+        *working("X", "1"),
+        asks("X", t54="2"),
+        er("status", "0", "X", "1 0 1", reply=True, code="MISMATCH", text="the side is", t54="1",
+           t20002="54", t20003="2", t20004="1"),
+        asks("X", t55="ETH/USDT"),
+        er("status", "0", "X", "1 0 1", reply=True, code="MISMATCH", t55="BTC/USDT", t20002="55", t20003="ETH/USDT",
+           t20004="BTC/USDT"),
+        asks("X", t55="BTC/USD", t37="NONE"),  # the same instrument
+        er("status", "0", "X", "1 0 1", reply=True),
+        asks("X", t37="other"),
+        er("status", "0", "X", "1 0 1", reply=True, code="MISMATCH", text="different orders", t20002="37", t20003="other"),
+        new("Y", symbol="DOGE/USDT"),
+        er("rejected", "8", "Y", "1 0 0", code="UNKNOWN_SYMBOL", t103="1"),
+        asks("Y", t55="DOGE/USDT", t54="2"),
+        er("status", "8", "Y", "1 0 0", reply=True, code="UNKNOWN_SYMBOL", text="MISMATCH: the side is", t103="1", t20002=""),
     ],
     "status of a rejected order": [
         new("X", symbol="DOGE/USDT"),

@@ -7,6 +7,7 @@ import sys
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 import quickfix as fix
 from hypothesis import HealthCheck, given, settings
@@ -95,6 +96,20 @@ def test_types_per_version(exec_type, ord_status, numbers, in_42, in_44):
     for name in ("FIX.4.4", "FIX.5.0SP2"):
         new = fields(encode(made, VERSIONS[name]), name)
         assert (new["150"], new["39"]) == in_44 and "20" not in new
+
+
+@pytest.mark.parametrize("exec_type", ["I", "8", "H", "D"])
+def test_a_replaced_order_stays_replaced_in_42(exec_type):
+    made = report(exec_type=exec_type, ord_status="0", replaced=True)
+    assert fields(encode(made, VERSIONS["FIX.4.2"]), "FIX.4.2")["39"] == "5"
+    assert fields(encode(made, VERSIONS["FIX.4.4"]), "FIX.4.4")["39"] == "0"
+    ids = {"order_id": "O1", "cl_ord_id": "b", "orig_cl_ord_id": "a"}
+    reject = CancelReject(**ids, ord_status="0", response_to="2", reason="BAD_TICK", replaced=True)
+    assert [fields(encode(reject, VERSIONS[name]), name)["39"] for name in NAMES] == ["5", "0", "0"]
+    # what an older journal holds
+    old = msgspec.msgpack.decode(msgspec.msgpack.encode(reject))[:-1]
+    read = msgspec.convert(old, CancelReject)
+    assert not read.replaced and fields(encode(read, VERSIONS["FIX.4.2"]), "FIX.4.2")["39"] == "0"
 
 
 @pytest.mark.parametrize("name", NAMES)

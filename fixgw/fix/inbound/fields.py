@@ -13,6 +13,8 @@ import msgspec
 
 from fixgw.core.commands import Quote
 
+from . import terms
+
 SOH: Final = "\x01"
 NS: Final = 1_000_000_000
 DAY_NS: Final = 86_400 * NS
@@ -22,7 +24,8 @@ MAX_ID: Final = 64
 MAX_TEXT: Final = 512
 _AN_ID: Final = f"at most {MAX_ID} printable ASCII characters"
 # length field -> data field, whose value may itself hold SOH
-DATA_FIELDS: Final = {90: 91, 93: 89, 95: 96, 212: 213, 348: 349, 350: 351, 352: 353, 354: 355, 1401: 1402}
+DATA_FIELDS: Final = {90: 91, 93: 89, 95: 96, 212: 213, 348: 349, 350: 351, 352: 353, 354: 355, 1401: 1402, 1525: 1527,
+               2351: 2352, 2715: 2716}  # fmt: skip
 _DATA_LENGTHS: Final = frozenset(map(str, DATA_FIELDS))
 _DECIMAL: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)\Z", re.ASCII)
 # to the second; a fraction may follow
@@ -34,6 +37,9 @@ _UNITS: Final = tuple(int(f"1{'0' * (MAX_FRACTION - digits)}") for digits in ran
 # tag -> its text: cheaper to look up than to make
 _KEYS: Final = tuple(map(str, range(1024)))
 _DATE: Final = re.compile(r"\d{8}\Z", re.ASCII)
+
+_TERMS: Final = frozenset(terms.UNSUPPORTED)
+_CURRENCY_KEYS: Final = {tag: str(tag) for tag in terms.CURRENCIES}
 
 Fields = Mapping[str, str]
 
@@ -258,51 +264,46 @@ def origin_tag(fields: Fields) -> int:
     return 122 if "122" in fields else 60
 
 
-# Fields that change what an order means and that are not supported: to ignore one would execute another order than the
-# client's. The value in the table is the one that changes nothing.
-UNSUPPORTED_TERMS: Final = {
-    "110": "0",  # MinQty
-    "111": None,  # MaxFloor
-    "168": None,  # EffectiveTime
-    "210": None,  # MaxShow
-    "211": "0",  # PegDifference / PegOffsetValue
-    "388": None,  # DiscretionInst
-    "423": "2",  # PriceType: per unit
-    "516": None,  # OrderPercent
-    "847": None,  # TargetStrategy
-    "854": "0",  # QtyType: units
-    "1138": None,  # DisplayQty
-    "1092": "0",  # PriceProtectionScope: none
-    "1100": None,  # TriggerType
-    "1385": None,  # ContingencyType
-    "1629": None,  # ExposureDuration
-}
-
-
-_TERMS: Final = frozenset(UNSUPPORTED_TERMS)
-
-
 class TermError(FieldError):
     """An order term that is not supported."""
 
 
 def refuse_unsupported_terms(fields: Fields) -> None:
-    """Raises TermError for the first field of UNSUPPORTED_TERMS with a value that has a meaning."""
+    """Raises TermError for a field that would make another order of it (terms.REFUSED) with a value that has a meaning."""
     if _TERMS.isdisjoint(fields):
         return
-    for tag in UNSUPPORTED_TERMS.keys() & fields.keys():
-        value, harmless = fields[tag], UNSUPPORTED_TERMS[tag]
-        if harmless is None or value != harmless:
-            raise TermError(int(tag), value, "no such field" if harmless is None else f"{harmless} or no such field")
+    for tag, value in fields.items():
+        if tag in _TERMS and value not in (admitted := terms.UNSUPPORTED[tag]) and not _says_one_of(int(tag), value, admitted):
+            raise TermError(int(tag), value, _or_none(tag, admitted))
+
+
+def _says_one_of(tag: int, value: str, admitted: tuple[str, ...]) -> bool:
+    """Whether a value that is not literally one of the admitted ones means the same: 1.0 is 1."""
+    if tag in terms.PREFIXES:
+        return value.startswith(admitted)
+    if tag in terms.LISTS:
+        return bool(value) and all(part in admitted for part in value.split(" "))
+    if len(value) > MAX_DIGITS or not _DECIMAL.match(value):
+        return False
+    return any(_DECIMAL.match(word) and Decimal(word) == Decimal(value) for word in admitted)
+
+
+def _or_none(tag: str, admitted: tuple[str, ...]) -> str:
+    """What was expected, in words."""
+    if not admitted:
+        return "no such field"
+    return f"{', '.join(admitted)}{'...' if int(tag) in terms.PREFIXES else ''} or no such field"
 
 
 def refuse_other_currency(fields: Fields, symbol: str, context: Context) -> None:
-    """Currency(15) is the currency of the price (FIX: "absence ... is interpreted as the default for the security"): another
-    one than the instrument's would be another order. Raises TermError. An unknown symbol is left to the core."""
-    value = fields.get("15")
-    if value is None:
-        return
-    allowed = context.currencies(symbol) if symbol else ()
-    if symbol and (not allowed or value in allowed):
-        return
-    raise TermError(15, value, f"{' or '.join(allowed)}, the currency of the price" if symbol else "Symbol(55) beside it")
+    """Currency(15) is the currency of the price (FIX: "absence ... is interpreted as the default for the security"), and so is
+    what it is settled in, SettlCurrency(120): another one than the instrument's would be another order. Raises TermError. An
+    unknown symbol is left to the core."""
+    for tag in terms.CURRENCIES:
+        value = fields.get(_CURRENCY_KEYS[tag])
+        if value is None:
+            continue
+        allowed = context.currencies(symbol) if symbol else ()
+        if symbol and (not allowed or value in allowed):
+            continue
+        raise TermError(tag, value, f"{' or '.join(allowed)}, the currency of the price" if symbol else "Symbol(55) beside it")

@@ -9,7 +9,7 @@ import quickfix as fix
 from fixgw.core.reasons import Reason
 from fixgw.core.reports import CancelReject
 
-from .versions import Version, known
+from .versions import Version, known, ord_status_of
 from .wire import message, reason_parts, reason_text, utc, word
 
 MESSAGE: Final = CancelReject
@@ -24,7 +24,7 @@ def encode(reject: CancelReject, version: Version, *, copy_of: str = "", poss_re
         f"37={word(reject.order_id) or 'NONE'}",
         f"11={word(reject.cl_ord_id) or 'NONE'}",
         f"41={word(reject.orig_cl_ord_id) or 'NONE'}",
-        f"39={reject.ord_status}",
+        f"39={ord_status_of(reject, version)}",
         f"434={reject.response_to}",
         f"102={known(reason.cxl_rej if reason else 99, version.cxl_rej, version.cxl_rej_other)}",
         f"60={utc(reject.transact_ns)}",

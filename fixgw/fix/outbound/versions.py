@@ -5,7 +5,7 @@ fill               150=F                20=0, 150=1 (partial) or 2 (fill)
 bust               150=H                20=1, 150=39
 correction         150=G                20=2, 150=39
 status             150=I                20=3, 150=39
-replaced           150=5, 39=0, 1 or 2  20=0, 150=5, 39=5 while nothing is executed
+replaced           150=5, 39=0, 1 or 2  20=0, 150=5, 39=5 while nothing is executed, and so in what follows
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import quickfix as fix
 
-from fixgw.core.reports import Report
+from fixgw.core.reports import CancelReject, Report
 from fixgw.fix.dictionary import fix_specs_dir
 
 SOH: Final = "\x01"
@@ -98,16 +98,23 @@ def dictionaries(version: Version) -> tuple[fix.DataDictionary, ...]:
 
 def exec_types(report: Report, version: Version) -> tuple[str, str, str]:
     """ExecTransType(20) ("" where the version has none), ExecType(150), OrdStatus(39)."""
-    exec_type, ord_status = report.exec_type, report.ord_status
+    exec_type, ord_status = report.exec_type, ord_status_of(report, version)
     if not version.is_42:
         return "", exec_type, ord_status
     if exec_type in _TRANSACTIONS_42:
         return _TRANSACTIONS_42[exec_type], ord_status, ord_status
     if exec_type == "F":
         return "0", "2" if _is_complete(report) else "1", ord_status
-    if exec_type == "5" and ord_status == "0":
-        return "0", "5", "5"
     return "0", exec_type, ord_status
+
+
+def ord_status_of(message: Report | CancelReject, version: Version) -> str:
+    """OrdStatus(39). FIX 4.2: an order that was replaced and has traded nothing is 5 for as long as nothing happens to it."""
+    if not version.is_42 or message.ord_status != "0":
+        return message.ord_status
+    # reports of older journals do not say `replaced`
+    replaced = message.replaced or (isinstance(message, Report) and message.exec_type == "5")
+    return "5" if replaced else "0"
 
 
 _TRANSACTIONS_42: Final = {"H": "1", "G": "2", "I": "3"}
