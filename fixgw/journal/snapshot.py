@@ -7,7 +7,9 @@ under its name. A damaged one, or one of another schema version, is skipped: the
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,10 +63,20 @@ def write_snapshot(
     head = _HEADER.pack(_MAGIC, _FORMAT, schema_version, seq, len(payload), len(state_hash), bytes(24))
     crc = google_crc32c.extend(google_crc32c.extend(google_crc32c.value(head), state_hash), payload)
     path = folder / f"{seq:020d}.snap"
-    disk.write_atomic(path, b"".join((head, struct.pack("<I", crc), state_hash, payload)))
+    data = b"".join((head, struct.pack("<I", crc), state_hash, payload))
+    _check_room(path, len(data))
+    disk.write_atomic(path, data)
     for _, old in snapshot_files(directory)[keep:]:
         old.unlink(missing_ok=True)
     return path
+
+
+def _check_room(path: Path, size: int) -> None:
+    """A snapshot can wait, what clients are told of fills and cancels cannot: it leaves as much room as it takes."""
+    found = os.statvfs(path.parent)
+    free = found.f_bavail * found.f_frsize
+    if free < 2 * size:
+        raise OSError(errno.ENOSPC, f"No space left on device: {free} bytes free, expected {2 * size} or more", str(path))
 
 
 def read_snapshot(path: Path) -> Snapshot:

@@ -37,7 +37,7 @@ from .identity import (
     take_lock,
     write_run,
 )
-from .layout import read_layout, snapshot_files
+from .layout import read_layout, remove_leftovers, snapshot_files
 from .prealloc import Preallocator, Slot
 from .reader import JournalReader
 from .recover import Cut, Recovered, recover
@@ -130,8 +130,7 @@ class Journal:
         on_record: Callable[[int, bytes], object] | None,
     ) -> None:
         directory, disk = self._directory, self._disk
-        for left in directory.glob("*.tmp"):
-            left.unlink(missing_ok=True)
+        remove_leftovers(directory, start=True)
         run = read_run(directory)
         self.was_clean = run is None or run.state == "clean"
         if run is not None and run.sync in ("commit", "os"):
