@@ -53,8 +53,9 @@ class SpaceWatch:
             elif not there and free >= 2 * self._bytes:
                 self._make()
                 self._set(False)
-            elif not there:
-                self._set(True)
+            else:
+                # the ballast stands, or there is no room for it; the first also after a look that failed
+                self._set(not there)
         except OSError as error:
             log.error("space: %s", error)
             self._set(True)
