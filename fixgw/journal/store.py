@@ -98,8 +98,8 @@ class Journal:
 
         check_from_seq: records below it in sealed segments are not checked now (a snapshot covers them).
         on_record(seq, payload): called with each record that is checked now, in order (see recover.py).
-        on_full(bool) is called from the preallocating thread when `full` changes. Raises JournalLocked, CorruptJournal,
-        JournalError (folder or disk unusable), ValueError (bad option).
+        on_full(bool) is called from a thread of its own when `full` changes; it may append and commit. Raises JournalLocked,
+        CorruptJournal, JournalError (folder or disk unusable), ValueError (bad option).
         """
         if sync not in ("commit", "os"):
             raise ValueError(f"sync {sync!r}, expected 'commit' or 'os'")

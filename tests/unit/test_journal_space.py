@@ -61,3 +61,16 @@ def test_after_a_look_that_failed_the_next_good_one_counts(tmp_path: Path, room:
     room.error = 0
     watch.check()
     assert not watch.low and told == [True, False]
+
+
+def test_a_ballast_that_could_not_be_made_takes_no_room(tmp_path: Path, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_sync(fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    watch = SpaceWatch(tmp_path / "ballast", BALLAST, lambda low: None)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", no_sync)
+        watch.check()
+    assert watch.low and not list(tmp_path.iterdir())
+    watch.check()
+    assert not watch.low
