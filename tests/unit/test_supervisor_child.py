@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from fixgw.app import _write_ready
+from fixgw.journal.disk import Disk
 from fixgw.supervisor import plan
 from fixgw.supervisor.child import BACKOFF_FIRST_S, Child, describe_error
 from fixgw.supervisor.lock import _note_pid
@@ -97,3 +99,19 @@ def test_a_lock_s_pid_is_written_in_place(tmp_path: Path) -> None:
     with path.open("r+b") as file:
         _note_pid(file.fileno(), 42)
     assert path.read_text() == "42\n"
+
+
+def test_the_gateway_s_ready_file_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that died comes back: its file takes the place of the one before."""
+    path = tmp_path / "gateway.json"
+    _write_ready(path, {"pid": 1234567, "admin": "/somewhere"})
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Disk, "write_atomic", full)
+    _write_ready(path, {"pid": 42, "admin": "/x"})
+    assert plan._read_ready(path, 42) == {"pid": 42, "admin": "/x"}
+    path.unlink()
+    with pytest.raises(OSError, match=r"No space left on device, expected room for the ready file: '.*gateway.json'"):
+        _write_ready(path, {"pid": 42})
