@@ -34,6 +34,7 @@ from .core.state import State, load_state, new_state
 from .engine import Engine
 from .fix.port import RecordCursor, SessionCursor
 from .fix.rawlog import RawLog
+from .journal.disk import Disk
 from .journal.errors import CorruptJournal, JournalError, JournalLocked
 from .journal.housekeeping import Housekeeping
 from .journal.snapshot import latest_snapshot
@@ -277,9 +278,11 @@ def _log_alerts(record: Record) -> None:
 
 
 def _write_ready(path: Path, content: dict[str, object]) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content))
-    temporary.replace(path)
+    """On a full disk in the place of that of the run before. Raises OSError with the file's name."""
+    try:
+        Disk().replace_small(path, json.dumps(content).encode())
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}, expected room for the ready file", str(path)) from error
 
 
 def main() -> int:

@@ -45,15 +45,19 @@ class Disk:
             os.close(fd)
 
     def write_atomic(self, path: Path, data: bytes) -> None:
-        """The file holds either the old or the new bytes, durably, whatever happens meanwhile."""
+        """The file holds either the old or the new bytes, durably, whatever happens meanwhile. Leaves nothing on failure."""
         temporary = path.with_name(path.name + ".tmp")
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            self.write_all(fd, data, 0)
-            self.fsync(fd)
-        finally:
-            os.close(fd)
-        os.replace(temporary, path)
+            try:
+                self.write_all(fd, data, 0)
+                self.fsync(fd)
+            finally:
+                os.close(fd)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
         self.sync_dir(path.parent)
 
     def replace_small(self, path: Path, data: bytes) -> None:

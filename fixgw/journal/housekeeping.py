@@ -15,13 +15,15 @@ import time
 from pathlib import Path
 from typing import IO
 
-from .layout import snapshot_files
+from .layout import remove_leftovers, snapshot_files
 from .store import Journal
 
 log = logging.getLogger(__name__)
 
 CHECK_S = 5.0
 RESTART_S = 10.0
+# after a snapshot that failed: each try fills the disk by the size of the state for a moment
+SNAPSHOT_RETRY_S = 60.0
 
 
 class Housekeeping:
@@ -40,6 +42,7 @@ class Housekeeping:
         self._follower: subprocess.Popen[bytes] | None = None
         self._snapshotter: subprocess.Popen[bytes] | None = None
         self._started_s = 0.0
+        self._snapshot_after_s = 0.0
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
     def start(self) -> None:
@@ -68,6 +71,7 @@ class Housekeeping:
                     except subprocess.TimeoutExpired:
                         process.kill()
                         process.wait(timeout=5)
+            remove_leftovers(self._journal.directory, start=False)
 
     def _look(self, output: IO[bytes]) -> None:
         if (self._follower is None or self._follower.poll() is not None) and time.monotonic() > self._started_s + RESTART_S:
@@ -75,18 +79,28 @@ class Housekeeping:
             self._follower = self._spawn(output, "fixgw.journal.follower", str(self._journal.directory), str(self._database))
         if self._snapshotter is not None and self._snapshotter.poll() is None:
             return
+        if self._snapshotter is not None:
+            self._snapshot_ended(self._snapshotter.returncode)
         newest = snapshot_files(self._journal.directory)[:1]
         done = newest[0][0] if newest else 0
         durable = self._journal.durable_seq
-        if durable - done >= self._every:
-            options = ["--upto", str(durable)]
-            if not self._archive:
-                options += ["--floor", "0"]
-            if self._archive_keep is not None:
-                options += ["--archive-keep", str(self._archive_keep)]
-            self._snapshotter = self._spawn(
-                output, "fixgw.journal.snapshotter", str(self._journal.directory), *options
-            )
+        # a full disk is for fills and cancels
+        if durable - done < self._every or time.monotonic() < self._snapshot_after_s or self._journal.full:
+            return
+        options = ["--upto", str(durable)]
+        if not self._archive:
+            options += ["--floor", "0"]
+        if self._archive_keep is not None:
+            options += ["--archive-keep", str(self._archive_keep)]
+        self._snapshotter = self._spawn(output, "fixgw.journal.snapshotter", str(self._journal.directory), *options)
+
+    def _snapshot_ended(self, status: int) -> None:
+        self._snapshotter = None
+        if status:
+            log.warning("the snapshotter ended with %d (see %s); again in %.0f s", status, self._log_file, SNAPSHOT_RETRY_S)
+            self._snapshot_after_s = time.monotonic() + SNAPSHOT_RETRY_S
+            # killed, it could not clean up
+            remove_leftovers(self._journal.directory, start=False)
 
     @staticmethod
     def _spawn(output: IO[bytes], module: str, *args: str) -> subprocess.Popen[bytes]:

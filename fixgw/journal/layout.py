@@ -10,6 +10,7 @@ cut/<segment>-<offset>-<time>.bin      bytes of unfinished writes that a start h
 from __future__ import annotations
 
 import gzip
+import logging
 import os
 import re
 import zlib
@@ -19,6 +20,8 @@ from typing import Final
 
 from .errors import CorruptJournal
 from .segment import HEADER_BYTES, Header, decode_header
+
+log = logging.getLogger(__name__)
 
 _ARCHIVED: Final = re.compile(r"(\d{20})-(\d{20})\.seg\.gz")
 _SNAPSHOT: Final = re.compile(r"(\d{20})\.snap")
@@ -101,6 +104,17 @@ def read_layout(directory: Path) -> Layout:
         header = Header(int(match[1]), 0, 0, "", 0)
         layout.archived.append(Segment(path, header, path.stat().st_size, int(match[2])))
     return layout
+
+
+def remove_leftovers(directory: Path, *, start: bool) -> None:
+    """Remove what a killed process has left half written: that of the snapshotter, while none is at work, and at the start
+    of the writer everything. What cannot be removed is told and stays."""
+    for pattern in ("snapshots/*.tmp", "archive/*.tmp", *(("*.tmp", "cut/*.tmp") if start else ())):
+        for left in directory.glob(pattern):
+            try:
+                left.unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("journal: leftover %s cannot be removed: %s", left, error.strerror)
 
 
 def snapshot_files(directory: Path) -> list[tuple[int, Path]]:

@@ -1,8 +1,9 @@
 """Segments are made ahead of need by a thread of their own, so that no order ever waits for one.
 
 Two files are kept ready: the spare (the next segment) and the reserve (small; used only when no spare can be made).
-If the disk has no room, `full` is True until both are there again; the thread tries again at intervals. Any other
-error is reported by on_error and is final.
+If the disk has no room, `full` is True until both are there again; the thread tries again at intervals. on_full is told
+so by another thread: who is told may lead commits, and these may wait for the next segment. Any other error is reported
+by on_error and is final.
 """
 
 from __future__ import annotations
@@ -46,8 +47,9 @@ class Preallocator:
         self._cond = threading.Condition()
         self._spare: Slot | None = None
         self._reserve: Slot | None = None
-        self._full = self._stop = self._broken = self._hurry = False
+        self._full = self._told = self._stop = self._broken = self._hurry = False
         self._thread = threading.Thread(target=self._run, name="journal-prealloc", daemon=True)
+        self._teller = threading.Thread(target=self._tell, name="journal-full", daemon=True)
 
     @property
     def full(self) -> bool:
@@ -70,6 +72,7 @@ class Preallocator:
             self._spare = self._spare or self._make(self._segment_bytes, lambda: True)
             self._reserve = self._reserve or self._make(self._reserve_bytes, lambda: True)
         self._thread.start()
+        self._teller.start()
 
     def take(self, timeout_s: float) -> Slot | None:
         """The next segment: the spare; the reserve if no spare can be made; None if there is neither."""
@@ -98,8 +101,9 @@ class Preallocator:
         with self._cond:
             self._stop = True
             self._cond.notify_all()
-        if self._thread.is_alive():
-            self._thread.join()
+        for thread in (self._thread, self._teller):
+            if thread.is_alive():
+                thread.join()
         for slot in (self._spare, self._reserve):
             if slot is not None:
                 self._disk.close(slot.fd)
@@ -157,7 +161,15 @@ class Preallocator:
 
     def _set_full(self, full: bool) -> None:
         with self._cond:
-            changed, self._full = self._full != full, full
+            self._full = full
             self._cond.notify_all()
-        if changed:
-            self._on_full(full)
+
+    def _tell(self) -> None:
+        """Tell each change of `full`; one that was taken back before it could be told is left out."""
+        while True:
+            with self._cond:
+                self._cond.wait_for(lambda: self._stop or self._full != self._told)
+                if self._stop:
+                    return
+                told = self._told = self._full
+            self._on_full(told)

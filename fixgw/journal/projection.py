@@ -3,8 +3,7 @@ at any time.
 
 One transaction holds a batch of records and `meta.last_seq`, so that a record is projected exactly once.
 meta.last_crc is the checksum of that record's bytes: after a power cut the projection may know records that the
-journal has lost, and then it differs. What an order's status is, the reports say: the projection never computes what
-the client was told in other words.
+journal has lost, and then it differs. An order's row is the core's own order (projection_orders.py).
 """
 
 from __future__ import annotations
@@ -20,16 +19,20 @@ import google_crc32c
 import msgspec
 import sqlite_utils
 
+from fixgw.core.events import OrderEvent, Reported
+from fixgw.core.reports import BusinessReject, CancelReject, Notice, Report
+
 from .errors import JournalError
 from .layout import read_layout
 from .plain import RecordLike, decode, plain
+from .projection_orders import OrderRows
 from .projection_tables import CHILD_STATUS, IGNORED, INDEXES, SCHEMA, SESSION_EVENTS, TABLES
 from .reader import JournalReader
 
 BATCH: Final = 2000
 _MAX_INT: Final = (1 << 63) - 1
 _encode_json = msgspec.json.encode
-Event = tuple[str, dict[str, Any]]
+_MSG_TYPES: Final = {Report: "8", CancelReject: "9", BusinessReject: "j", Notice: "B"}
 
 
 class Projector:
@@ -39,7 +42,7 @@ class Projector:
         self.db = db
         create_tables(db)
         self._last: tuple[int, str] | None = None
-        self._order_sql = _insert_sql("orders")
+        self._orders = OrderRows(db.conn)
         self._inserts = {table: _insert_sql(table) for table in TABLES}
 
     @property
@@ -49,24 +52,29 @@ class Projector:
 
     def add_record(self, record: RecordLike, payload: bytes) -> None:
         """Project one decoded record; payload: its bytes, for the checksum."""
-        events = [(type(event).__name__, plain(event)) for event in record.events]
-        self.add(record.seq, record.ts_ns, record.part, type(record.command).__name__, {}, events)
+        self.add(record.seq, record.ts_ns, record.part, type(record.command).__name__, record.events)
         self._last = (record.seq, f"{google_crc32c.value(payload):08x}")
 
-    def add(self, seq: int, ts_ns: int, part: str, cmd_name: str, cmd: dict[str, Any], events: Iterable[Event]) -> None:
-        """Project one record given as plain data. Raises ValueError if it is not the one after the last."""
-        del cmd  # the events tell everything that happened; the command stays in the journal
+    def add(self, seq: int, ts_ns: int, part: str, cmd_name: str, events: Iterable[msgspec.Struct]) -> None:
+        """Project the events of one record; what they tell is everything that happened, the command stays in the journal.
+        Raises ValueError if it is not the record after the last, or does not fit what is projected."""
         if self._last is not None and seq != self._last[0] + 1:
             raise ValueError(f"record {seq}, expected {self._last[0] + 1}")
-        for index, (name, fields) in enumerate(events):
+        for index, event in enumerate(events):
+            name, fields = type(event).__name__, plain(event)
             at = {"seq": seq, "idx": index, "ts_ns": fields.get("ts_ns", ts_ns)}
-            if not self._known(name, fields, at):
+            if isinstance(event, OrderEvent):
+                self._orders.apply(event, seq)
+            if isinstance(event, Reported):
+                self._report(event, fields["message"], at)
+            elif not self._known(name, fields, at):
                 row = {**at, "part": part, "command": cmd_name, "event": name, "data": _json(fields)}
                 self._insert("events", row)
         self._last = (seq, "")
 
     def flush(self) -> None:
         """Commit everything since the last flush, together with the place reached."""
+        self._orders.flush()
         if self._last is not None:
             self._insert("meta", {"key": "last_seq", "value": str(self._last[0])})
             self._insert("meta", {"key": "last_crc", "value": self._last[1]})
@@ -75,35 +83,20 @@ class Projector:
     def rollback(self) -> None:
         """Forget everything since the last flush."""
         self.db.conn.rollback()
+        self._orders.forget()
         self._last = None
 
     def _known(self, name: str, fields: dict[str, Any], at: dict[str, Any]) -> bool:
         """Project an event that has a table of its own; False if it has none."""
         if name in IGNORED:
             return True
-        if name == "Reported":
-            self._report(fields, at)
-        elif name == "OrderReceived":
-            times = {
-                "created_ns": at["ts_ns"],
-                "updated_ns": at["ts_ns"],
-                "first_seq": at["seq"],
-                "last_seq": at["seq"],
-            }
-            self._insert("orders", {**fields, **times})
-        elif name == "ChildPlaced":
+        if name == "ChildPlaced":
             times = {"placed_ns": at["ts_ns"], "updated_ns": at["ts_ns"], "last_seq": at["seq"]}
             self._insert("children", {**fields, **times, "status": "placed"})
         elif name in CHILD_STATUS:
             self._child(name, fields, at)
         elif name in ("OrderFilled", "FillCorrected", "FillBusted"):
             self._fill(name, fields, at)
-        elif name == "StopTriggered":
-            self._update(
-                "orders",
-                {"trigger_px": fields["trigger_px"], "updated_ns": at["ts_ns"]},
-                {"order_id": fields["order_id"]},
-            )
         elif name == "AdminActed":
             self._insert("admin_actions", {**fields, **at})
         elif name in SESSION_EVENTS:
@@ -112,31 +105,9 @@ class Projector:
             return False
         return True
 
-    def _report(self, fields: dict[str, Any], at: dict[str, Any]) -> None:
-        message = fields["message"]
-        kind = "8" if "exec_type" in message else "j" if "business_reason" in message else "9"
-        row = {**message, **at, "session": fields["session"], "account": fields.get("account"), "msg_type": kind}
+    def _report(self, event: Reported, message: dict[str, Any], at: dict[str, Any]) -> None:
+        row = {**message, **at, "session": event.session, "account": event.account, "msg_type": _MSG_TYPES[type(event.message)]}
         self._insert("reports", {**row, "message": _json(message)})
-        if kind != "8" or message.get("status_reply"):
-            return
-        names = (
-            "ord_status",
-            "cum_qty",
-            "leaves_qty",
-            "avg_px",
-            "cl_ord_id",
-            "order_qty",
-            "price",
-            "stop_px",
-            "ord_type",
-            "tif",
-        )
-        changed = {name: message[name] for name in names if message.get(name) is not None}
-        if message.get("exec_type") in ("6", "E"):  # pending: the live id and terms are still the old ones
-            changed = {name: changed[name] for name in ("ord_status", "cum_qty", "leaves_qty", "avg_px") if name in changed}
-        if message.get("reason"):
-            changed["reason"] = message["reason"]
-        self._update("orders", {**changed, "updated_ns": at["ts_ns"], "last_seq": at["seq"]}, {"order_id": message["order_id"]})
 
     def _child(self, name: str, fields: dict[str, Any], at: dict[str, Any]) -> None:
         changed = {"status": CHILD_STATUS[name].format(**fields), "updated_ns": at["ts_ns"], "last_seq": at["seq"]}
@@ -164,21 +135,6 @@ class Projector:
         where = " AND ".join(f"{name} = ?" for name in key)
         values = [_sql(value) for value in (*changed.values(), *key.values())]
         self.db.conn.execute(f"UPDATE {table} SET {assignments} WHERE {where}", values)
-
-
-def project(
-    db: sqlite_utils.Database,
-    seq: int,
-    ts_ns: int,
-    part: str,
-    cmd_name: str,
-    cmd: dict[str, Any],
-    events: Iterable[Event],
-) -> None:
-    """Project one record in a transaction of its own (convenient; Projector is the fast way)."""
-    projector = Projector(db)
-    projector.add(seq, ts_ns, part, cmd_name, cmd, events)
-    projector.flush()
 
 
 def create_tables(db: sqlite_utils.Database) -> None:

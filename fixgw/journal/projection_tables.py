@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 
 
 def _names(text: str) -> list[str]:
@@ -33,9 +33,11 @@ def _text(names: list[str]) -> dict[str, type]:
 TABLES: Final[dict[str, tuple[str | tuple[str, ...], dict[str, type]]]] = {
     "orders": (
         "order_id",
+        # ord_status: with precedence, as in OrdStatus(39); status: what it is beneath what is pending (JSON)
         {"order_id": str, **_text(_ORDER_TEXT), "expire_ns": int, "ord_status": str, "cum_qty": str, "leaves_qty": str}
         | {"avg_px": str, "reason": str, "trigger_px": str, "created_ns": int, "updated_ns": int}
-        | {"first_seq": int, "last_seq": int},
+        | {"first_seq": int, "last_seq": int, "status": str, "pending": str, "stopping": str, "held": int, "risk_px": str}
+        | {"notional": str, "finished_ns": int},
     ),
     "reports": (
         ("seq", "idx"),
@@ -94,5 +96,5 @@ CHILD_STATUS: Final = {
 
 SESSION_EVENTS: Final = frozenset({"SessionChanged", "SessionReset", "SessionSeqSet", "SessionEnabled", "DeliveryAdvanced"})
 
-# Told in full by the reports and the order's own columns.
-IGNORED: Final = frozenset({"Received", "OrderConfirmed"})
+# Told in full by the order's own columns.
+IGNORED: Final = frozenset({"Received", "OrderReceived", "OrderConfirmed", "StopTriggered"})

@@ -7,7 +7,9 @@ under its name. A damaged one, or one of another schema version, is skipped: the
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,10 +63,20 @@ def write_snapshot(
     head = _HEADER.pack(_MAGIC, _FORMAT, schema_version, seq, len(payload), len(state_hash), bytes(24))
     crc = google_crc32c.extend(google_crc32c.extend(google_crc32c.value(head), state_hash), payload)
     path = folder / f"{seq:020d}.snap"
-    disk.write_atomic(path, b"".join((head, struct.pack("<I", crc), state_hash, payload)))
+    data = b"".join((head, struct.pack("<I", crc), state_hash, payload))
+    _check_room(path, len(data))
+    disk.write_atomic(path, data)
     for _, old in snapshot_files(directory)[keep:]:
         old.unlink(missing_ok=True)
     return path
+
+
+def _check_room(path: Path, size: int) -> None:
+    """A snapshot can wait, what clients are told of fills and cancels cannot: it leaves as much room as it takes."""
+    found = os.statvfs(path.parent)
+    free = found.f_bavail * found.f_frsize
+    if free < 2 * size:
+        raise OSError(errno.ENOSPC, f"No space left on device: {free} bytes free, expected {2 * size} or more", str(path))
 
 
 def read_snapshot(path: Path) -> Snapshot:
@@ -106,8 +118,7 @@ def latest_snapshot(directory: Path, schema_version: int, max_seq: int | None = 
 
 
 def sealed_seq(directory: Path) -> int:
-    """Last sequence of the sealed segments (those that another one follows): durable, and never written again. 0 =
-    none."""
+    """Last sequence of the sealed segments (those that another one follows): never written again. 0 = none."""
     layout = read_layout(directory)
     if layout.live:
         return layout.live[-1].first_seq - 1
@@ -123,22 +134,43 @@ def make_snapshot(
     dump_state: Callable[[State], bytes],
     hash_state: Callable[[State], bytes],
     upto_seq: int | None = None,
+    disk: Disk | None = None,
 ) -> Path | None:
     """Evolve the last snapshot by what was journaled since, and write the new one; None if there is nothing new.
 
     load_state(None) makes the empty state; apply changes the state in place by one record. upto_seq: the writer's
-    durable_seq, if it is known; without it only sealed segments count, because what stands behind them may not be
-    synced yet. The loaded state must have the hash that its snapshot names, else the snapshot is not built upon
-    (ValueError).
+    durable_seq, if it is known; without it only sealed segments count. The records are synced before the snapshot is
+    written, so that no power cut leaves a snapshot of what the journal has lost. The loaded state must have the hash that
+    its snapshot names, else the snapshot is not built upon (ValueError).
     """
     target = sealed_seq(directory) if upto_seq is None else upto_seq
     base = latest_snapshot(directory, schema_version, target)
     seq = base.seq if base is not None else 0
     if target <= seq:
         return None
+    disk = disk or Disk()
     state = load_state(base.payload if base is not None else None)
     if base is not None and (found := hash_state(state)) != base.state_hash:
         raise ValueError(f"snapshot {base.path}: state hash is {found.hex()}, expected {base.state_hash.hex()}")
     for _, record in JournalReader(directory).read(seq + 1, target, strict=False):
         apply(state, record)
-    return write_snapshot(directory, target, schema_version, dump_state(state), hash_state(state))
+    _sync_journal(directory, seq + 1, target, disk)
+    return write_snapshot(directory, target, schema_version, dump_state(state), hash_state(state), disk=disk)
+
+
+def _sync_journal(directory: Path, first_seq: int, last_seq: int, disk: Disk) -> None:
+    """Make these records durable. A start takes the newest snapshot as proof that they were, but in sync mode "os" they may
+    still be in the kernel only; in "commit" this finds nothing to do. Archived ones were synced."""
+    live = read_layout(directory).live
+    for index, segment in enumerate(live):
+        ends_before = index + 1 < len(live) and live[index + 1].first_seq <= first_seq
+        if segment.first_seq > last_seq or ends_before:
+            continue
+        try:
+            fd = disk.open(segment.path)
+        except FileNotFoundError:  # archived meanwhile
+            continue
+        try:
+            disk.fdatasync(fd)
+        finally:
+            disk.close(fd)

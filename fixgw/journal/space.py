@@ -53,8 +53,9 @@ class SpaceWatch:
             elif not there and free >= 2 * self._bytes:
                 self._make()
                 self._set(False)
-            elif not there:
-                self._set(True)
+            else:
+                # the ballast stands, or there is no room for it; the first also after a look that failed
+                self._set(not there)
         except OSError as error:
             log.error("space: %s", error)
             self._set(True)
@@ -65,12 +66,16 @@ class SpaceWatch:
 
     def _make(self) -> None:
         temporary = self._ballast.with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            for start in range(0, self._bytes, len(_CHUNK)):
-                file.write(_CHUNK[: self._bytes - start])
-            file.flush()
-            os.fdatasync(file.fileno())
-        temporary.replace(self._ballast)
+        try:
+            with temporary.open("wb") as file:
+                for start in range(0, self._bytes, len(_CHUNK)):
+                    file.write(_CHUNK[: self._bytes - start])
+                file.flush()
+                os.fdatasync(file.fileno())
+            temporary.replace(self._ballast)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
     def _set(self, low: bool) -> None:
         if low != self.low:

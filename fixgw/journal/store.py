@@ -37,7 +37,7 @@ from .identity import (
     take_lock,
     write_run,
 )
-from .layout import read_layout, snapshot_files
+from .layout import read_layout, remove_leftovers, snapshot_files
 from .prealloc import Preallocator, Slot
 from .reader import JournalReader
 from .recover import Cut, Recovered, recover
@@ -98,8 +98,8 @@ class Journal:
 
         check_from_seq: records below it in sealed segments are not checked now (a snapshot covers them).
         on_record(seq, payload): called with each record that is checked now, in order (see recover.py).
-        on_full(bool) is called from the preallocating thread when `full` changes. Raises JournalLocked, CorruptJournal,
-        JournalError (folder or disk unusable), ValueError (bad option).
+        on_full(bool) is called from a thread of its own when `full` changes; it may append and commit. Raises JournalLocked,
+        CorruptJournal, JournalError (folder or disk unusable), ValueError (bad option).
         """
         if sync not in ("commit", "os"):
             raise ValueError(f"sync {sync!r}, expected 'commit' or 'os'")
@@ -130,8 +130,7 @@ class Journal:
         on_record: Callable[[int, bytes], object] | None,
     ) -> None:
         directory, disk = self._directory, self._disk
-        for left in directory.glob("*.tmp"):
-            left.unlink(missing_ok=True)
+        remove_leftovers(directory, start=True)
         run = read_run(directory)
         self.was_clean = run is None or run.state == "clean"
         if run is not None and run.sync in ("commit", "os"):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..config import ConfigErrors, load
 from ..config.preflight import preflight
+from .child import describe_error
 from .lock import AlreadyRunning, take
 from .loop import Supervisor
 from .plan import Plan
@@ -34,7 +35,7 @@ def run(directory: str | Path, ready_file: Path | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"{error.filename or directory}: {error.strerror}, expected a folder that can be written", file=sys.stderr)
+        print(f"{describe_error(error, config.paths.run)}: expected a folder that can be written", file=sys.stderr)
         return 1
     paths = config.paths
     ready_files = [config.paths.ready] + ([ready_file.absolute()] if ready_file is not None else [])

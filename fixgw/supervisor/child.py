@@ -7,6 +7,7 @@ supervisor knows when everything of an earlier run is gone.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import shutil
 import signal
@@ -67,14 +68,22 @@ class Child:
         """0 when it does not run."""
         return self.process.pid if self.process is not None else 0
 
-    def start(self, lock_fd: int) -> None:
-        """Start it. Raises OSError."""
-        rotate(self.log)
-        fd = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    def start(self, lock_fd: int) -> str | None:
+        """Start it; what is wrong with its log, if anything: it is started all the same, what it says is lost then. Raises
+        OSError, subprocess.SubprocessError and what argv raises; then nothing runs, and next_start says when to try again."""
+        self.waits_since = self.waits_since or time.monotonic()
         try:
-            self._log_start = os.fstat(fd).st_size
+            return self._start(self.argv(), lock_fd)
+        except BaseException:
+            self._back_off()
+            raise
+
+    def _start(self, argv: list[str], lock_fd: int) -> str | None:
+        fd, trouble = self._open_log()
+        try:
+            self._log_start = 0 if trouble else os.fstat(fd).st_size
             self.process = subprocess.Popen(
-                self.argv(),
+                argv,
                 stdin=subprocess.DEVNULL,
                 stdout=fd,
                 stderr=fd,
@@ -88,8 +97,22 @@ class Child:
             os.close(fd)
         self.starts += 1
         self.started = time.monotonic()
-        self.waits_since = self.waits_since or self.started
         self.is_ready = False
+        return trouble
+
+    def _open_log(self) -> tuple[int, str | None]:
+        """A handle for what it says, and why that is not its log."""
+        flags, trouble = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, None
+        try:
+            rotate(self.log)
+            return os.open(self.log, flags, 0o600), None
+        except OSError as error:
+            trouble = f"its log {describe_error(error, self.log)}"
+        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), trouble
+
+    def _back_off(self) -> None:
+        self.next_start = time.monotonic() + self._delay
+        self._delay = min(self._delay * 2, self.backoff_max_s)
 
     def reap(self) -> int | None:
         """Exit status if it has ended since the last look (negative: the signal), and when to start it again."""
@@ -103,13 +126,12 @@ class Child:
         self.is_ready = False
         if now - self.started >= BACKOFF_RESET_S:
             self._delay = BACKOFF_FIRST_S
-        self.next_start = now + self._delay
-        self._delay = min(self._delay * 2, self.backoff_max_s)
+        self._back_off()
         return self.last_exit
 
     def look(self) -> bool:
         """Ask whether it has become ready; True when that (or being late) is news."""
-        if self.is_ready or not self.starts:
+        if self.is_ready or not self.waits_since:
             return False
         if self.process is not None and self.ready(self.process.pid):
             self.is_ready = self.was_ready = True
@@ -158,6 +180,17 @@ def describe_exit(status: int) -> str:
         return signal.Signals(-status).name
     except ValueError:
         return f"signal {-status}"
+
+
+def describe_error(error: Exception, path: Path | None = None) -> str:
+    """An error with the file that it is about (`path` where it does not say) and what to do, in one line."""
+    if not isinstance(error, OSError):
+        return str(error)
+    # that of a rename names both
+    file = error.filename if error.filename is not None else path
+    what = error.strerror or str(error)
+    mend = "; make room there, or raise the quota" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return f"{file}: {what}{mend}" if file is not None else f"{what}{mend}"
 
 
 def rotate(log: Path) -> None:

@@ -43,8 +43,7 @@ def take(paths: Paths, wait_s: float = EARLIER_RUN_S) -> RunLock:
         os.close(fd)
         raise AlreadyRunning(f"{paths.root} is run already by the process {holder}; stop that one first") from None
     pid = os.getpid()
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{pid}\n".encode(), 0)
+    _note_pid(fd, pid)
     children = os.open(paths.children_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + wait_s
     while True:
@@ -59,6 +58,14 @@ def take(paths: Paths, wait_s: float = EARLIER_RUN_S) -> RunLock:
                 f"{paths.root}: processes of an earlier run are still alive after {wait_s:.0f} s (pids: {pids}); end them first"
             )
         time.sleep(0.05)
+
+
+def _note_pid(fd: int, pid: int) -> None:
+    """For who is refused; the lock holds without it. Not truncated first: that would need a new block on a full disk."""
+    try:
+        os.ftruncate(fd, os.pwrite(fd, f"{pid}\n".encode(), 0))
+    except OSError:
+        os.ftruncate(fd, 0)
 
 
 def holders(paths: Paths) -> list[int]:

@@ -1,7 +1,8 @@
 """The supervisor: one thread, one loop. Start in order, restart what dies with back-off, tell where things are, stop in order.
 
     starting   children are started when those they come after have been ready (or are late) once
-    running    a child that ends is started again after 0.1 s, 0.2 s ... 10 s; a minute of life makes it quick again
+    running    a child that ends is started again after 0.1 s, 0.2 s ... 10 s; a minute of life makes it quick again. So
+               is one that cannot be started (no room for its files, no process): the others go on
     stopping   front (nobody gets in any more) and gateway (says goodbye through the front, drains) together, then venue hosts,
                simulator; each has its time, then SIGKILL
 
@@ -11,12 +12,14 @@ GATEWAY_FATAL is not restarted: everything is stopped and the reason is told.
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Final
 
-from .child import Child, describe_exit
+from .child import Child, describe_error, describe_exit
 from .lock import RunLock
 from .plan import Plan, PlanError, write_json
 from .status import StatusLine
@@ -25,6 +28,8 @@ _TICK_S: Final = 0.05
 # when everything is up only signals matter (SIGCHLD among them), and those wake the loop at once
 _IDLE_TICK_S: Final = 0.5
 _LOG_CHECK_S: Final = 10.0
+# a ready file that could not be written
+_TELL_AGAIN_S: Final = 1.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -46,6 +51,8 @@ class Supervisor:
         # name -> why a child ended that is not back yet
         self._ends: dict[str, str] = {}
         self._next_log_check = 0.0
+        self._next_tell = 0.0
+        self._tell_trouble = ""
 
     def run(self) -> int:
         """0 after a clean stop; the gateway's status after a fatal one; 1 when a start failed or a stop was not clean."""
@@ -62,7 +69,8 @@ class Supervisor:
             for child in self._children:
                 child.signal(signal.SIGKILL)
             for path in self._ready_files:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
             signal.pthread_sigmask(signal.SIG_SETMASK, old)
         return self._exit_status
 
@@ -104,12 +112,20 @@ class Supervisor:
 
     def _start(self, child: Child) -> None:
         try:
-            child.start(self._lock.children_fd)
-        except (OSError, PlanError) as error:
-            self._fail(f"{child.name} cannot be started: {error}", 1)
+            trouble = child.start(self._lock.children_fd)
+        except (OSError, subprocess.SubprocessError, PlanError) as error:
+            text = f"{child.name} cannot be started: {describe_error(error)}"
+            if child.needed and not child.was_ready:
+                self._fail(text, 1)
+                return
+            delay = max(0.0, child.next_start - time.monotonic())
+            self._status.line(f"{text}\n  tried again in {delay:.1f} s", bad=True)
+            self._tell_end(child, f"cannot be started: {describe_error(error)}")
             return
         again = f", start {child.starts}" if child.starts > 1 else ""
         self._status.line(f"{child.name} started (pid {child.pid}{again})")
+        if trouble is not None:
+            self._status.line(f"{child.name}: {trouble}; what it says is lost", bad=True)
 
     def _ended(self, child: Child, status: int) -> None:
         """A child has ended though nobody asked it to."""
@@ -140,7 +156,7 @@ class Supervisor:
         try:
             write_json(self._plan.config.paths.ended, self._ends)
         except OSError as error:
-            self._status.line(f"{error.filename}: {error.strerror}: cannot be written", bad=True)
+            self._status.line(f"{describe_error(error)} (`fixgw status` does not tell why {child.name} ended)", bad=True)
 
     def _fail(self, text: str, status: int) -> None:
         self._status.line(text, bad=True)
@@ -155,17 +171,22 @@ class Supervisor:
         if not all(child.was_ready or child.late for child in self._children):
             return
         content: dict[str, object] = {**self._plan.addresses(), "pids": {"supervisor": self._lock.pid, **self._pids}}
-        if content == self._told:
+        if content == self._told or time.monotonic() < self._next_tell:
             return
         try:
             for path in self._ready_files:
                 write_json(path, content)
         except OSError as error:
-            # tried again at the next look, as long as it was not told
-            self._status.line(f"{error.filename}: {error.strerror}: the ready file cannot be written", bad=True)
-            if not self._announced:
-                self._fail("nobody could learn where to connect", 1)
+            # everything runs, so it goes on, and this is tried again
+            self._next_tell = time.monotonic() + _TELL_AGAIN_S
+            fix = self._plan.addresses()["fix"]
+            where = f"FIX is on {fix['host']}:{fix['port']}"
+            text = f"{describe_error(error)}\n  the ready file cannot be written, nobody is told there; {where}"
+            if text != self._tell_trouble:
+                self._tell_trouble = text
+                self._status.line(text, bad=True)
             return
+        self._tell_trouble = ""
         self._told = content
         if not self._announced:
             self._announced = True

@@ -116,7 +116,7 @@ class Plan:
         balances = {asset: format(amount, "f") for asset, amount in settings.balances.items() if amount}
         account = {"name": venue.account, "key": key, "secret": secret, "balances": balances}
         accounts = paths.run / "simulator_accounts.json"
-        write_json(accounts, {"accounts": [account]})
+        write_changed(accounts, json_text({"accounts": [account]}))
         paths.simulator.mkdir(mode=0o700, exist_ok=True)
         argv = [sys.executable, "-m", "fixgw.sim", "--host", "127.0.0.1", "--port", str(self._simulator_port)]
         argv += ["--dir", str(paths.simulator), "--liquidity", settings.liquidity, "--seed", str(settings.seed)]
@@ -155,7 +155,7 @@ class Plan:
             folder = self._paths.run / "venues"
             folder.mkdir(mode=0o700, exist_ok=True)
             file = folder / f"{name}.toml"
-            write_atomic(file, venue_toml(settings))
+            write_changed(file, venue_toml(settings))
             command = [sys.executable, "-m", "fixgw.venues.host", "--config", str(file)]
             return [*command, "--socket", str(self._paths.venues_socket), "--name", name]
 
@@ -175,7 +175,7 @@ class Plan:
 
     def _front_argv(self) -> list[str]:
         fix, paths = self.config.firm_file.fix, self._paths
-        write_json(paths.front_sessions, self.config.front_sessions())
+        write_changed(paths.front_sessions, json_text(self.config.front_sessions()))
         argv = [sys.executable, "-m", "fixgw.fix.front", "--listen", f"{fix.listen_host}:{self._front_port}"]
         argv += ["--backend", f"127.0.0.1:{self._backend_port}", "--sessions", str(paths.front_sessions)]
         return [*argv, "--ready-file", str(paths.front_ready)]
@@ -198,17 +198,41 @@ def _read_ready(path: Path, pid: int) -> dict[str, Any] | None:
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Replace a file (mode 0600) so that a reader sees the old or the new one, never a part. Raises OSError."""
+    """Replace a file (mode 0600) so that a reader sees the old or the new one, never a part. Raises OSError with the file's
+    name; then nothing is left of it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(fd, "w", encoding="utf-8") as file:
-        file.write(text)
-    temporary.replace(path)
+    try:
+        try:
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with open(fd, "w", encoding="utf-8") as file:
+                file.write(text)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        # a failed write does not say where
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def write_changed(path: Path, text: str) -> None:
+    """write_atomic, unless the file holds just this: what was started once can be started again on a full disk."""
+    try:
+        if path.read_bytes() == text.encode():
+            return
+    except OSError:
+        pass
+    write_atomic(path, text)
+
+
+def json_text(content: object) -> str:
+    """As files in run/ have it."""
+    return json.dumps(content, indent=2) + "\n"
 
 
 def write_json(path: Path, content: object) -> None:
     """write_atomic of JSON."""
-    write_atomic(path, json.dumps(content, indent=2) + "\n")
+    write_atomic(path, json_text(content))
 
 
 def venue_toml(settings: VenueFileSettings) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -39,10 +40,12 @@ class StatusLine:
     def line(self, text: str, *, bad: bool = False) -> None:
         """One dated line (UTC)."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        if self._is_live:
-            self._console.print(Text(f"{stamp} {text}", style="red" if bad else ""))
-        else:
-            print(f"{stamp} {text}", flush=True)
+        # a full disk or a reader that has gone: what cannot be told is lost, nobody is stopped for it
+        with contextlib.suppress(OSError):
+            if self._is_live:
+                self._console.print(Text(f"{stamp} {text}", style="red" if bad else ""))
+            else:
+                print(f"{stamp} {text}", flush=True)
 
     def update(self, children: Sequence[Child], addresses: dict[str, Any]) -> None:
         """The live line: every child with its state, restarts, the address, the time."""
@@ -58,7 +61,8 @@ class StatusLine:
             text.append("  ")
         fix, up = addresses["fix"], int(now - self._began)
         text.append(f"FIX {fix['host']}:{fix['port'] or '-'}  up {up // 3600}:{up // 60 % 60:02}:{up % 60:02}", style="dim")
-        self._live.update(text, refresh=True)
+        with contextlib.suppress(OSError):
+            self._live.update(text, refresh=True)
 
 
 def _state(child: Child) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -272,4 +273,36 @@ def test_what_a_killed_run_did_not_sync_is_synced_before_more_is_written(tmp_pat
     disk = _Dies()
     journal = Journal.open(tmp_path, segment_bytes=1 << 16, disk=disk)
     assert journal.last_seq == 2 and disk.found_synced
+    journal.close()
+
+
+def test_who_is_told_that_there_is_room_may_commit_over_many_segments(tmp_path: Path) -> None:
+    """The gateway answers with a command, and who submits one leads the commits of others too."""
+    disk, done = FaultyDisk(), threading.Event()
+    slowest: list[float] = []
+
+    def on_full(full: bool) -> None:
+        if full:
+            return
+        for _ in range(6):
+            began = time.monotonic()
+            journal.append(journal.last_seq + 1, b"x" * 3000)
+            journal.commit()
+            slowest.append(time.monotonic() - began)
+        done.set()
+
+    journal = Journal.open(tmp_path, segment_bytes=SMALL, reserve_bytes=SMALL, disk=disk, retry_s=0.01, on_full=on_full)
+    assert journal.wait_ready(10)
+    disk.no_space = True
+    for seq in range(1, 4):
+        journal.append(seq, b"x" * 3000)
+        journal.commit()
+    deadline = time.monotonic() + 10
+    while not journal.full:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    disk.no_space = False
+    assert done.wait(25)
+    assert max(slowest) < 5, slowest
+    assert journal.durable_seq == 9 and journal.failed is None
     journal.close()

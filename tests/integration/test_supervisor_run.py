@@ -23,7 +23,7 @@ from fixgw.config import load
 from fixgw.supervisor.child import Child
 from fixgw.supervisor.lock import AlreadyRunning, take
 from fixgw.supervisor.loop import Supervisor
-from fixgw.supervisor.plan import HOST_UNUSABLE, Plan, _read_ready, GATEWAY_FATAL
+from fixgw.supervisor.plan import HOST_UNUSABLE, Plan, _read_ready, GATEWAY_FATAL, write_changed
 from fixgw.supervisor.status import StatusLine
 import os
 
@@ -37,7 +37,12 @@ class Scripts(Plan):
             log, ready = paths.log / f"{name}.log", paths.run / f"{name}.json"
             argv = [sys.executable, "-I", "-S", str(root / "child.py"), name, str(root), str(ready)]
             is_ready = lambda pid, ready=ready: bool(_read_ready(ready, pid))
-            child = Child(name, lambda argv=argv: argv, is_ready, log, dict(os.environ), before)
+            def command(argv=argv, name=name):
+                # as the real ones: a file in the folder that a test may spoil
+                (root / "files").mkdir(exist_ok=True)
+                write_changed(root / "files" / name, "settings")
+                return argv
+            child = Child(name, command, is_ready, log, dict(os.environ), before)
             child.grace_s = 2.0
             if name == "gateway":
                 child.fatal = GATEWAY_FATAL
@@ -52,7 +57,8 @@ try:
     lock = take(paths, float(os.environ.get("WAIT_S", "5")))
 except AlreadyRunning as error:
     sys.exit(f"refused: {error}")
-raise SystemExit(Supervisor(Scripts(load(root)), lock, [paths.ready, root / "told.json"], StatusLine()).run())
+told = Path(os.environ.get("TOLD", root / "told.json"))
+raise SystemExit(Supervisor(Scripts(load(root)), lock, [paths.ready, told], StatusLine()).run())
 """
 
 CHILD = """
@@ -88,13 +94,14 @@ for _ in range(600):
 
 
 class Run:
-    """One supervisor over scripts."""
+    """One supervisor over scripts. `out`: a file for what it says, to be read while it runs."""
 
-    def __init__(self, root: Path, *names: str, **env: str) -> None:
+    def __init__(self, root: Path, *names: str, out: Path | None = None, **env: str) -> None:
         self.root = root
         command = [sys.executable, "-c", RUNNER, str(root), *names]
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        self.process = subprocess.Popen(command, env={**os.environ, **env}, **pipes)
+        with open(out or os.devnull, "w") as file:
+            pipes: dict[str, Any] = {"stdout": file if out else subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+            self.process = subprocess.Popen(command, env={**os.environ, **env}, **pipes)
 
     def until(self, condition: Callable[[], Any], what: str, timeout_s: float = 15.0) -> Any:
         deadline = time.monotonic() + timeout_s
@@ -353,3 +360,82 @@ def test_a_stop_in_the_middle_of_the_start(root: Path, runs: list[Run]) -> None:
     run.until(lambda: (root / "order.txt").exists(), "gateway not started")
     # the script may not have its handler yet: then the signal's default ends it, which is a stop too
     assert run.stop()[0] == 0
+
+
+@pytest.mark.parametrize("name", ["venue", "gateway"])
+def test_what_was_up_once_and_cannot_be_started_is_tried_again(root: Path, runs: list[Run], name: str) -> None:
+    run = Run(root, *ALL)
+    runs.append(run)
+    first = run.ready()["pids"]
+    (root / "files").rename(root / "spoiled")
+    (root / "files").write_text("no folder")
+    os.kill(first[name], signal.SIGKILL)
+    ended = root / "run" / "ended.json"
+    why = run.until(
+        lambda: ended.exists() and "cannot be started" in (told := json.loads(ended.read_text()).get(name, "")) and told,
+        "the trouble is not told",
+    )
+    assert str(root / "files") in why
+    assert all(alive(pid) for other, pid in first.items() if other not in (name, "supervisor"))
+    (root / "files").unlink()
+    assert alive(run.new_pid(name, first[name]))
+    assert {k: v for k, v in run.ready()["pids"].items() if k != name} == {k: v for k, v in first.items() if k != name}
+    status, output = run.stop()
+    assert status == 0 and f"{name} cannot be started: {root}/files" in output and "tried again in 0.2 s" in output
+
+
+def test_a_child_is_started_again_though_nothing_new_can_be_written(root: Path, runs: list[Run], tmp_path: Path) -> None:
+    """Its files are there and say just what they would say again; its log and the ready file cannot be written."""
+    out = tmp_path / "out.txt"
+    run = Run(root, *ALL, out=out)
+    runs.append(run)
+    first = run.ready()["pids"]
+    (root / "log" / "venue.log").unlink()
+    (root / "log" / "venue.log").mkdir()
+    (root / "told.json").unlink()
+    (root / "told.json").mkdir()
+    os.kill(first["venue"], signal.SIGKILL)
+    trouble = "told.json: Is a directory\n  the ready file cannot be written"
+    run.until(lambda: trouble in out.read_text(), "the trouble is not told")
+    (root / "told.json").rmdir()
+    run.until(lambda: (root / "told.json").is_file(), "the ready file was not written in the end")
+    second = json.loads((root / "run" / "venue.json").read_text())["pid"]
+    assert second != first["venue"] and json.loads((root / "told.json").read_text())["pids"] == {**first, "venue": second}
+    assert run.stop()[0] == 0
+    assert f"venue: its log {root}/log/venue.log: Is a directory; what it says is lost" in out.read_text()
+
+
+def test_a_ready_file_that_cannot_be_written_at_the_start_is_named_and_written_later(
+    root: Path, runs: list[Run], tmp_path: Path
+) -> None:
+    out, told = tmp_path / "out.txt", root / "nowhere" / "told.json"
+    run = Run(root, "gateway", "front", out=out, TOLD=str(told))
+    runs.append(run)
+    trouble = f"{told}: No such file or directory\n  the ready file cannot be written"
+    run.until(lambda: trouble in out.read_text(), "the trouble is not told")
+    told.parent.mkdir()
+    run.until(told.exists, "not written in the end")
+    assert run.stop()[0] == 0
+    assert out.read_text().count(trouble) == 1
+
+
+def test_what_cannot_be_started_at_first_ends_the_start_and_names_the_file(root: Path, runs: list[Run]) -> None:
+    (root / "files").write_text("no folder")
+    run = Run(root, "gateway")
+    runs.append(run)
+    status, output = run.wait()
+    assert status == 1 and f"gateway cannot be started: {root}/files" in output
+
+
+def test_output_that_cannot_be_written_stops_nothing(root: Path, runs: list[Run]) -> None:
+    run = Run(root, *ALL)
+    runs.append(run)
+    first = run.ready()["pids"]
+    assert run.process.stdout is not None
+    run.process.stdout.close()
+    os.kill(first["venue"], signal.SIGKILL)
+    run.new_pid("venue", first["venue"])
+    assert all(alive(pid) for name, pid in first.items() if name != "venue")
+    run.process.terminate()
+    # the output that was lost is an error of the interpreter's own end
+    assert run.process.wait(timeout=20) in (0, 120)

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
 
+import msgspec
 import pytest
 import sqlite_utils
 
@@ -17,7 +18,7 @@ from fixgw.core.codec import Record, encode_record
 from fixgw.core.reports import Report
 from fixgw.journal.errors import JournalError
 from fixgw.journal.follower import ProjectionFollower
-from fixgw.journal.projection import Projector, lock_projection, matches_journal, project, read_meta, rebuild
+from fixgw.journal.projection import Projector, lock_projection, matches_journal, read_meta, rebuild
 from fixgw.journal.projection_tables import CHILD_STATUS, IGNORED, SESSION_EVENTS, TABLES
 from fixgw.journal.store import Journal
 
@@ -65,8 +66,9 @@ def records() -> list[Record]:
         (fill, reported(partly)),
         (ev.FillCorrected(order_id="O1", ts_ns=8, venue_cl_ord_id="K1", venue_trade_id="T1", exec_id="E2b", qty=Decimal("0.05"),
                           px=Decimal("60000")),),
-        (reported(pending),),
-        (reported(replaced), reported(status)),
+        (ev.ReplaceRequested(order_id="O1", ts_ns=8, cl_ord_id="c2", order_qty=Decimal("0.2"), ord_type="2", tif="1",
+                             price=Decimal("60000.10")), reported(pending)),
+        (ev.OrderReplaced(order_id="O1", ts_ns=8), reported(replaced), reported(status)),
         (ev.ChildClosed(venue_cl_ord_id="K1", ts_ns=9, status="canceled"),),
         (ev.AdminActed(action="cancel", target="O1", user="ann", reason="test", ts_ns=10),),
         (ev.SessionChanged(session="OMS44", logged_on=True, ts_ns=11), ev.Alerted(kind="k", text="t", ts_ns=12)),
@@ -103,46 +105,73 @@ def test_an_order_s_life_in_tables(tmp_path: Path) -> None:
     assert [row["exec_id"] for row in tables["reports"]] == ["E1", "E2", "E3", "E4", "0"]
     assert [(row["user"], row["action"]) for row in tables["admin_actions"]] == [("ann", "cancel")]
     assert [row["event"] for row in tables["sessions_log"]] == ["SessionChanged"]
-    assert [(row["event"], row["data"]) for row in tables["events"]] == [("Alerted", '{"kind":"k","text":"t","ts_ns":12}')]
+    assert [row["event"] for row in tables["events"]] == ["ReplaceRequested", "OrderReplaced", "Alerted"]
+    assert tables["events"][-1]["data"] == '{"kind":"k","text":"t","ts_ns":12}'
 
 
 def test_every_projected_event_exists_in_the_core() -> None:
     known = {kind.__name__ for kind in get_args(ev.AnyEvent)}
     named = {
-        "Reported",
-        "OrderReceived",
         "ChildPlaced",
         "OrderFilled",
         "FillCorrected",
         "FillBusted",
-        "StopTriggered",
         "AdminActed",
     }
     assert (named | set(CHILD_STATUS) | SESSION_EVENTS | IGNORED) <= known
 
 
+class Strange(msgspec.Struct):
+    """No event of the core's."""
+
+    amount_wei: int
+
+
 def test_big_integers_and_unknown_events_are_kept_exactly() -> None:
     db = sqlite_utils.Database(memory=True)
-    project(db, 1, 9, "gw", "Note", {}, [("OrderReceived", {**ORDER, "order_qty": BIG}), ("Strange", {"amount_wei": BIG})])
+    projector = Projector(db)
+    order = ev.OrderReceived(**{**ORDER, "order_qty": Decimal(BIG), "price": Decimal("60000.10")})
+    projector.add(1, 9, "gw", "Note", [order, Strange(BIG)])
+    projector.flush()
     assert next(db["orders"].rows)["order_qty"] == str(BIG)
     assert next(db["events"].rows)["data"] == f'{{"amount_wei":{BIG}}}'
     assert read_meta(db, "last_seq") == "1"
 
 
-def test_a_pending_replace_leaves_the_live_id_and_terms() -> None:
-    db = sqlite_utils.Database(memory=True)
-    pending = {"exec_type": "E", "ord_status": "E", "order_id": "O1", "cl_ord_id": "c2", "order_qty": "9", "cum_qty": "0"}
-    reported = ("Reported", {"session": "OMS44", "account": "A", "message": pending})
-    project(db, 1, 9, "gw", "Note", {}, [("OrderReceived", ORDER), reported])
-    (order,) = db["orders"].rows
-    assert (order["cl_ord_id"], order["order_qty"], order["ord_status"]) == ("c1", "0.10000000", "E")
+def test_an_event_of_an_order_that_is_not_there_is_refused() -> None:
+    projector = Projector(sqlite_utils.Database(memory=True))
+    with pytest.raises(ValueError, match="order O1 is not in the projection"):
+        projector.add(1, 9, "gw", "Note", [ev.OrderConfirmed(order_id="O1", ts_ns=1)])
+    projector.rollback()
+    projector.add(1, 9, "gw", "Note", [])
+
+
+def test_an_event_that_does_not_fit_the_order_is_refused() -> None:
+    projector = Projector(sqlite_utils.Database(memory=True))
+    order = ev.OrderReceived(**{**ORDER, "order_qty": Decimal(1)})
+    with pytest.raises(ValueError, match="record 1 does not fit the projection: order O1: refuse"):
+        projector.add(1, 9, "gw", "Note", [order, ev.CancelRefused(order_id="O1", ts_ns=1, reason="x")])
+
+
+def test_a_projection_of_the_schema_before_is_made_anew(tmp_path: Path) -> None:
+    fill_journal(tmp_path / "journal").close()
+    rebuild(tmp_path / "journal", tmp_path / "p.db")
+    with sqlite3.connect(tmp_path / "p.db") as connection:
+        connection.execute("UPDATE meta SET value = '1' WHERE key = 'schema'")
+        connection.execute("UPDATE orders SET ord_status = 'wrong'")
+    connection.close()
+    follower = ProjectionFollower(tmp_path / "journal", tmp_path / "p.db", poll_s=0.01)
+    follower.start()
+    assert follower.wait_for(len(records()), 10)
+    follower.stop()
+    assert [row["ord_status"] for row in contents(tmp_path / "p.db")["orders"]] == ["1"]
 
 
 def test_a_record_out_of_order_is_refused() -> None:
     projector = Projector(sqlite_utils.Database(memory=True))
-    projector.add(1, 1, "gw", "Note", {}, [])
+    projector.add(1, 1, "gw", "Note", [])
     with pytest.raises(ValueError, match="record 3, expected 2"):
-        projector.add(3, 1, "gw", "Note", {}, [])
+        projector.add(3, 1, "gw", "Note", [])
 
 
 def test_the_follower_gives_what_rebuild_gives_also_over_restarts(tmp_path: Path) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 from click.testing import CliRunner
 
+from fixgw.journal import housekeeping as housekeeping_module
 from fixgw.journal import snapshotter
 from fixgw.journal.archive import archive_segments
+from fixgw.journal.disk import Disk
 from fixgw.journal.errors import CorruptJournal, JournalGap
+from fixgw.journal.housekeeping import Housekeeping
 from fixgw.journal.layout import read_layout
 from fixgw.journal.reader import JournalReader
 from fixgw.journal.snapshot import latest_snapshot, make_snapshot, read_snapshot, sealed_seq, write_snapshot
@@ -201,3 +208,103 @@ def test_the_snapshotter_command(journal: Journal, tmp_path: Path, monkeypatch: 
     assert result["snapshot"].endswith(f"{COUNT:020d}.snap") and result["archived"]
     bad = CliRunner().invoke(snapshotter.main, [str(tmp_path), "--ops", "no.such:thing"])
     assert bad.exit_code == 2 and "expected module:attribute" in bad.output
+
+
+class _SmallDisk(Disk):
+    """ENOSPC once a file has 8 KiB."""
+
+    def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> int:
+        room = (8 << 10) - offset
+        if room <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().pwrite(fd, data[:room], offset)
+
+
+def test_a_snapshot_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    for seq in range(1, 4):
+        with pytest.raises(OSError, match="No space left"):
+            write_snapshot(tmp_path, seq, 3, bytes(16 << 10), b"h", disk=_SmallDisk())
+    assert not list((tmp_path / "snapshots").iterdir())
+
+
+def test_a_start_removes_what_was_left_half_written(tmp_path: Path) -> None:
+    first = Journal.open(tmp_path, segment_bytes=SMALL, reserve_bytes=SMALL)
+    first.append(1, b"x")
+    first.commit()
+    first.close()
+    write_snapshot(tmp_path, 1, 3, b"", b"")
+    left = [tmp_path / name for name in ("x.tmp", "snapshots/1.snap.tmp", "archive/1-2.seg.gz.tmp", "cut/1.bin.tmp")]
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"half")
+    journal = Journal.open(tmp_path, segment_bytes=SMALL, reserve_bytes=SMALL)
+    try:
+        assert journal.wait_ready(10)
+        assert not list(tmp_path.rglob("*.tmp"))
+        assert [path.name for path in (tmp_path / "snapshots").iterdir()] == [f"{1:020d}.snap"]
+    finally:
+        journal.close()
+
+
+def test_a_snapshot_does_not_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it would leave less than its own size it is not begun: the room is for reports of fills and cancels."""
+    free = os.statvfs(tmp_path)
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((1, 1, *free[2:4], 20_000, *free[5:])))
+    with pytest.raises(OSError, match=r"No space left.*20000 bytes free, expected 20240 or more.*0001.snap"):
+        write_snapshot(tmp_path, 1, 3, bytes(10_055), b"h")
+    assert not list((tmp_path / "snapshots").iterdir())
+    write_snapshot(tmp_path, 1, 3, bytes(9_000), b"h")
+
+
+class _Snapshotter(Housekeeping):
+    """Its snapshotter is a shell script; there is no follower."""
+
+    script = ""
+    spawned = 0
+
+    def _spawn(self, output: object, module: str, *args: str) -> subprocess.Popen[bytes]:
+        if module.endswith("follower"):
+            return subprocess.Popen(["sleep", "60"])
+        self.spawned += 1
+        return subprocess.Popen(["sh", "-c", self.script, "sh", *args])
+
+
+def _keeper(journal: Journal, tmp_path: Path, script: str) -> _Snapshotter:
+    keeper = _Snapshotter(journal, tmp_path / "p.db", tmp_path / "h.log", every=1, archive=True, archive_keep=None)
+    keeper.script = f'mkdir -p "$1/snapshots"; echo half > "$1/snapshots/$3.snap.tmp"; {script}'
+    return keeper
+
+
+def _until(condition: object, what: str) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, what
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("end", ["exit 1", "kill -9 $$"])
+def test_housekeeping_clears_up_after_a_failed_snapshot_and_waits(
+    journal: Journal, tmp_path: Path, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping_module, "CHECK_S", 0.01)
+    monkeypatch.setattr(housekeeping_module, "SNAPSHOT_RETRY_S", 0.5)
+    keeper = _keeper(journal, tmp_path, end)
+    began = time.monotonic()
+    keeper.start()
+    try:
+        _until(lambda: keeper.spawned == 2, "the snapshot was not tried again")
+        assert time.monotonic() - began >= 0.5
+    finally:
+        keeper.stop()
+    assert not list((tmp_path / "snapshots").iterdir())
+
+
+def test_housekeeping_clears_up_when_it_stops_in_a_snapshot(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping_module, "CHECK_S", 0.01)
+    keeper = _keeper(journal, tmp_path, "exec sleep 60")
+    keeper.start()
+    _until(lambda: list(tmp_path.glob("snapshots/*.tmp")), "the snapshotter did not start")
+    keeper.stop()
+    assert not list((tmp_path / "snapshots").iterdir())

@@ -1,0 +1,76 @@
+"""The watch over free space: when new orders are refused, and when they are taken again."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from fixgw.journal.space import SpaceWatch
+
+BALLAST = 1 << 20
+
+
+class Room:
+    """Stands for os.statvfs: `free` bytes, or an error."""
+
+    def __init__(self) -> None:
+        self.free = 10 * BALLAST
+        self.error = 0
+
+    def __call__(self, path: object) -> os.statvfs_result:
+        if self.error:
+            raise OSError(self.error, os.strerror(self.error))
+        return os.statvfs_result((1, 1, 0, 0, self.free, 0, 0, 0, 0, 255))
+
+
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch) -> Room:
+    made = Room()
+    monkeypatch.setattr(os, "statvfs", made)
+    return made
+
+
+def test_the_ballast_is_given_up_and_made_again(tmp_path: Path, room: Room) -> None:
+    told: list[bool] = []
+    watch = SpaceWatch(tmp_path / "ballast", BALLAST, told.append)
+    watch.check()
+    assert not watch.low and (tmp_path / "ballast").stat().st_size == BALLAST
+    room.free = BALLAST // 2 - 1
+    watch.check()
+    assert watch.low and not (tmp_path / "ballast").exists()
+    room.free = 2 * BALLAST - 1
+    watch.check()
+    assert watch.low
+    room.free = 2 * BALLAST
+    watch.check()
+    assert not watch.low and (tmp_path / "ballast").exists() and told == [True, False]
+
+
+@pytest.mark.parametrize("ballast_stands", [True, False])
+def test_after_a_look_that_failed_the_next_good_one_counts(tmp_path: Path, room: Room, ballast_stands: bool) -> None:
+    told: list[bool] = []
+    watch = SpaceWatch(tmp_path / "ballast", BALLAST, told.append)
+    if ballast_stands:
+        watch.check()
+    room.error = errno.EIO
+    watch.check()
+    assert watch.low
+    room.error = 0
+    watch.check()
+    assert not watch.low and told == [True, False]
+
+
+def test_a_ballast_that_could_not_be_made_takes_no_room(tmp_path: Path, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_sync(fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    watch = SpaceWatch(tmp_path / "ballast", BALLAST, lambda low: None)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", no_sync)
+        watch.check()
+    assert watch.low and not list(tmp_path.iterdir())
+    watch.check()
+    assert not watch.low

@@ -1,0 +1,117 @@
+"""One supervised process: what happens when it cannot be started, and how errors are told."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fixgw.app import _write_ready
+from fixgw.journal.disk import Disk
+from fixgw.supervisor import plan
+from fixgw.supervisor.child import BACKOFF_FIRST_S, Child, describe_error
+from fixgw.supervisor.lock import _note_pid
+
+
+@pytest.fixture
+def child(tmp_path: Path) -> Iterator[Child]:
+    argv = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)"]
+    made = Child("venue", lambda: argv, lambda pid: True, tmp_path / "venue.log", dict(os.environ))
+    yield made
+    if made.process is not None:
+        made.process.kill()
+        made.process.wait()
+
+
+@pytest.fixture
+def lock_fd() -> Iterator[int]:
+    fd = os.open(os.devnull, os.O_RDONLY)
+    yield fd
+    os.close(fd)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EAGAIN, "no more processes"), subprocess.SubprocessError("in preexec_fn")])
+def test_a_fork_that_fails_is_tried_again_with_back_off(
+    child: Child, lock_fd: int, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess, "Popen", fails)
+        for turn in range(3):
+            began = time.monotonic()
+            with pytest.raises(type(error)):
+                child.start(lock_fd)
+            assert child.process is None and child.starts == 0
+            assert child.next_start >= began + BACKOFF_FIRST_S * 2**turn
+    assert child.start(lock_fd) is None
+    assert child.starts == 1 and child.look() and child.is_ready
+
+
+def test_who_cannot_be_started_at_all_is_late_in_the_end(child: Child, lock_fd: int) -> None:
+    """So that the others do not wait for it for ever."""
+
+    def no_room() -> list[str]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    child.argv, child.ready_within_s = no_room, 0.0
+    assert not child.look()
+    with pytest.raises(OSError, match="No space"):
+        child.start(lock_fd)
+    time.sleep(0.001)
+    assert child.look() and child.late
+
+
+def test_errors_name_the_file_and_what_to_do(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert describe_error(full, tmp_path) == f"{tmp_path}: No space left on device; make room there, or raise the quota"
+    assert describe_error(OSError(errno.EACCES, "Permission denied", "/x/y")) == "/x/y: Permission denied"
+    assert describe_error(plan.PlanError("no key")) == "no key"
+
+
+def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "sim.toml"
+    plan.write_changed(path, "one")
+
+    def full(fd: int, *_: object, **__: object) -> object:
+        os.close(fd)
+        return open("/dev/full", "w")
+
+    monkeypatch.setattr(plan, "open", full, raising=False)
+    with pytest.raises(OSError, match="No space left") as caught:
+        plan.write_changed(path, "two")
+    assert caught.value.filename == str(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["sim.toml"] and path.read_text() == "one"
+    # the same text needs no room
+    plan.write_changed(path, "one")
+
+
+def test_a_lock_s_pid_is_written_in_place(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.write_text("1234567\n")
+    with path.open("r+b") as file:
+        _note_pid(file.fileno(), 42)
+    assert path.read_text() == "42\n"
+
+
+def test_the_gateway_s_ready_file_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that died comes back: its file takes the place of the one before."""
+    path = tmp_path / "gateway.json"
+    _write_ready(path, {"pid": 1234567, "admin": "/somewhere"})
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Disk, "write_atomic", full)
+    _write_ready(path, {"pid": 42, "admin": "/x"})
+    assert plan._read_ready(path, 42) == {"pid": 42, "admin": "/x"}
+    path.unlink()
+    with pytest.raises(OSError, match=r"No space left on device, expected room for the ready file: '.*gateway.json'"):
+        _write_ready(path, {"pid": 42})
