@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from ..core.commands import InstrumentSpec, Quote, VenueTrade
 from ..core.numbers import plain
 from .base import Balances, Done, NeverSent
+from .broker_ids import without_broker
 from .ccxt_exchange import Hooks
 from .ccxt_parse import dec, dec_or, spec_from
 from .doctrine import Codes
@@ -102,12 +103,7 @@ class Dialect:
         hooks.lost = self.lost
         if self.settings.base_url:
             exchange.urls["api"] = _rebase(exchange.urls["api"], self.settings.base_url)
-        for key in ("broker", "brokerId", "partner", "builder", "feeInt"):
-            if key in exchange.options:
-                value = exchange.options[key]
-                exchange.options[key] = {k: "" for k in value} if isinstance(value, dict) else ""
-        exchange.options["builderFee"] = False  # hyperliquid attaches a fee to every order
-        exchange.options["approvedBuilderFee"] = False
+        without_broker(exchange)
 
     def default_weight_per_minute(self, exchange: Any) -> float:
         return 60_000.0 / float(exchange.rateLimit or 100) * self.weight_per_cost
