@@ -21,8 +21,9 @@ _FIELDS = frozenset(("broker", "brokerId", "broker_id", "order_tag", "media", "c
 _SHARED_FIELDS = frozenset(("source", "tag"))
 _HEADERS = frozenset((
     "apca-partner-id", "broker-id", "hibachi-client", "input-source", "kc-api-partner", "kc-api-partner-sign",
-    "kc-api-partner-verify", "kc-broker-name", "open-api-partner", "paradex-partner", "partner-id", "referer", "referrer", "source",
-    "x-bb-api-platform", "x-bitopro-api", "x-broker-id", "x-channel-api-code", "x-fb-client", "x-gate-channel-id", "x-source-key",
+    "kc-api-partner-verify", "kc-broker-name", "open-api-partner", "paradex-partner", "partner-id", "referer", "referrer",
+    "source", "x-bb-api-platform", "x-bitopro-api", "x-broker-id", "x-channel-api-code", "x-fb-client", "x-gate-channel-id",
+    "x-source-key",
 ))  # fmt: skip
 _CCXT = re.compile(r"(?i)ccxt")
 # methods that send a request to the broker's benefit, and what they return when there is nothing to do

@@ -19,6 +19,7 @@ from ..core.commands import InstrumentSpec, Quote, VenueTrade
 from ..core.numbers import plain
 from .base import Balances, Done, NeverSent
 from .broker_ids import without_broker
+from .ccxt_abilities import abilities, check_market, check_market_buy, check_symbols
 from .ccxt_exchange import Hooks
 from .ccxt_parse import dec, dec_or, spec_from
 from .doctrine import Codes
@@ -96,25 +97,23 @@ class Dialect:
         return {}
 
     def attach(self, exchange: Any, hooks: Hooks) -> None:
-        """The exchange was made: point it at base_url, switch injected broker ids and fees off."""
+        """The exchange was made: point it at base_url, switch injected broker ids and fees off. VenueConfigError for a symbol
+        that must not be traded."""
         self.exchange = exchange
         self.hooks = hooks
         hooks.tap = self.tap
         hooks.lost = self.lost
         if self.settings.base_url:
             exchange.urls["api"] = _rebase(exchange.urls["api"], self.settings.base_url)
+        check_symbols(self.settings.symbols)
         without_broker(exchange)
 
     def default_weight_per_minute(self, exchange: Any) -> float:
         return 60_000.0 / float(exchange.rateLimit or 100) * self.weight_per_cost
 
     def capabilities(self, exchange: Any) -> tuple[str, ...]:
-        """By ccxt's own table; what it does not declare is taken as missing only for quote-sized orders."""
-        has = exchange.has
-        found = ["ioc", "fok", "post_only"]
-        if has.get("createMarketBuyOrderWithCost") and has.get("createMarketSellOrderWithCost"):
-            found.append("quote_market")
-        return tuple(found)
+        """What is proven of ccxt's code for every configured symbol."""
+        return abilities(exchange, self.settings.symbols)
 
     def open_orders_by(self, symbols: tuple[str, ...], everything: bool) -> tuple[str | None, ...]:
         """How to ask for open orders: symbol by symbol, or (None,) for the whole account at once, where that can be done and
@@ -125,6 +124,8 @@ class Dialect:
         return (None,) if everything or whole <= one * len(symbols) else symbols
 
     def spec(self, market: dict[str, Any]) -> InstrumentSpec:
+        """The rules of one market; NeverSent for one that must not be traded here."""
+        check_market(market)
         return spec_from(self.exchange, market)
 
     def amendable(self, symbol: str) -> bool:
@@ -141,6 +142,8 @@ class Dialect:
             params["postOnly"] = True
         side = "buy" if order.side == "1" else "sell"
         kind = "limit" if order.ord_type == "2" else "market"
+        if kind == "market" and side == "buy" and order.qty is not None:
+            check_market_buy(self.exchange.id, order.symbol)
         if order.cash_qty is not None:
             params["cost"] = format(order.cash_qty, "f")
         amount = format(order.qty, "f") if order.qty is not None else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,8 +20,9 @@ OUR_ID = "ABCDE0010000001C01"
 SPOT, SWAP = "BTC/USDT", "BTC/USDT:USDT"
 # how an exchange names the market, where that is not BTCUSDT
 _IDS = {
-    "kraken": "XBTUSDT", "okx": "BTC-USDT", "coinbase": "BTC-USDT", "gate": "BTC_USDT", "kucoin": "BTC-USDT", "bitfinex": "tBTCUST",
-    "htx": "btcusdt", "bitbank": "btc_usdt", "deribit": "BTC_USDT", "whitebit": "BTC_USDT", "xt": "btc_usdt",
+    "kraken": "XBTUSDT", "okx": "BTC-USDT", "coinbase": "BTC-USDT", "gate": "BTC_USDT", "kucoin": "BTC-USDT",
+    "bitfinex": "tBTCUST", "htx": "btcusdt", "bitbank": "btc_usdt", "deribit": "BTC_USDT", "whitebit": "BTC_USDT",
+    "xt": "btc_usdt",
 }  # fmt: skip
 
 
@@ -69,7 +71,8 @@ def market_of(exchange: Any, symbol: str, **fields: Any) -> dict[str, Any]:
     spot = ":" not in symbol
     steps = exchange.precisionMode == ccxt.TICK_SIZE and exchange.id != "bitfinex"
     market: dict[str, Any] = exchange.safe_market_structure({
-        "id": _IDS.get(exchange.id, "BTCUSDT"), "symbol": symbol, "base": "BTC", "quote": "USDT", "baseId": "1" if exchange.id == "hyperliquid" else "BTC",
+        "id": _IDS.get(exchange.id, "BTCUSDT"), "symbol": symbol, "base": "BTC", "quote": "USDT",
+        "baseId": "1" if exchange.id == "hyperliquid" else "BTC",
         "quoteId": "USDT", "settle": None if spot else "USDT", "settleId": None if spot else "USDT",
         "type": "spot" if spot else "swap", "spot": spot, "swap": not spot, "future": False, "option": False, "margin": False,
         "contract": not spot, "linear": None if spot else True, "inverse": None if spot else False,
@@ -94,6 +97,7 @@ def dry(exchange_id: str, symbol: str = SPOT, **settings: Any) -> Dry:
     # base64, or base58 where they want that
     exchange.secret = "1" * 32 if exchange_id in ("woofipro", "modetrade") else base64.b64encode(b"s" * 32).decode()
     exchange.walletAddress, exchange.privateKey = "0x" + "11" * 20, "0x" + "22" * 32
+    exchange.accounts = [{"id": "1", "type": "spot", "info": {}}]
     exchange.accountId, exchange.login, exchange.token = "1", "login", "token"
     exchange.options |= {"operatorId": 1, "subaccount_id": 1, "deriveWalletAddress": "0x" + "11" * 20}
     if exchange_id == "gemini":
@@ -119,3 +123,33 @@ def dry(exchange_id: str, symbol: str = SPOT, **settings: Any) -> Dry:
     return made
 
 
+
+
+_NOISE = re.compile(r"nonce|sig|^\"?[rsv]\"?[:=]|timestamp", re.IGNORECASE)
+# ccxt's own words for a flag
+_UNIFIED = re.compile(r"^\W*(timeInForce\W+(IOC|FOK)|postOnly\W+true)\W*$", re.IGNORECASE)
+
+
+def _words(sent: list[Sent]) -> set[str] | None:
+    """What the request that carries the order says; None: none does."""
+    orders = [request for request in sent if "60000" in request.text]
+    if not orders:
+        return None
+    text = f"{orders[-1].url} {orders[-1].body}"
+    return {word for word in re.split(r"[&?,{}\[\] ]+", text) if not _NOISE.search(word)}
+
+
+async def said(made: Dry, **flag: Any) -> tuple[bool, bool]:
+    """How the request of a limit order changes with a flag (timeInForce or postOnly): at all, and in words of the exchange's
+    own, or else only by ccxt's words for it, which ccxt passes on where it knows nothing of the flag."""
+    fixed = 1_700_000_000_000
+    made.exchange.milliseconds = made.exchange.nonce = lambda: fixed
+    made.exchange.seconds = lambda: fixed // 1000
+    made.exchange.uuid = made.exchange.uuid16 = made.exchange.uuid22 = lambda *args: "u"
+    plain = _words(await made.order("limit", "60000", clientOrderId=OUR_ID))
+    flagged = _words(await made.order("limit", "60000", clientOrderId=OUR_ID, **flag))
+    if plain is None or flagged is None:
+        return False, False
+    new, gone = flagged - plain, plain - flagged
+    own = any(not _UNIFIED.match(word) for word in new) or any("gtc" not in word.lower() for word in gone)
+    return bool(new or gone), own

@@ -80,7 +80,7 @@ def test_what_ccxt_writes_while_it_signs_is_gone_and_the_signature_holds() -> No
 
     async def body() -> None:
         made = dry("xt")
-        sent = [r for r in await made.order("limit", "60000", clientOrderId=OUR_ID) if r.method == "POST"][0]
+        sent = next(r for r in await made.order("limit", "60000", clientOrderId=OUR_ID) if r.method == "POST")
         assert "media" not in sent.body and OUR_ID in sent.body
         head = sent.headers
         payload = (
