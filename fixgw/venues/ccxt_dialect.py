@@ -25,6 +25,7 @@ from .ccxt_parse import dec, dec_or, spec_from
 from .doctrine import Codes
 from .settings import VenueFileSettings
 from .tasks import end_tasks
+from .trade_pages import Bounds, count_rows, read_trades
 from .wire import AmendChild, CancelChild, PlaceChild
 
 # how far one window of trades is read
@@ -107,6 +108,7 @@ class Dialect:
             exchange.urls["api"] = _rebase(exchange.urls["api"], self.settings.base_url)
         check_symbols(self.settings.symbols)
         without_broker(exchange)
+        count_rows(exchange)
 
     def default_weight_per_minute(self, exchange: Any) -> float:
         return 60_000.0 / float(exchange.rateLimit or 100) * self.weight_per_cost
@@ -177,18 +179,7 @@ class Dialect:
     async def trades_since(self, symbol: str, since_ns: int) -> tuple[list[dict[str, Any]], bool]:
         """Trades of ours in one symbol since then, oldest first, and whether these are all: after MAX_PAGES pages or
         PAGING_S seconds the rest is left."""
-        out: dict[str, dict[str, Any]] = {}
-        since, until = max(1, since_ns // 1_000_000), time.monotonic() + PAGING_S
-        for _ in range(MAX_PAGES):
-            page = await self.exchange.fetch_my_trades(symbol, since, _PAGE)
-            new = [trade for trade in page if str(trade["id"]) not in out]
-            out.update((str(trade["id"]), trade) for trade in new)
-            if not new:  # an exchange's pages may be shorter than asked for: only an empty one is the end
-                return list(out.values()), len(page) < _PAGE
-            since = max(int(trade["timestamp"]) for trade in page)
-            if time.monotonic() > until:
-                break
-        return list(out.values()), False
+        return await read_trades(self.exchange, symbol, since_ns // 1_000_000, Bounds(_PAGE, MAX_PAGES, PAGING_S))
 
     async def newest_trades(self, symbol: str) -> list[dict[str, Any]]:
         """The newest page of our trades."""
