@@ -183,7 +183,7 @@ class _Reader:
             page, new = await self._before(start, oldest)
             if page is None:
                 return False
-            if oldest < start:  # it takes no notice of `since`, and is past it, if it lists the newest first: older ones show that
+            if oldest < start:  # it takes no notice of `since`; it is past it, if it lists the newest first: older ones show that
                 return bool(new) and min(page.times()) < oldest
             if not new or min(page.times()) >= oldest:
                 return len(page.rows) < self._cut_from
