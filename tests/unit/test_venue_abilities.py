@@ -39,6 +39,33 @@ def test_what_is_promised_is_in_the_request(exchange_id: str) -> None:
     asyncio.run(body())
 
 
+ACCOUNTS: list[tuple[str, dict[str, Any]]] = [
+    ("bybit", {"enableUnifiedMargin": True, "enableUnifiedAccount": True}),
+    ("bybit", {"enableUnifiedMargin": False, "enableUnifiedAccount": False}),
+    ("bitget", {"uta": True}),
+    ("bitget", {"uta": False}),
+    ("gate", {"unifiedAccount": True}),
+    ("gate", {"unifiedAccount": False}),
+    ("kucoin", {"uta": True}),
+    ("kucoin", {"uta": False}),
+    ("kucoin", {"uta": False, "hf": True}),
+]
+
+
+@pytest.mark.parametrize(("exchange_id", "options"), ACCOUNTS)
+def test_it_is_in_the_request_for_every_kind_of_account(exchange_id: str, options: dict[str, Any]) -> None:
+    async def body() -> None:
+        for symbol, letters in zip((SPOT, SWAP), PROVEN[exchange_id].split("/"), strict=True):
+            made = dry(exchange_id, symbol)
+            made.exchange.options |= options
+            for letter in letters:
+                changed, own = await said(made, **FLAGS[letter])
+                assert changed and (own or letter in SAME_WORDS.get(exchange_id, "")), f"{symbol} {letter}"
+            await made.venue.close()
+
+    asyncio.run(body())
+
+
 @pytest.mark.parametrize(
     ("exchange_id", "symbols", "expected"),
     [
