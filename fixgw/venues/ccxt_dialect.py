@@ -18,11 +18,14 @@ from typing import Any, Protocol
 from ..core.commands import InstrumentSpec, Quote, VenueTrade
 from ..core.numbers import plain
 from .base import Balances, Done, NeverSent
+from .broker_ids import without_broker
+from .ccxt_abilities import abilities, check_market, check_market_buy, check_symbols
 from .ccxt_exchange import Hooks
 from .ccxt_parse import dec, dec_or, spec_from
 from .doctrine import Codes
 from .settings import VenueFileSettings
 from .tasks import end_tasks
+from .trade_pages import Bounds, count_rows, read_trades
 from .wire import AmendChild, CancelChild, PlaceChild
 
 # how far one window of trades is read
@@ -98,30 +101,24 @@ class Dialect:
         return {}
 
     def attach(self, exchange: Any, hooks: Hooks) -> None:
-        """The exchange was made: point it at base_url, switch injected broker ids and fees off."""
+        """The exchange was made: point it at base_url, switch injected broker ids and fees off. VenueConfigError for a symbol
+        that must not be traded."""
         self.exchange = exchange
         self.hooks = hooks
         hooks.tap = self.tap
         hooks.lost = self.lost
         if self.settings.base_url:
             exchange.urls["api"] = _rebase(exchange.urls["api"], self.settings.base_url)
-        for key in ("broker", "brokerId", "partner", "builder", "feeInt"):
-            if key in exchange.options:
-                value = exchange.options[key]
-                exchange.options[key] = {k: "" for k in value} if isinstance(value, dict) else ""
-        exchange.options["builderFee"] = False  # hyperliquid attaches a fee to every order
-        exchange.options["approvedBuilderFee"] = False
+        check_symbols(self.settings.symbols)
+        without_broker(exchange)
+        count_rows(exchange)
 
     def default_weight_per_minute(self, exchange: Any) -> float:
         return 60_000.0 / float(exchange.rateLimit or 100) * self.weight_per_cost
 
     def capabilities(self, exchange: Any) -> tuple[str, ...]:
-        """By ccxt's own table; what it does not declare is taken as missing only for quote-sized orders."""
-        has = exchange.has
-        found = ["ioc", "fok", "post_only"]
-        if has.get("createMarketBuyOrderWithCost") and has.get("createMarketSellOrderWithCost"):
-            found.append("quote_market")
-        return tuple(found)
+        """What is proven of ccxt's code for every configured symbol."""
+        return abilities(exchange, self.settings.symbols)
 
     def open_orders_by(self, symbols: tuple[str, ...], everything: bool) -> tuple[str | None, ...]:
         """How to ask for open orders: symbol by symbol, or (None,) for the whole account at once, where that can be done and
@@ -132,6 +129,8 @@ class Dialect:
         return (None,) if everything or whole <= one * len(symbols) else symbols
 
     def spec(self, market: dict[str, Any]) -> InstrumentSpec:
+        """The rules of one market; NeverSent for one that must not be traded here."""
+        check_market(market)
         return spec_from(self.exchange, market)
 
     def amendable(self, symbol: str) -> bool:
@@ -148,6 +147,8 @@ class Dialect:
             params["postOnly"] = True
         side = "buy" if order.side == "1" else "sell"
         kind = "limit" if order.ord_type == "2" else "market"
+        if kind == "market" and side == "buy" and order.qty is not None:
+            check_market_buy(self.exchange.id, order.symbol)
         if order.cash_qty is not None:
             params["cost"] = format(order.cash_qty, "f")
         amount = format(order.qty, "f") if order.qty is not None else None
@@ -181,18 +182,7 @@ class Dialect:
     async def trades_since(self, symbol: str, since_ns: int) -> tuple[list[dict[str, Any]], bool]:
         """Trades of ours in one symbol since then, oldest first, and whether these are all: after MAX_PAGES pages or
         PAGING_S seconds the rest is left."""
-        out: dict[str, dict[str, Any]] = {}
-        since, until = max(1, since_ns // 1_000_000), time.monotonic() + PAGING_S
-        for _ in range(MAX_PAGES):
-            page = await self.exchange.fetch_my_trades(symbol, since, _PAGE)
-            new = [trade for trade in page if str(trade["id"]) not in out]
-            out.update((str(trade["id"]), trade) for trade in new)
-            if not new:  # an exchange's pages may be shorter than asked for: only an empty one is the end
-                return list(out.values()), len(page) < _PAGE
-            since = max(int(trade["timestamp"]) for trade in page)
-            if time.monotonic() > until:
-                break
-        return list(out.values()), False
+        return await read_trades(self.exchange, symbol, since_ns // 1_000_000, Bounds(_PAGE, MAX_PAGES, PAGING_S))
 
     async def newest_trades(self, symbol: str) -> list[dict[str, Any]]:
         """The newest page of our trades."""

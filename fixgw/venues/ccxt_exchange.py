@@ -75,6 +75,17 @@ class Hooks:
         self.rest_ok: Callable[[bool, str], None] = lambda ok, reason: None
 
 
+def check_built(url: str, headers: dict[Any, Any], body: Any) -> None:
+    """NeverSent when aiohttp could not write this request: it would say so in the middle of sending it."""
+    for name, value in headers.items():
+        if not isinstance(name, str) or not isinstance(value, str) or "\n" in value or "\r" in value:
+            raise NeverSent("BAD_REQUEST", f"header {name!r:.60}: {type(value).__name__}, expected a text of one line")
+    if not isinstance(body, str | bytes | dict | None):
+        raise NeverSent("BAD_REQUEST", f"body: {type(body).__name__}, expected a text")
+    if not isinstance(url, str) or "://" not in url:
+        raise NeverSent("BAD_REQUEST", "the request has no usable URL")
+
+
 def _retry_after(headers: Any) -> float:
     for key, value in dict(headers or {}).items():
         if str(key).lower() == "retry-after":
@@ -104,8 +115,10 @@ class HookMixin:
 
     async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         call, hooks = CALL.get(), self.fixgw
+        before = call is not None and call.sent
         if call is not None:
             call.check_deadline()
+            check_built(url, {**(getattr(self, "headers", None) or {}), **(headers or {})}, body)
             call.leaving()
         try:
             answer = await super().fetch(url, method, headers, body)  # type: ignore[misc]
@@ -113,7 +126,7 @@ class HookMixin:
             # never sent: the connection itself failed. aiohttp.ServerTimeoutError on connecting is such a case too.
             refused = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, socket.gaierror)
             if call is not None and isinstance(error.__cause__, refused):
-                call.sent = False
+                call.sent = before  # an order may need several requests, and this may be one that follows it
             if hooks is not None and not isinstance(error, (ccxt.DDoSProtection, ccxt.RateLimitExceeded, ccxt.InvalidNonce)):
                 hooks.rest_ok(False, type(error).__name__)
             raise

@@ -36,7 +36,7 @@ class VenueFileSettings(BaseModel):
     secret_file: str = ""
     password_env: str = Field("", description="third credential of some venues (okx, kucoin)")
     password_file: str = ""
-    symbols: tuple[str, ...] = Field(min_length=1, description="instruments to trade and to watch")
+    symbols: tuple[str, ...] = Field(min_length=1, description="instruments: spot, or linear contracts of 1 base unit")
     ws_orders: bool = Field(True, description="order entry over WebSocket where the connector has it")
     recv_window_ms: int = Field(5000, ge=100, le=60_000)
     request_timeout_ms: int = Field(10_000, ge=100, le=120_000)
