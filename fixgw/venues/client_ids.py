@@ -1,0 +1,81 @@
+"""How each exchange takes our order id through ccxt, and tells it back. Data alone: `fixgw check` reads it without ccxt.
+
+Each row is held against what really leaves ccxt (tests/integration/test_client_ids.py). The rows say no more than that:
+what an exchange does with the id is its documentation's word. An exchange without a row is used with care: an order leaves
+only if the request shows our id (id_guard.py), it is never asked for or canceled by that id, and "not found" is what complete
+lists of open orders and of trades say (ccxt_orders.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class IdRules:
+    """`place`, `cancel`, `fetch`: ccxt's parameter that carries our id; "": it has none, so a cancel needs the venue's id and
+    the order is looked for in lists. `told`: the fields of the raw order that tell the id back; (): ccxt's unified
+    clientOrderId. `prefix` stands before it there and on the wire. `listed`: parameters by which the lists of open and of closed
+    orders are narrowed to our id and to the venue's, "": none. `closed`: ccxt's method for ended orders. `page`: as many open
+    orders may be only a part of them; 0: the list is whole. `limit`: asked for with it."""
+
+    place: str = "clientOrderId"
+    cancel: str = ""
+    fetch: str = ""
+    told: tuple[str, ...] = ()
+    prefix: str = ""
+    max_len: int = 36
+    listed: tuple[str, str] = ("", "")
+    closed: str = ""
+    page: int = 0
+    limit: int | None = None
+    # ccxt's fetchOrder fails without any id, and does not send this one when it is given ours
+    fetch_names_both: bool = False
+    # ccxt's fetchOrder is of no use even with the venue's id
+    lists_only: bool = False
+    # the raw order tells our id wherever there is one: an order without it is not ours
+    sure: bool = True
+
+
+_SAME = "clientOrderId"
+RULES: dict[str, IdRules] = {
+    "binance": IdRules(cancel=_SAME, fetch=_SAME, told=("clientOrderId",)),
+    "okx": IdRules(cancel=_SAME, fetch=_SAME, told=("clOrdId",), max_len=32, page=100),
+    # fetchOrder warns and reaches 500 orders; order/realtime and order/history take orderLinkId
+    "bybit": IdRules(
+        cancel="orderLinkId", told=("orderLinkId",), listed=("orderLinkId", "orderId"),
+        closed="fetch_canceled_and_closed_orders", page=50, limit=50, lists_only=True,
+    ),
+    # free text has 18 characters at most; QueryOrders takes no cl_ord_id, the lists do
+    "kraken": IdRules(cancel=_SAME, told=("cl_ord_id",), max_len=18, listed=(_SAME, ""), closed="fetch_closed_orders"),
+    # by requests of its own, see ccxt_orders.py
+    "deribit": IdRules(place="label", told=("label",), max_len=64),
+    "cryptocom": IdRules(place="client_oid", told=("client_oid",), page=100),
+    "coinbase": IdRules(place="client_order_id", told=("client_order_id",), max_len=128),
+    # 28 characters behind the prefix. By the custom id an order is found for a while only: the list of open orders is asked too
+    "gate": IdRules(cancel="*", fetch=_SAME, told=("text",), prefix="t-", max_len=28, page=100, limit=100),
+    "bitget": IdRules(cancel=_SAME, fetch=_SAME, told=("clientOid",), max_len=32, page=100, fetch_names_both=True),
+    "kucoin": IdRules(cancel=_SAME, fetch=_SAME, told=("clientOid",), max_len=40, page=50),
+    # cancel_order takes the venue's id alone
+    "bitstamp": IdRules(fetch=_SAME, told=("client_order_id",)),
+    "mexc": IdRules(cancel=_SAME, fetch=_SAME, told=("clientOrderId", "externalOid"), max_len=32, page=100),
+    "htx": IdRules(cancel=_SAME, fetch=_SAME, told=("client-order-id", "client_order_id"), max_len=64, page=100),
+}  # fmt: skip
+
+# an exchange without a row: see the module's docstring
+UNLISTED = IdRules(page=10, sure=False)
+
+REFUSED: dict[str, str] = {
+    "hyperliquid": "it takes numbers of 128 bits as order ids, ours are texts",
+    "bitfinex": "it takes integers as order ids, ours are texts",
+}
+
+
+def rules_for(exchange_id: str) -> IdRules:
+    return RULES.get(exchange_id, UNLISTED)
+
+
+def refusal(exchange_id: str) -> str:
+    """Why orders cannot be entered at this exchange through ccxt; "" when nothing is known against it."""
+    reason = REFUSED.get(exchange_id, "")
+    return f"{exchange_id} cannot be used: {reason}, so an order could not be found again" if reason else ""
