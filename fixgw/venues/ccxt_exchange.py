@@ -61,7 +61,8 @@ class Call(Evidence):
             raise NeverSent("EXPIRED_IN_HOST", f"its deadline passed {late_ns / 1e6:.0f} ms ago in the host")
 
     def leaving(self) -> None:
-        """The request leaves now."""
+        """The request leaves now; what an earlier one was answered is no evidence of it."""
+        self.status, self.code, self.text, self.answer = 0, "", "", None
         self.sent = True
         self.sent_ns = time.time_ns()
         self.first_ns = self.first_ns or self.sent_ns

@@ -127,7 +127,7 @@ class Orders:
     async def fetch(self, our_id: str, order_id: str, symbol: str, since_ns: int = 0) -> Order:
         """One order, by the venue's id where that is known. `since_ns`: it was not sent earlier; 0: not known."""
         if order_id and not self.rules.lists_only:
-            return self.named(await self.exchange.fetch_order(order_id, symbol))
+            return await self._by_their_id(our_id, order_id, symbol)
         own = _FETCHES.get(self.id)
         if not order_id and own is not None:
             found = await own(self, our_id, symbol, since_ns)
@@ -136,6 +136,14 @@ class Orders:
         else:
             return await self._in_lists(our_id, order_id, symbol, since_ns)
         return found if found is not None else await self._among_open(our_id, "", symbol)
+
+    async def _by_their_id(self, our_id: str, order_id: str, symbol: str) -> Order:
+        try:
+            return self.named(await self.exchange.fetch_order(order_id, symbol))
+        except ccxt.OrderNotFound:
+            if not our_id:  # whose a trade is: no more than a look
+                raise
+        return await self._among_open(our_id, order_id, symbol)
 
     async def _by_our_id(self, our_id: str, symbol: str) -> Order | None:
         try:
@@ -151,15 +159,20 @@ class Orders:
     # --- lists ---
 
     async def _in_lists(self, our_id: str, order_id: str, symbol: str, since_ns: int) -> Order:
-        """Among open orders, then among those that ended, then among open ones once more: it may have moved."""
-        open_orders, closed = self._narrowed(our_id, order_id), self._closed_method()
-        found = self._pick(await self._open(symbol, open_orders), our_id, order_id)
+        """Among open orders, then among those that ended meanwhile or before."""
+        narrowed = self._narrowed(our_id, order_id)
+        orders = await self._open(symbol, narrowed)
+        found = self._pick(orders, our_id, order_id)
+        closed = self._closed_method()
         if found is None and closed is not None:
-            since = None if open_orders or not since_ns else since_ns // 1_000_000 - _CLOCK_MS
-            with reading():
-                ended = await closed(symbol, since, None, open_orders)
-            found = self._pick(ended, our_id, order_id)
-        return found if found is not None else await self._among_open(our_id, order_id, symbol)
+            since = None if narrowed or not since_ns else max(since_ns // 1_000_000 - _CLOCK_MS, 0)
+            try:
+                with reading():
+                    ended = self._whole(await closed(symbol, since, None, narrowed))
+                found = self._pick(ended, our_id, order_id)
+            except ccxt.NotSupported:
+                pass  # of this kind of instrument: its trades are looked at all the same
+        return found if found is not None else self._absent_from(orders, our_id, order_id, symbol)
 
     def _narrowed(self, our_id: str, order_id: str) -> dict[str, Any]:
         ours, theirs = self.rules.listed
@@ -180,11 +193,18 @@ class Orders:
         return None
 
     async def _open(self, symbol: str, narrowed: dict[str, Any]) -> list[Order]:
+        if not self.exchange.has.get("fetchOpenOrders"):
+            raise Ambiguous("NOT_PROVEN", f"{self.id} lists no open orders")
         with reading():
-            found = await self.exchange.fetch_open_orders(symbol, None, self.rules.limit, narrowed)
-        if not isinstance(found, list):
-            raise ccxt.BadResponse("open orders: the answer is not a list")
+            found = self._whole(await self.exchange.fetch_open_orders(symbol, None, self.rules.limit, narrowed))
         return [self.named(order) for order in found]
+
+    def _whole(self, orders: Any) -> list[Order]:
+        """ccxt reads an answer without a list as an empty list: an empty answer is no proof of anything."""
+        call = CALL.get()
+        if isinstance(orders, list) and (orders or call is None or _holds_list(call.answer, self.rules.list_at)):
+            return orders
+        raise ccxt.BadResponse("orders: the answer holds no list")
 
     def _pick(self, orders: Any, our_id: str, order_id: str) -> Order | None:
         for order in map(self.named, orders or ()):
@@ -193,18 +213,35 @@ class Orders:
         return None
 
     async def _among_open(self, our_id: str, order_id: str, symbol: str) -> Order:
-        """The last word: OrderNotFound only when the list of open orders is whole and each in it is another's."""
-        if not self.exchange.has.get("fetchOpenOrders"):
-            raise Ambiguous("NOT_PROVEN", f"{self.id} lists no open orders: whether it has {our_id} cannot be told")
         orders = await self._open(symbol, self._narrowed(our_id, order_id))
         found = self._pick(orders, our_id, order_id)
-        if found is not None:
-            return found
+        return found if found is not None else self._absent_from(orders, our_id, order_id, symbol)
+
+    def _absent_from(self, orders: list[Order], our_id: str, order_id: str, symbol: str) -> Order:
+        """Always raises. OrderNotFound only when the list of open orders is whole and each in it is another's."""
         if self.rules.page and len(orders) >= self.rules.page:
             raise Ambiguous("NOT_PROVEN", f"{len(orders)} orders are open in {symbol}; there may be more than {self.id} lists")
         if not self.rules.sure and not order_id and any(order["clientOrderId"] is None for order in orders):
             raise Ambiguous("NOT_PROVEN", f"an open order in {symbol} without a client's id could be {our_id}")
         raise _absent(f"{self.id}: no order {our_id or order_id}")
+
+
+def _holds_list(answer: Any, places: tuple[str, ...]) -> bool:
+    """The raw answer holds a list (or a table of orders by id) at one of these places; without places: anywhere but in what is
+    called an error."""
+    for place in places:
+        found = answer
+        for key in filter(None, place.split(".")):
+            found = found.get(key) if isinstance(found, dict) else None
+        if isinstance(found, list) or (place and "." in place and isinstance(found, dict)):
+            return True
+    if places:
+        return False
+    if isinstance(answer, list):
+        return True
+    values = answer if isinstance(answer, dict) else {}
+    inner = [value for key, value in values.items() if "err" not in str(key).lower()]
+    return any(isinstance(value, dict | list) and _holds_list(value, ()) for value in inner)
 
 
 # --- exchanges whose own requests are needed ---
@@ -224,8 +261,10 @@ async def _deribit_fetch(orders: Orders, our_id: str, symbol: str, since_ns: int
         except ccxt.OrderNotFound:
             answered = True
             continue
+        if not isinstance(answer.get("result"), list):
+            raise ccxt.BadResponse("orders by label: the answer holds no list")
         answered = True
-        for raw in answer.get("result") or ():
+        for raw in answer["result"]:
             if isinstance(raw, dict) and raw.get("label") == our_id:
                 return orders.named(orders.exchange.parse_order(raw, market))
     if not answered and refused is not None:
@@ -259,7 +298,7 @@ async def _coinbase_fetch(orders: Orders, our_id: str, symbol: str, since_ns: in
     market = orders.exchange.market(symbol)
     lists: list[dict[str, Any]] = [{"order_status": "OPEN"}]
     if since_ns:
-        lists.insert(0, {"start_date": orders.exchange.iso8601(since_ns // 1_000_000 - _CLOCK_MS)})
+        lists.insert(0, {"start_date": orders.exchange.iso8601(max(since_ns // 1_000_000 - _CLOCK_MS, 0))})
     for chosen in lists:
         query: dict[str, Any] = {"product_id": market["id"], "limit": _PAGE, **chosen}
         for _ in range(_PAGES_MAX):

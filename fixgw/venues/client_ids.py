@@ -26,6 +26,8 @@ class IdRules:
     prefix: str = ""
     max_len: int = 36
     listed: tuple[str, str] = ("", "")
+    # where the raw answer holds the list of open orders, of ended ones as well ("": it is the list); (): anywhere
+    list_at: tuple[str, ...] = ()
     closed: str = ""
     page: int = 0
     limit: int | None = None
@@ -39,27 +41,41 @@ class IdRules:
 
 _SAME = "clientOrderId"
 RULES: dict[str, IdRules] = {
-    "binance": IdRules(cancel=_SAME, fetch=_SAME, told=("clientOrderId",)),
-    "okx": IdRules(cancel=_SAME, fetch=_SAME, told=("clOrdId",), max_len=32, page=100),
+    "binance": IdRules(cancel=_SAME, fetch=_SAME, list_at=("",)),
+    "okx": IdRules(cancel=_SAME, fetch=_SAME, told=("clOrdId",), max_len=32, page=100, list_at=("data",)),
     # fetchOrder warns and reaches 500 orders; order/realtime and order/history take orderLinkId
     "bybit": IdRules(
         cancel="orderLinkId", told=("orderLinkId",), listed=("orderLinkId", "orderId"),
         closed="fetch_canceled_and_closed_orders", page=50, limit=50, lists_only=True,
+        list_at=("result.list",),
     ),
     # free text has 18 characters at most; QueryOrders takes no cl_ord_id, the lists do
-    "kraken": IdRules(cancel=_SAME, told=("cl_ord_id",), max_len=18, listed=(_SAME, ""), closed="fetch_closed_orders"),
+    "kraken": IdRules(
+        cancel=_SAME, told=("cl_ord_id",), max_len=18, listed=(_SAME, ""), closed="fetch_closed_orders",
+        list_at=("result.open", "result.closed"),
+    ),
     # by requests of its own, see ccxt_orders.py
-    "deribit": IdRules(place="label", told=("label",), max_len=64),
-    "cryptocom": IdRules(place="client_oid", told=("client_oid",), page=100),
+    "deribit": IdRules(place="label", told=("label",), max_len=64, list_at=("result",)),
+    "cryptocom": IdRules(place="client_oid", told=("client_oid",), page=100, list_at=("result.data",)),
     "coinbase": IdRules(place="client_order_id", told=("client_order_id",), max_len=128),
     # 28 characters behind the prefix. By the custom id an order is found for a while only: the list of open orders is asked too
-    "gate": IdRules(cancel="*", fetch=_SAME, told=("text",), prefix="t-", max_len=28, page=100, limit=100),
-    "bitget": IdRules(cancel=_SAME, fetch=_SAME, told=("clientOid",), max_len=32, page=100, fetch_names_both=True),
-    "kucoin": IdRules(cancel=_SAME, fetch=_SAME, told=("clientOid",), max_len=40, page=50),
+    "gate": IdRules(cancel="*", fetch=_SAME, told=("text",), prefix="t-", max_len=28, page=100, limit=100, list_at=("",)),
+    "bitget": IdRules(
+        cancel=_SAME, fetch=_SAME, told=("clientOid",), max_len=32, page=100, fetch_names_both=True,
+        list_at=("data", "data.list", "data.entrustedList"),
+    ),
+    "kucoin": IdRules(
+        cancel=_SAME, fetch=_SAME, told=("clientOid",), max_len=40, page=50, list_at=("data", "data.items")
+    ),
     # cancel_order takes the venue's id alone
-    "bitstamp": IdRules(fetch=_SAME, told=("client_order_id",)),
-    "mexc": IdRules(cancel=_SAME, fetch=_SAME, told=("clientOrderId", "externalOid"), max_len=32, page=100),
-    "htx": IdRules(cancel=_SAME, fetch=_SAME, told=("client-order-id", "client_order_id"), max_len=64, page=100),
+    "bitstamp": IdRules(fetch=_SAME, told=("client_order_id",), list_at=("",)),
+    "mexc": IdRules(
+        cancel=_SAME, fetch=_SAME, told=("clientOrderId", "externalOid"), max_len=32, page=100, list_at=("", "data")
+    ),
+    "htx": IdRules(
+        cancel=_SAME, fetch=_SAME, told=("client-order-id", "client_order_id"), max_len=64, page=100,
+        list_at=("data", "data.orders"),
+    ),
 }  # fmt: skip
 
 # an exchange without a row: see the module's docstring
