@@ -3,7 +3,7 @@
 Each row is held against what really leaves ccxt (tests/integration/test_client_ids.py). The rows say no more than that:
 what an exchange does with the id is its documentation's word. An exchange without a row is used with care: an order leaves
 only if the request shows our id (id_guard.py), it is never asked for or canceled by that id, and "not found" is what complete
-lists of open orders and of trades say (ccxt_orders.py).
+lists of open orders and of trades say (ccxt_orders.py). What is known not to work is in REFUSED.
 """
 
 from __future__ import annotations
@@ -78,17 +78,37 @@ RULES: dict[str, IdRules] = {
     ),
 }  # fmt: skip
 
+# exchanges whose class in ccxt is another's, with other addresses
+SAME_AS: dict[str, str] = {
+    "binanceus": "binance", "binanceusdm": "binance", "binancecoinm": "binance", "bybiteu": "bybit", "bybitid": "bybit",
+    "gateeu": "gate", "kucoinfutures": "kucoin", "myokx": "okx", "okxus": "okx",
+}  # fmt: skip
+
 # an exchange without a row: see the module's docstring
 UNLISTED = IdRules(page=10, sure=False)
 
+# ccxt's code for their orders does not read clientOrderId. It hands the parameter on as it is, and an exchange that does not know
+# it drops it: the request shows our id all the same, so that this must be known beforehand
+_UNREAD = """
+    alpaca bequant bit2c bitbank bitbns bitflyer bitopro bitso bitteam blofin btcbox btcturk bullish cex coincheck
+    coinmate coinone coinsph coinspot digifinex fmfwio hibachi hitbtc hollaex independentreserve indodax latoken luno
+    mercado mudrex nado p2b paymium toobit xt zaif
+"""
+_UNREAD_REASON = "ccxt does not translate our order id for it"
 REFUSED: dict[str, str] = {
+    **dict.fromkeys(_UNREAD.split(), _UNREAD_REASON),
     "hyperliquid": "it takes numbers of 128 bits as order ids, ours are texts",
     "bitfinex": "it takes integers as order ids, ours are texts",
 }
 
 
 def rules_for(exchange_id: str) -> IdRules:
-    return RULES.get(exchange_id, UNLISTED)
+    return RULES.get(SAME_AS.get(exchange_id, exchange_id), UNLISTED)
+
+
+def listed(exchange_id: str) -> bool:
+    """How it takes our ids has been verified."""
+    return rules_for(exchange_id) is not UNLISTED
 
 
 def refusal(exchange_id: str) -> str:

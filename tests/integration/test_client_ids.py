@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import inspect
 import json
 import re
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from decimal import Decimal as D
 from typing import Any
 
+import ccxt.async_support
 import pytest
 from aiohttp import web
 from venue_rig import Sink
@@ -17,7 +21,7 @@ from venue_rig import Sink
 from fixgw.core.commands import InstrumentSpec
 from fixgw.venues.base import Ambiguous, DefiniteReject, NeverSent, VenueError
 from fixgw.venues.ccxt_venue import CcxtVenue
-from fixgw.venues.client_ids import RULES
+from fixgw.venues.client_ids import REFUSED, RULES, SAME_AS
 from fixgw.venues.settings import VenueConfigError, parse_venue
 from fixgw.venues.wire import CancelChild, PlaceChild, QueryChild
 
@@ -243,6 +247,33 @@ def test_an_exchange_that_drops_our_id_gets_no_order(monkeypatch: pytest.MonkeyP
 
     for name in ("coinbase", "cryptocom", "deribit"):
         scene(name, body, monkeypatch)
+
+
+def _reads_client_ids(exchange_class: type) -> bool:
+    """ccxt's code that makes orders asks its parameters for clientOrderId."""
+    for owner in exchange_class.__mro__:
+        if ".base." in owner.__module__ or not owner.__module__.startswith("ccxt.async_support."):
+            continue
+        functions = [
+            f for f in ast.walk(ast.parse(inspect.getsource(sys.modules[owner.__module__])))
+            if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef) and re.search(r"^create_.*order|order_request$", f.name)
+        ]  # fmt: skip
+        if any(f.name == "create_order" for f in functions):
+            calls = [c for f in functions for c in ast.walk(f) if isinstance(c, ast.Call) and isinstance(c.func, ast.Attribute)]
+            reads = [c for c in calls if c.func.attr.startswith("safe_")]  # type: ignore[attr-defined]
+            return any(isinstance(n, ast.Constant) and n.value == "clientOrderId" for c in reads for n in ast.walk(c))
+    raise AssertionError(f"{exchange_class}: no create_order")
+
+
+def test_exchanges_to_which_ccxt_hands_client_ids_unread_are_refused() -> None:
+    exchanges = {name: getattr(ccxt.async_support, name) for name in ccxt.async_support.exchanges}
+    unread = {name for name, made in exchanges.items() if not _reads_client_ids(made)}
+    numbers = {"bitfinex", "hyperliquid"}
+    own_names = {name for name, rules in RULES.items() if rules.place != "clientOrderId"}
+    assert set(REFUSED) - numbers == unread - own_names
+    parents = {name: made.__mro__[1].__name__ for name, made in exchanges.items()}
+    assert {name: parent for name, parent in parents.items() if parent in RULES} == SAME_AS
+    assert not set(REFUSED) & (set(RULES) | set(SAME_AS))
 
 
 def test_an_exchange_that_is_known_not_to_work_is_not_connected_to() -> None:
