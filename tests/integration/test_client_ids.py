@@ -11,14 +11,16 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from decimal import Decimal as D
+from pathlib import Path
 from typing import Any
 
 import ccxt.async_support
 import pytest
 from aiohttp import web
-from venue_rig import Sink
+from venue_rig import SECRET, Sink, placed, run_venue
 
 from fixgw.core.commands import InstrumentSpec
+from fixgw.sim.binance import SimServer
 from fixgw.venues.base import Ambiguous, DefiniteReject, NeverSent, VenueError
 from fixgw.venues.ccxt_venue import CcxtVenue
 from fixgw.venues.client_ids import REFUSED, RULES, SAME_AS
@@ -409,3 +411,22 @@ def test_an_unlisted_exchange_is_believed_only_by_its_lists(monkeypatch: pytest.
         assert (await venue.query(question())).venue_order_id == THEIRS
 
     scene("bingx", body, monkeypatch)
+
+
+def test_a_frame_without_our_id_does_not_leave_and_the_connection_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RIG_KEY", "demo-key")
+    monkeypatch.setenv("RIG_SECRET", SECRET)
+
+    async def body(sim: SimServer, venue: CcxtVenue, sink: Sink) -> None:
+        made = venue._exchange
+        clients = set(made.clients.values())
+        sign = made.sign_params
+        made.sign_params = lambda params: sign({k: v for k, v in params.items() if k != "newClientOrderId"})
+        refused = await outcome(placed(venue, "OURS1"))
+        assert isinstance(refused, NeverSent) and refused.code == "NO_CLIENT_ID", refused
+        made.sign_params = sign
+        assert await placed(venue, "OURS2")
+        assert {order.venue_cl_ord_id for order in await venue.open_orders((SYMBOL,))} == {"OURS2"}
+        assert clients <= set(made.clients.values()), "the connection was made anew"
+
+    run_venue(tmp_path, True, body)
