@@ -96,7 +96,11 @@ class Orders:
         if self.rules.cancel == "*":  # the prefixed id stands where the venue's id does
             return self.named(await self.exchange.cancel_order(self.wire_id(our_id), symbol))
         if self.rules.cancel:
-            return self.named(await self.exchange.cancel_order(None, symbol, {self.rules.cancel: our_id}))
+            try:
+                return self.named(await self.exchange.cancel_order(None, symbol, {self.rules.cancel: our_id}))
+            except NeverSent as refused:
+                if refused.code != "NO_ORDER_ID":  # this kind of instrument is not canceled by our id
+                    raise
         found = await self._find_to_cancel(our_id, symbol)
         if found.get("status") not in ("open", None):
             return found

@@ -20,6 +20,11 @@ from .base import Ambiguous, NeverSent, VenueError
 
 # a GET whose path has none of these is a question on the way (account mode, markets, time)
 _ORDER_WORDS = re.compile(r"order|buy|sell|trade|cancel|place|submit|execut", re.IGNORECASE)
+# ccxt writes these where it was given no id: then ours stands in a parameter that the exchange does not read
+_NO_ID = re.compile(
+    r"[/=](?:None|null|undefined)(?=[/?&#]|$)|\[\s*(?:null|None)\s*\]|\"(?:ord|cl|tx)[\w-]*\"\s*:\s*(?:null|\"(?:None|null)\")",
+    re.IGNORECASE,
+)
 Op: TypeAlias = Literal["place", "cancel", "query"]
 # shorter headers hold no payload
 _PAYLOAD_MIN = 40
@@ -60,7 +65,10 @@ class IdGuard:
         return NeverSent("NO_ORDER_ID", f"the {self.op} would not name the order to {self.exchange}; it was not sent")
 
     def _shown(self, url: str, body: Any, headers: Mapping[str, Any] | None) -> bool:
-        return self._names(unquote(url)) or self._names(unquote(_text(body))) or any(map(self._names, _payloads(headers)))
+        texts = (unquote(url), unquote(_text(body)), *_payloads(headers))
+        if self.op != "place" and any(map(_NO_ID.search, texts)):
+            return False
+        return any(map(self._names, texts))
 
     def _names(self, text: str) -> bool:
         return any(_holds(text, one) for one in self.ids if one)

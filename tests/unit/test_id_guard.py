@@ -76,6 +76,23 @@ def test_a_cancel_or_a_query_may_name_the_venues_id() -> None:
             IdGuard(op, "someone", (OURS, "")).admit("DELETE", f"{HOST}/orders/")
 
 
+@pytest.mark.parametrize(
+    ("url", "body"),
+    [
+        (f"{HOST}/orders/None?clientOrderId={OURS}", None),
+        (f"{HOST}/cancel?order_id=None&clientOrderId={OURS}", None),
+        (f"{HOST}/cancel", f"id=None&clientOrderId={OURS}"),
+        (f"{HOST}/cancel", f'{{"order_ids": [null], "clientOrderId": "{OURS}"}}'),
+        (f"{HOST}/cancel", {"params": {"order_id": None, "clientOrderId": OURS}}),
+    ],
+)
+def test_no_id_where_it_belongs_and_ours_elsewhere_names_nothing(url: str, body: Any) -> None:
+    for op in ("cancel", "query"):
+        with pytest.raises(NeverSent, match="NO_ORDER_ID"):
+            guard(op).admit("POST", url, body)
+    assert guard("cancel").admit("POST", f"{HOST}/cancel?id={OURS}&note=Nonesuch", '{"vault": null}')
+
+
 def test_one_order_leaves_once() -> None:
     """ccxt has an option that sends a failed request again (maxRetriesOnFailure)."""
     one = guard()
