@@ -49,6 +49,9 @@ _PRIORITIES: dict[Op, Priority] = {"place": Priority.PLACE, "cancel": Priority.C
 
 def connect(settings: VenueFileSettings, sink: Sink) -> CcxtVenue:
     """The connector for this configuration; VenueConfigError or ValueError when it cannot work."""
+    unusable = refusal(settings.exchange)
+    if unusable:
+        raise VenueConfigError(f"{settings.name}: exchange: {unusable}")
     return CcxtVenue(settings, sink)
 
 
@@ -58,9 +61,6 @@ class CcxtVenue:
     def __init__(self, settings: VenueFileSettings, sink: Sink) -> None:
         self._settings = settings
         self._sink = sink
-        unusable = refusal(settings.exchange)
-        if unusable:
-            raise VenueConfigError(f"{settings.name}: exchange: {unusable}")
         credentials = {
             "apiKey": settings.credential("api_key"),
             "secret": settings.credential("secret"),

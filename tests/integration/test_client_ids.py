@@ -21,7 +21,7 @@ from venue_rig import SECRET, Sink, placed, run_venue
 
 from fixgw.core.commands import InstrumentSpec
 from fixgw.sim.binance import SimServer
-from fixgw.venues.base import Ambiguous, DefiniteReject, NeverSent, VenueError
+from fixgw.venues.base import Ambiguous, DefiniteReject, NeverSent, VenueError, connect_venue
 from fixgw.venues.ccxt_venue import CcxtVenue
 from fixgw.venues.client_ids import REFUSED, RULES, SAME_AS
 from fixgw.venues.settings import VenueConfigError, parse_venue
@@ -281,7 +281,7 @@ def test_exchanges_to_which_ccxt_hands_client_ids_unread_are_refused() -> None:
 def test_an_exchange_that_is_known_not_to_work_is_not_connected_to() -> None:
     fields = {"exchange": "bitfinex", "symbols": [SYMBOL]}
     with pytest.raises(VenueConfigError, match="bitfinex cannot be used: it takes integers"):
-        CcxtVenue(parse_venue(fields, "t", "t"), Sink())
+        connect_venue(parse_venue(fields, "t", "t"), Sink())
 
 
 class Deribit:
