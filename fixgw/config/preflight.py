@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..venues.client_ids import listed
 from ..venues.settings import VenueConfigError, VenueFileSettings
 from .config import Config
 from .errors import Problem, shown
@@ -38,6 +39,9 @@ def preflight(config: Config) -> Findings:
             _credential(config, file, settings, what, found)
         if settings.kind == "ccxt" and not (settings.api_key_env or settings.api_key_file or settings.options):
             found.notes.append(f"{file}: no credentials (api_key_env or api_key_file): the venue will refuse orders")
+        if settings.kind == "ccxt" and not listed(settings.exchange):
+            text = "how it takes our order ids is not verified: orders leave only if the request shows the id"
+            found.notes.append(f"{file}: {settings.exchange}: {text}")
     _address(config, found)
     found.problems.extend(_replay(config))
     return found

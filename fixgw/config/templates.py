@@ -169,7 +169,8 @@ recv_window_ms = 5000             # how long after sending the venue may still a
 """
 
 BINANCE_VENUE = """\
-# A venue: any exchange that ccxt knows. Give it keys that may trade and read, and may not withdraw.
+# A venue: an exchange that ccxt knows and that takes our order ids (`fixgw check` tells). Give it keys that may trade and
+# read, and may not withdraw.
 kind = "ccxt"
 exchange = "binance"
 account = "main"                  # the venue account whose keys these are

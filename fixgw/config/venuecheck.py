@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..venues.base import kinds
+from ..venues.client_ids import refusal
 from ..venues.settings import VenueFileSettings
 from .errors import Problem, shown
 
@@ -23,6 +24,9 @@ def venue_problems(venues: list[tuple[str, VenueFileSettings]]) -> Iterator[Prob
             yield Problem(file, "kind", shown(settings.kind), f"expected one of {', '.join(sorted(known_kinds()))}")
         elif settings.kind == "ccxt" and exchange_ids() and settings.exchange not in exchange_ids():
             yield Problem(file, "exchange", shown(settings.exchange), f"expected {_near(settings.exchange, exchange_ids())}")
+        elif settings.kind == "ccxt" and refusal(settings.exchange):
+            expected = f"expected an exchange whose orders can be found by our id: {refusal(settings.exchange)}"
+            yield Problem(file, "exchange", shown(settings.exchange), expected)
 
 
 @functools.cache

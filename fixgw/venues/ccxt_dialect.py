@@ -8,6 +8,7 @@ only a bell here: each ring, and each `poll_s`, makes the connector ask the venu
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import importlib.util
 import time
@@ -21,6 +22,7 @@ from .base import Balances, Done, NeverSent
 from .broker_ids import without_broker
 from .ccxt_abilities import abilities, check_market, check_market_buy, check_symbols
 from .ccxt_exchange import Hooks
+from .ccxt_orders import Orders
 from .ccxt_parse import dec, dec_or, spec_from
 from .doctrine import Codes
 from .settings import VenueFileSettings
@@ -88,6 +90,8 @@ class Dialect:
     # outboundAccountPosition or the like; else balances are polled with the sweeps
     streams_balances = False
     poll_s = 2.0
+    # requests that it may take to find one order
+    fetch_requests = 4
 
     def __init__(self, settings: VenueFileSettings, events: Events) -> None:
         self.settings = settings
@@ -95,6 +99,11 @@ class Dialect:
         self.exchange: Any = None
         self.hooks: Hooks | None = None
         self._book_urls: set[str] = set()
+
+    @functools.cached_property
+    def orders(self) -> Orders:
+        """How this exchange takes our ids, and tells them back."""
+        return Orders(self.exchange, self.settings.exchange)
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments of the exchange besides the credentials."""
@@ -140,7 +149,7 @@ class Dialect:
     # --- orders: each returns ccxt's unified order (amend: Amended), or raises ---
 
     async def create(self, order: PlaceChild) -> dict[str, Any]:
-        params: dict[str, Any] = {"clientOrderId": order.venue_cl_ord_id}
+        params = self.orders.place_params(order.venue_cl_ord_id)
         if order.ord_type == "2" and order.tif != "1":
             params["timeInForce"] = _TIFS[order.tif]
         if order.post_only:
@@ -153,21 +162,17 @@ class Dialect:
             params["cost"] = format(order.cash_qty, "f")
         amount = format(order.qty, "f") if order.qty is not None else None
         price = format(order.px, "f") if order.px is not None else None
-        result: dict[str, Any] = await self.exchange.create_order(order.symbol, kind, side, amount, price, params)
-        return result
+        return self.orders.named(await self.exchange.create_order(order.symbol, kind, side, amount, price, params))
 
     async def cancel(self, request: CancelChild) -> dict[str, Any]:
-        params = {} if request.venue_order_id else {"clientOrderId": request.venue_cl_ord_id}
-        result: dict[str, Any] = await self.exchange.cancel_order(request.venue_order_id or None, request.symbol, params)
-        return result
+        return await self.orders.cancel(request.venue_cl_ord_id, request.venue_order_id, request.symbol)
 
     async def amend(self, request: AmendChild) -> Amended:
         raise NeverSent("UNSUPPORTED", f"{self.settings.exchange}: orders are not amended here; cancel and place instead")
 
-    async def fetch(self, venue_cl_ord_id: str, venue_order_id: str, symbol: str) -> dict[str, Any]:
-        params = {} if venue_order_id else {"clientOrderId": venue_cl_ord_id}
-        result: dict[str, Any] = await self.exchange.fetch_order(venue_order_id or None, symbol, params)
-        return result
+    async def fetch(self, venue_cl_ord_id: str, venue_order_id: str, symbol: str, since_ns: int = 0) -> dict[str, Any]:
+        """One order by either id ("": not known); `since_ns`: it was not sent earlier, 0: not known."""
+        return await self.orders.fetch(venue_cl_ord_id, venue_order_id, symbol, since_ns)
 
     async def order_trades(self, venue_order_id: str, symbol: str, since_ns: int) -> list[dict[str, Any]]:
         """All trades of one order."""

@@ -2,7 +2,8 @@
 
 What is hooked, and why (each hazard was reproduced, see the tests):
   fetch2            our rate limiter sees path and cost; ccxt's FIFO bucket put cancels behind snapshots
-  fetch             records whether a request left, and refuses answers that are not JSON (an empty 200 looked like an order)
+  fetch             records whether a request left, lets none go that does not name its order (id_guard.py), and refuses
+                    answers that are not JSON (an empty 200 looked like an order)
   handle_errors     records the venue's own status and code, and freezes the limiter on 429 / 418 (Retry-After)
   *_to_precision    raises when ccxt would cut or round a client's number; wrapped in its own decimal context,
                     because ccxt mutates the shared one
@@ -13,6 +14,7 @@ What is hooked, and why (each hazard was reproduced, see the tests):
 
 from __future__ import annotations
 
+import asyncio
 import decimal
 import logging
 import socket
@@ -27,8 +29,9 @@ import aiohttp
 import ccxt
 import ccxt.pro
 
-from .base import NeverSent
+from .base import NeverSent, VenueError
 from .doctrine import RATE_LIMIT_STATUS, Evidence
+from .id_guard import IdGuard
 from .limiter import Priority, RateLimiter
 
 log = logging.getLogger(__name__)
@@ -46,6 +49,10 @@ class Call(Evidence):
     first_ns: int = 0
     sent_ns: int = 0
     answer: Any = None
+    # of a place, a cancel or a query; what it refuses on a WebSocket is put here, and the task that waits is ended
+    guard: IdGuard | None = None
+    refused: VenueError | None = None
+    task: asyncio.Task[Any] | None = None
 
     def check_deadline(self) -> None:
         """NeverSent when the deadline has passed."""
@@ -54,7 +61,8 @@ class Call(Evidence):
             raise NeverSent("EXPIRED_IN_HOST", f"its deadline passed {late_ns / 1e6:.0f} ms ago in the host")
 
     def leaving(self) -> None:
-        """The request leaves now."""
+        """The request leaves now; what an earlier one was answered is no evidence of it."""
+        self.status, self.code, self.text, self.answer = 0, "", "", None
         self.sent = True
         self.sent_ns = time.time_ns()
         self.first_ns = self.first_ns or self.sent_ns
@@ -119,7 +127,8 @@ class HookMixin:
         if call is not None:
             call.check_deadline()
             check_built(url, {**(getattr(self, "headers", None) or {}), **(headers or {})}, body)
-            call.leaving()
+            if call.guard is None or call.guard.admit(method, url, body, headers):
+                call.leaving()
         try:
             answer = await super().fetch(url, method, headers, body)  # type: ignore[misc]
         except ccxt.NetworkError as error:
@@ -214,7 +223,16 @@ def _recording(send: Callable[[Any], Any]) -> Callable[[Any], Any]:
     async def wrapped(message: Any) -> Any:
         call = CALL.get()
         if call is not None:
-            call.leaving()
+            try:
+                counts = call.guard is None or call.guard.admit("SEND", "", message)
+            except VenueError as refusal:
+                # raised from here it would end the connection, and all that waits on it
+                call.refused = refusal
+                if call.task is not None:
+                    call.task.cancel()
+                return None
+            if counts:
+                call.leaving()
             try:
                 return await send(message)
             except ConnectionError:

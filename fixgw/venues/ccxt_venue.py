@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 import ccxt
+from msgspec.structs import replace
 
 from ..core.commands import InstrumentSpec, OpenOrder, Quote, VenueTrade
 from ..core.numbers import plain
@@ -21,13 +22,16 @@ from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, 
 from .ccxt_amend import Amender
 from .ccxt_dialect import Dialect, dialect_for
 from .ccxt_exchange import CALL, Call, Hooks, make_exchange
+from .ccxt_missing import GAP_MARGIN_NS, no_trades_either
 from .ccxt_parse import balances_from, dec_or, open_order_from, outcome, trade_from
 from .ccxt_session import Session
-from .ccxt_trades import TradeReader, may_hide_fills
+from .ccxt_trades import TradeReader
 from .checks import check_amend, check_place
+from .client_ids import refusal
 from .doctrine import is_not_found, judge, scrub
+from .id_guard import IdGuard, Op
 from .limiter import Priority, RateLimiter
-from .settings import VenueFileSettings
+from .settings import VenueConfigError, VenueFileSettings
 from .tasks import end_tasks
 from .tracker import Tracked, Tracker
 from .wire import AmendChild, CancelChild, PlaceChild, QueryChild
@@ -35,18 +39,19 @@ from .wire import AmendChild, CancelChild, PlaceChild, QueryChild
 KIND = "ccxt"
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-_GAP_MARGIN_NS = 15_000_000_000
 _RELOAD_NS = 600_000_000_000
 _FORGET_NS = 300_000_000_000
-# how far back an order may have been sent that this host never placed, when the gateway does not say
-_UNKNOWN_SINCE_NS = 3_600_000_000_000
 _COMPLETING_MAX = 1000
 # before a cancel that a rate limit refused is sent again, where the venue does not say when; doubled each time
 _CANCEL_PAUSE_S = 0.25
+_PRIORITIES: dict[Op, Priority] = {"place": Priority.PLACE, "cancel": Priority.CANCEL, "query": Priority.QUERY}
 
 
 def connect(settings: VenueFileSettings, sink: Sink) -> CcxtVenue:
     """The connector for this configuration; VenueConfigError or ValueError when it cannot work."""
+    unusable = refusal(settings.exchange)
+    if unusable:
+        raise VenueConfigError(f"{settings.name}: exchange: {unusable}")
     return CcxtVenue(settings, sink)
 
 
@@ -152,6 +157,12 @@ class CcxtVenue:
     def _call(self, priority: Priority, deadline_ns: int = 0) -> Call:
         return Call(priority=priority, deadline_ns=deadline_ns, secrets=self._secrets)
 
+    def _call_for(self, op: Op, our_id: str, order_id: str = "", deadline_ns: int = 0) -> Call:
+        """A call whose requests must name the order."""
+        call = self._call(_PRIORITIES[op], deadline_ns)
+        call.guard = IdGuard(op, self._settings.exchange, (self._dialect.orders.wire_id(our_id), order_id))
+        return call
+
     async def _ask(self, work: Coroutine[Any, Any, T], priority: Priority, timeout_s: float = 0.0) -> T:
         return await self._run(work, self._call(priority), timeout_s)
 
@@ -163,6 +174,7 @@ class CcxtVenue:
         token = CALL.set(call)
         try:
             task = asyncio.ensure_future(work)
+            call.task = task
         finally:
             CALL.reset(token)
         try:
@@ -171,6 +183,8 @@ class CcxtVenue:
                 if self.hooks.limiter.frozen_s() and not call.sent:
                     raise self._frozen()
                 raise TimeoutError(f"no answer in time{'' if call.sent else ' (not sent)'}")
+            if call.refused is not None:
+                raise call.refused
             if task.cancelled():
                 raise ccxt.NetworkError("the connection was closed while the request waited")
             return task.result()
@@ -201,7 +215,7 @@ class CcxtVenue:
             raise Ambiguous("DUPLICATE_ID", f"{our_id} was placed before by this host: never sent twice")
         tracked = self.tracker.begin(our_id, order.symbol)
         tracked.placing, tracked.side, tracked.qty = True, order.side, order.qty
-        call = self._call(Priority.PLACE, order.expires_ns)
+        call = self._call_for("place", our_id, deadline_ns=order.expires_ns)
         try:
             call.check_deadline()
             answer = await self._run(self._dialect.create(order), call)
@@ -275,12 +289,15 @@ class CcxtVenue:
         in the limiter, before everything else; what cannot begin within the request's time limit is refused at once."""
         limit_s, limiter = self._settings.request_timeout_ms / 1000, self.hooks.limiter
         until, pause_s = time.monotonic() + limit_s, _CANCEL_PAUSE_S
+        our_id, tracked = request.venue_cl_ord_id, self.tracker.get(request.venue_cl_ord_id)
+        if not request.venue_order_id and tracked is not None:
+            request = replace(request, venue_order_id=tracked.venue_order_id)
         if limiter.frozen_s() > limit_s:
             raise self._frozen()
         while True:
             try:
-                work = self._dialect.cancel(request)
-                return await self._run(work, self._call(Priority.CANCEL), limiter.frozen_s() + limit_s + 1.0)
+                work, call = self._dialect.cancel(request), self._call_for("cancel", our_id, request.venue_order_id)
+                return await self._run(work, call, limiter.frozen_s() + limit_s + 1.0)
             except (DefiniteReject, NeverSent) as refusal:
                 left_s = until - time.monotonic()
                 if not refusal.rate_limited or max(limiter.frozen_s(), pause_s) > left_s:
@@ -319,16 +336,20 @@ class CcxtVenue:
         our_id, symbol = request.venue_cl_ord_id, request.symbol
         tracked = self.tracker.get(our_id)
         order_id = request.venue_order_id or (tracked.venue_order_id if tracked else "")
-        call = self._call(Priority.QUERY)
+        since_ns = request.sent_ns or (tracked.began_ns if tracked else 0)
+        call = self._call_for("query", our_id, order_id)
+        limit_s = self._settings.request_timeout_ms / 1000 * self._dialect.fetch_requests + 1.0
         try:
-            answer = await self._run(self._dialect.fetch(our_id, order_id, symbol), call)
+            answer = await self._run(self._dialect.fetch(our_id, order_id, symbol, since_ns), call, limit_s)
         except VenueError as failure:
             if is_not_found(failure, self._dialect.codes):
-                return await self._not_found(request, call.sent_ns, tracked)
+                if call.guard is None or not call.guard.carried:  # the answer is about no order of ours
+                    raise Ambiguous("NOT_PROVEN", f"{failure}; but the question did not name the order") from None
+                return await no_trades_either(self._trades, self._settings, request, call.first_ns, tracked)
             raise
         if not answer.get("id") or (answer.get("clientOrderId") or our_id) != our_id:
             raise Ambiguous("BAD_ANSWER", "the answer to the query is not about the order")
-        return await self._found(request, call.sent_ns, answer)
+        return await self._found(request, call.first_ns, answer)
 
     async def _found(self, request: QueryChild, asked_ns: int, answer: dict[str, Any]) -> Queried:
         our_id, symbol = request.venue_cl_ord_id, request.symbol
@@ -347,7 +368,7 @@ class CcxtVenue:
         trades: tuple[VenueTrade, ...] = ()
         checked, text = False, ""
         try:
-            since_ns = int(answer.get("timestamp") or 0) * 1_000_000 - _GAP_MARGIN_NS
+            since_ns = int(answer.get("timestamp") or 0) * 1_000_000 - GAP_MARGIN_NS
             raw = await self._ask(self._dialect.order_trades(order_id, symbol, since_ns), Priority.QUERY)
             trades = tuple(trade_from(trade, self._settings.account, our_id) for trade in raw)
             # a list that is behind the order's own figure is not a check
@@ -357,29 +378,6 @@ class CcxtVenue:
             text = f"trades not fetched: {scrub(str(error), self._secrets)}"
         cum_qty = None if filled is None else plain(filled)
         return Queried(found, asked_ns, order_id, cum_qty, trades, checked, text)
-
-    async def _not_found(self, request: QueryChild, asked_ns: int, tracked: Tracked | None) -> Queried:
-        """The venue knows no such order; were there trades of it all the same?"""
-        our_id, symbol = request.venue_cl_ord_id, request.symbol
-        order_id = request.venue_order_id or (tracked.venue_order_id if tracked else "")
-        sent_ns = request.sent_ns or (tracked.began_ns if tracked else asked_ns - _UNKNOWN_SINCE_NS)
-        try:
-            trades, complete = await self._trades.shared(sent_ns - _GAP_MARGIN_NS, symbol)
-        except VenueError as failure:
-            return Queried("not_found", asked_ns, text=f"trades not fetched: {failure}")
-        mine = [t for t in trades if t.venue_cl_ord_id == our_id or (order_id and t.venue_order_id == order_id)]
-        if mine:
-            raise Ambiguous("CONTRADICTION", f"the venue knows no order {our_id} but lists {len(mine)} trades of it")
-        hidden = may_hide_fills(
-            trades,
-            symbol=symbol,
-            since_ns=sent_ns - self._settings.recv_window_ms * 1_000_000,  # clocks differ by less, or nothing is accepted
-            side=request.side or (tracked.side if tracked else ""),
-            qty=request.qty if request.qty is not None else (tracked.qty if tracked else None),
-            venue_order_id=order_id,
-        )
-        text = "a trade without a client's id could be of it" if hidden else "" if complete else "too many trades to check"
-        return Queried("not_found", asked_ns, trades_checked=complete and not hidden, text=text)
 
     async def instruments(self) -> tuple[InstrumentSpec, ...]:
         await self._load_specs()
@@ -413,7 +411,7 @@ class CcxtVenue:
             if self._dialect.open_orders_weights is not None and not isinstance(call.answer, list):
                 raise Ambiguous("BAD_ANSWER", "open orders: the answer is not a list")
             try:
-                out.extend(open_order_from(order) for order in raw)
+                out.extend(open_order_from(self._dialect.orders.named(order)) for order in raw)
                 self._dialect.know_orders(raw)
             except (ValueError, KeyError) as error:
                 raise Ambiguous("BAD_ANSWER", f"open orders: {scrub(str(error), self._secrets)}") from None
@@ -458,7 +456,7 @@ class CcxtVenue:
         self._sink.balances(await self.balances())
         if lost_ns:
             await self.sweep()
-            for trade in await self.trades(lost_ns - _GAP_MARGIN_NS, self._settings.symbols):
+            for trade in await self.trades(lost_ns - GAP_MARGIN_NS, self._settings.symbols):
                 self.on_trade(trade)
 
     async def sweep(self) -> None:

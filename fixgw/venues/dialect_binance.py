@@ -70,6 +70,7 @@ class Dialect(GeneralDialect):
     open_orders_weights = (80.0, 6.0)
     streams_balances = True
     poll_s = 1.0
+    fetch_requests = 1
 
     def config(self) -> dict[str, Any]:
         return {
@@ -216,7 +217,7 @@ class Dialect(GeneralDialect):
         if client is not None and len(client.subscriptions) > _PRUNE_ABOVE:
             _prune(client)
 
-    async def fetch(self, venue_cl_ord_id: str, venue_order_id: str, symbol: str) -> dict[str, Any]:
+    async def fetch(self, venue_cl_ord_id: str, venue_order_id: str, symbol: str, since_ns: int = 0) -> dict[str, Any]:
         """By our id where we know it: the venue's id alone would not show whose order it is."""
         params = {"origClientOrderId": venue_cl_ord_id} if venue_cl_ord_id else {}
         result: dict[str, Any] = await self.exchange.fetch_order(venue_order_id or None, symbol, params)

@@ -109,6 +109,9 @@ class Exchange:
         if found is None:
             call = CALL.get()
             assert call is not None
+            if call.guard is not None:
+                asked = (params or {}).get("origClientOrderId") or order_id
+                assert call.guard.admit("GET", f"https://exchange/order?id={asked}")
             call.leaving()
             call.status, call.code = 400, "-2013"
             raise ccxt.OrderNotFound("Order does not exist.")
