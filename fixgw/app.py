@@ -35,7 +35,7 @@ from .engine import Engine
 from .fix.port import RecordCursor, SessionCursor
 from .fix.rawlog import RawLog
 from .journal.disk import Disk
-from .journal.errors import CorruptJournal, JournalError, JournalLocked
+from .journal.errors import JournalDiskError, JournalError
 from .journal.housekeeping import Housekeeping
 from .journal.snapshot import latest_snapshot
 from .journal.space import SpaceWatch
@@ -306,7 +306,10 @@ def main() -> int:
     except ConfigErrors as error:
         print(f"configuration: {error}", file=sys.stderr)
         return EXIT_CONFIG
-    except (CorruptJournal, JournalLocked, JournalError) as error:
+    except JournalDiskError as error:
+        print(f"journal: {error}", file=sys.stderr)
+        return EXIT_DISK
+    except JournalError as error:
         print(f"journal: {error}", file=sys.stderr)
         return EXIT_JOURNAL
     gateway.start()

@@ -50,6 +50,7 @@ FILL_COLUMNS = [
     "venue",
     "venue_trade_id",
     "busted",
+    "corrected_by",
 ]
 SESSION_COLUMNS = [
     "name",
@@ -217,6 +218,8 @@ def order(directory: Path, as_json: bool, order_id: str) -> None:
 @_json
 def fills(directory: Path, as_json: bool, session: str | None, symbol: str | None, limit: int) -> None:
     """List fills, the newest first: of the last 2,000 of the firm. Older ones stand in data/projection.db.
+
+    A fill that was corrected has a row for each report that told it; what counts is neither busted nor corrected_by another.
 
     \b
     Example:

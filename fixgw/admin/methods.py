@@ -22,7 +22,7 @@ from ..core import commands as c
 from ..core import events as e
 from ..core.codec import Record, decode_record
 from ..core.cold import Row
-from ..core.decide import Refusal
+from ..core.decide import NoSuch, Refusal
 from ..core.order import Order
 from ..core.reports import Report
 from ..core.state import State
@@ -305,7 +305,7 @@ class AdminMethods:
         try:
             return self._engine.call(command)
         except Refusal as refusal:
-            code = "NOT_FOUND" if "unknown" in str(refusal) else "REFUSED"
+            code = "NOT_FOUND" if isinstance(refusal, NoSuch) else "REFUSED"
             raise AdminError(code, str(refusal)) from refusal
         except TimeoutError as error:
             raise AdminError("BUSY", str(error)) from error

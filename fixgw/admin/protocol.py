@@ -27,7 +27,9 @@ Reads show durable state only. Each list is {"<name>": [...], "more": bool} with
                   fills: [FILL], history: [{seq, ts_ns, event, text}]}; NOT_FOUND
     fills         {session?, symbol?, limit?} -> {fills: [FILL], more}
                   FILL = {exec_id, order_id, cl_ord_id, session, account, venue, symbol, side, last_qty, last_px, fee,
-                  fee_asset, liquidity, venue_trade_id, busted: bool, ts_ns}
+                  fee_asset, liquidity, venue_trade_id, busted: bool, corrected_by, corrects, ts_ns}
+                  corrected_by: ExecID of the report that tells this trade now, "" if it is this one; corrects: ExecID of
+                  the report that this one took the place of, or "". What is neither busted nor corrected adds up to cum_qty
     positions     {account?, symbol?} -> {positions: [{scope, name, symbol, net, open_buy, open_sell}],
                   balances: [{account, venue, asset, free, total, in_flight, available, asof_ns}]}; scope: "firm",
                   "account" or "session"

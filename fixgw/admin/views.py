@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..core.child import Fill
 from ..core.events import AnyEvent, Reported
 from ..core.numbers import ZERO, plain
 from ..core.order import Order
@@ -80,6 +81,7 @@ def fill_row(event: Reported, state: State) -> Row | None:
     report = event.message
     if not isinstance(report, Report) or report.exec_type not in ("F", "G"):
         return None
+    fill = _fill_of(state, report)
     return {
         "exec_id": report.exec_id,
         "order_id": report.order_id,
@@ -95,15 +97,18 @@ def fill_row(event: Reported, state: State) -> Row | None:
         "fee_asset": report.fee_asset,
         "liquidity": report.liquidity,
         "venue_trade_id": report.venue_trade_id,
-        "busted": _is_busted(state, report),
+        "busted": fill is not None and fill.busted,
+        # a trade that was corrected has a row for each report that told it; the last one holds
+        "corrected_by": fill.exec_id if fill is not None and fill.exec_id != report.exec_id else "",
+        "corrects": report.exec_ref_id,
         "ts_ns": report.transact_ns,
     }
 
 
-def _is_busted(state: State, report: Report) -> bool:
+def _fill_of(state: State, report: Report) -> Fill | None:
+    """What is known of the report's trade now; None when its order is forgotten."""
     child = state.find_child(report.venue_cl_ord_id)
-    fill = child.fills.get(report.venue_trade_id) if child is not None else None
-    return fill is not None and fill.busted
+    return child.fills.get(report.venue_trade_id) if child is not None else None
 
 
 _SCOPES = {"s": "session", "a": "account", "firm": "firm"}

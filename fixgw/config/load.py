@@ -5,13 +5,12 @@ from __future__ import annotations
 import difflib
 import tomllib
 import typing
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ..venues.settings import VenueFileSettings
+from ..venues.settings import KeyFault, VenueFileSettings
 from .config import Config
 from .crosscheck import cross_check
 from .errors import ConfigErrors, Problem, shown
@@ -83,7 +82,7 @@ def _read_file(path: Path, root: Path, model: type[_M], problems: list[Problem])
         problems.append(Problem(name, "", "", f"valid TOML: {error}"))
         return None
     if model is VenueFileSettings:
-        problems.extend(_prepare_venue(path, name, content))
+        _prepare_venue(path, content)
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -91,28 +90,24 @@ def _read_file(path: Path, root: Path, model: type[_M], problems: list[Problem])
         return None
 
 
-def _prepare_venue(path: Path, name: str, content: dict[str, Any]) -> list[Problem]:
-    """What a venue file's own loader does: the name by the file's, credential files relative to the file. Floats for
-    exact numbers are told here, because the model would take them."""
+def _prepare_venue(path: Path, content: dict[str, Any]) -> None:
+    """What a venue file's own loader does: the name by the file's, credential files relative to the file."""
     content.setdefault("name", path.stem)
     for key in _CREDENTIAL_FILES:
         if isinstance(content.get(key), str) and content[key]:
             content[key] = str(path.parent / content[key])
-    fields = VenueFileSettings.model_fields
-    return [
-        Problem(name, key, shown(value), f'expected a quoted number: a TOML float is not exact, write "{value!r}"')
-        for key, value in content.items()
-        if isinstance(value, float) and key in fields and fields[key].annotation is Decimal
-    ]
 
 
 def _problem(file: str, content: dict[str, Any], model: type[BaseModel], detail: Any) -> Problem:
     """One pydantic error in the words of the file."""
     location = _in_file(content, detail["loc"])
+    kind, fault = detail["type"], detail.get("ctx", {}).get("error")
+    found = detail["input"]
+    if isinstance(fault, KeyFault) and not location:
+        location, found = [fault.key], content.get(fault.key)
     key = ".".join(str(part) for part in location)
-    kind = detail["type"]
     secret = any(word in key.lower() for word in _SECRET_WORDS)
-    value = "" if secret or kind == "missing" else shown(detail["input"])
+    value = "" if secret or kind == "missing" or found is None else shown(found)
     if kind == "missing":
         expected = "this key is required"
     elif kind == "extra_forbidden":
@@ -120,7 +115,8 @@ def _problem(file: str, content: dict[str, Any], model: type[BaseModel], detail:
         # what stands under an unknown key may be anything, a secret too
         value = ""
     elif kind == "value_error":
-        expected = f"expected {detail['ctx']['error']}"
+        # most say what was expected and no more
+        expected = str(fault) if "expected" in str(fault) else f"expected {fault}"
     elif kind == "string_pattern_mismatch":
         expected = f"expected text of the form {detail['ctx']['pattern']}"
     else:

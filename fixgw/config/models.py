@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo, field_validator
 
 from .types import (
     CompId,
@@ -54,6 +54,14 @@ class LimitsTable(Model):
     repeat_window_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 1000
     max_quote_age_ms: Annotated[int, Field(ge=1, le=3_600_000)] | None = None
     buying_power: bool = False
+
+    @field_validator("msg_burst", "repeat_window_ms")
+    @classmethod
+    def _of_something(cls, value: int, info: ValidationInfo) -> int:
+        what = {"msg_burst": "msgs_per_s", "repeat_window_ms": "repeat_max"}[info.field_name or ""]
+        if info.data.get(what, 0) is None:  # not there at all: it was refused itself
+            raise ValueError(f"{what} beside it: without that nothing is limited")
+        return value
 
 
 class FixTable(Model):
@@ -220,3 +228,10 @@ class SessionFile(Model):
     scope: ScopeTable | None = None
     # by reference only: "env:NAME" or "file:path"; a secret itself never stands in a configuration file
     credentials: Annotated[str, StringConstraints(pattern=r"^(env:[A-Z_][A-Z0-9_]*|file:.+)$")] | None = None
+
+    @field_validator("entitlements", "limits")
+    @classmethod
+    def _of_orders(cls, value: Model, info: ValidationInfo) -> Model:
+        if info.data.get("role") == "drop_copy":
+            raise ValueError(f"no [{info.field_name}]: a drop copy sends no orders")
+        return value

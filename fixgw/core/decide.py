@@ -12,10 +12,10 @@ from collections.abc import Callable
 from . import changes, new_order, operations, reconcile, sanity, unusable, venue_reports
 from . import commands as c
 from . import events as e
-from .draft import Draft, Refusal
+from .draft import Draft, NoSuch, Refusal
 from .state import State
 
-__all__ = ["Refusal", "decide", "partition_of"]
+__all__ = ["NoSuch", "Refusal", "decide", "partition_of"]
 
 # a client's messages, and whether they count against the throttle; of those that cannot be used, these types do
 _CLIENT: dict[type, bool] = {

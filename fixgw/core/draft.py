@@ -26,6 +26,10 @@ class Refusal(Exception):
     """A command of operations that cannot be carried out; the text says why. Nothing is journaled."""
 
 
+class NoSuch(Refusal):
+    """It names something that there is not."""
+
+
 class Draft:
     """Events of one command. Read through order() / child(), change only through emit()."""
 

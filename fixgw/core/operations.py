@@ -7,9 +7,9 @@ from typing import Any
 
 from . import commands as c
 from . import events as e
-from .child import CLOSING, SENT, Child
+from .child import CLOSING, SENT, UNKNOWN, Child
 from .commands import VenueTrade
-from .draft import Draft, Refusal, reason_fields
+from .draft import Draft, NoSuch, Refusal, reason_fields
 from .order import Order
 from .reasons import Reason
 from .reconcile import link_down, request_reconciliation
@@ -144,7 +144,7 @@ def _check_scope(draft: Draft, scope: str, target: str) -> None:
     if known is None:
         raise Refusal(f"scope {scope!r}: expected firm, session or venue")
     if target not in known:
-        raise Refusal(f"{scope} {target!r} is unknown: expected one of {', '.join(sorted(known)) or 'none'}")
+        raise NoSuch(f"{scope} {target!r} is unknown: expected one of {', '.join(sorted(known)) or 'none'}")
 
 
 def kill(draft: Draft, cmd: c.AdminKill) -> None:
@@ -195,7 +195,13 @@ def admin_note(draft: Draft, cmd: c.AdminNote) -> None:
 
 
 def resolve(draft: Draft, cmd: c.AdminResolve) -> None:
-    """What the venue will not tell, by a person with evidence."""
+    """What the venue will not tell, by a person with evidence:
+
+        not_placed, canceled, open ... of each child of which something is unknown; never of one that is known to work, which a
+                                       word of ours would leave working at the venue, counted and watched by nobody
+        fill ......................... a missing trade of the newest child, as much as is left of it
+        bust, correct ................ of a trade that is known, at any time
+    """
     order = _order(draft, cmd.order_id)
     if cmd.outcome not in RESOLUTIONS:
         raise Refusal(f"outcome {cmd.outcome!r}: expected one of {', '.join(RESOLUTIONS)}")
@@ -211,22 +217,62 @@ def resolve(draft: Draft, cmd: c.AdminResolve) -> None:
         return
     if not live:
         raise Refusal(f"order {cmd.order_id}: nothing of it works or is unknown at a venue")
-    for child in live:
-        if cmd.outcome == "open":
-            if child.state == CLOSING:
-                raise Refusal(f"order {cmd.order_id}: the venue said that {child.venue_cl_ord_id} ended; its trades are missing")
-            confirm(draft, child, child.venue_order_id)
-            works_on(draft, draft.child(child.venue_cl_ord_id))
-        else:
-            if cmd.outcome == "not_placed" and child.told_qty > 0:
-                raise Refusal(f"order {cmd.order_id}: {child.venue_cl_ord_id} has trades, so it was placed")
-            close(draft, child, cmd.outcome, f"{Reason.RESOLVED.meaning}: {cmd.evidence}")
+    uncertain = [child for child in live if child.is_uncertain]
+    if not uncertain:
+        raise Refusal(f"order {cmd.order_id}: nothing of it is unknown; {_known_of(live[-1])}")
+    for child in uncertain:
+        _settle(draft, child, cmd)
+
+
+def _known_of(child: Child) -> str:
+    """What is known of a child without an open question, and what to do instead of resolving it."""
+    if child.state == SENT:
+        return f"{child.venue_cl_ord_id} is on its way; without an answer it becomes unknown"
+    if child.cancel or child.amend is not None:
+        what = "cancel" if child.cancel else "amend"
+        return f"the {what} of {child.venue_cl_ord_id} is on its way; without an answer it becomes unknown"
+    return f"{child.venue_cl_ord_id} works at {child.venue}; to end it use `fixgw cancel`"
+
+
+def _settle(draft: Draft, child: Child, cmd: c.AdminResolve) -> None:
+    """not_placed, canceled or open, of a child that is uncertain. Raises Refusal if it contradicts what the venue has said."""
+    name, said = child.venue_cl_ord_id, f"order {cmd.order_id}: the venue said that {child.venue_cl_ord_id}"
+    if cmd.outcome == "open":
+        if child.state == CLOSING:
+            raise Refusal(f"{said} ended; its trades are missing")
+        confirm(draft, child, child.venue_order_id)
+        works_on(draft, draft.child(name))
+        return
+    text = f"{Reason.RESOLVED.meaning}: {cmd.evidence}"
+    if cmd.outcome == "not_placed":
+        if child.told_qty > 0:
+            raise Refusal(f"order {cmd.order_id}: {name} has trades, so it was placed")
+        if child.state != UNKNOWN:
+            raise Refusal(f"{said} was placed: expected canceled, open or fill")
+        close(draft, child, "not_placed", text)
+        return
+    order = draft.order(child.order_id)
+    others = any(item.venue_cl_ord_id != name for item in draft.live_children(order))
+    by_venue = child.state == CLOSING and child.closed_as != "filled"
+    if others or by_venue or not order.is_open or order.pending is not None or order.stopping:
+        close(draft, child, "canceled", text)  # the end that the venue has told or somebody has asked for, or not the order's
+        return
+    draft.emit(e.ChildClosed(venue_cl_ord_id=name, ts_ns=draft.ts_ns, status="canceled"))
+    _end(draft, order, Reason.RESOLVED, text)
+
+
+def _end(draft: Draft, order: Order, reason: Reason, text: str = "") -> None:
+    """The rest of an order that has no child any more is canceled, neither by its client nor by the venue."""
+    draft.emit(
+        e.OrderCanceled(order_id=order.order_id, ts_ns=draft.ts_ns, cl_ord_id=order.cl_ord_id, reason=reason.value)
+    )
+    draft.report(draft.order(order.order_id), "4", **reason_fields(reason, text=text))
 
 
 def _order(draft: Draft, order_id: str) -> Order:
     order = draft.state.find_order(order_id)
     if order is None:
-        raise Refusal(f"order {order_id!r} is unknown")
+        raise NoSuch(f"order {order_id!r} is unknown")
     return order
 
 
@@ -239,6 +285,11 @@ def _manual_fill(draft: Draft, order: Order, live: list[Child], cmd: c.AdminReso
     child = children[-1]
     if cmd.trade_id in child.fills:
         raise Refusal(f"trade {cmd.trade_id} is known already")
+    # of one that may work on, what the venue ever told counts: more would end it here and leave it working there
+    left = child.qty - (child.told_qty if child.is_live else child.cum_qty)
+    if cmd.qty > left:
+        text = f"fill: --qty {cmd.qty:f}: expected at most {max(left, Decimal(0)):f}, all that is left of {child.venue_cl_ord_id}"
+        raise Refusal(f"{text}; more than that by --as correct")
     account = draft.state.settings.accounts.get(order.account)
     trade(
         draft,
@@ -298,14 +349,11 @@ def _bust_or_correct(draft: Draft, order: Order, cmd: c.AdminResolve) -> None:
         )
         draft.report(draft.order(order.order_id), "G", exec_id=exec_id, last_qty=qty, last_px=px, **common, **reason)
     stop_the_rest(draft, order.order_id)
-    order = draft.order(order.order_id)
-    if order.is_open and not draft.live_children(order) and not order.held:
-        draft.emit(
-            e.OrderCanceled(
-                order_id=order.order_id, ts_ns=draft.ts_ns, cl_ord_id=order.cl_ord_id, reason=Reason.BUSTED.value
-            )
-        )
-        draft.report(draft.order(order.order_id), "4", **reason_fields(Reason.BUSTED))
+    after = draft.order(order.order_id)
+    if cmd.outcome == "correct" and after.cum_qty > after.order_qty:
+        draft.alert("OVERFILL", f"order {after.order_id}: executed {after.cum_qty:f} of {after.order_qty:f}")
+    if after.is_open and not draft.live_children(after) and not after.held:
+        _end(draft, after, Reason.BUSTED)
 
 
 def _admin(draft: Draft, action: str, target: str, user: str, reason: str) -> None:

@@ -197,6 +197,13 @@ class FixClient:
         """Raises ClientError with what the other side said when there is no Logon in time."""
         self._wait(lambda: self.logged_on, timeout_s, "no Logon")
 
+    def set_next_sender(self, number: int) -> None:
+        """The MsgSeqNum(34) of what is sent next. Raises ClientError when it is not started."""
+        session = quickfix.Session.lookupSession(self.session_id)
+        if session is None:
+            raise ClientError(f"{self!r}: is not started")
+        session.setNextSenderMsgSeqNum(number)
+
     def wait_logout(self, timeout_s: float) -> None:
         """Waits until the session is logged off. Raises ClientError when it is not in time."""
         self._wait(lambda: not self.logged_on, timeout_s, "no Logout")

@@ -1,6 +1,7 @@
 """`fixgw oms DIR SESSION`: a small FIX client for people who try the gateway, and for scripts."""
 
 import json
+import re
 import signal
 import sys
 import time
@@ -22,6 +23,7 @@ from fixgw.fix.oms_shell import CommandError, ExpectationFailed, Shell
 _KEYS = ("begin_string", "client_comp_id", "gateway_comp_id")
 _VERSION = {"FIX.4.2": "FIX42", "FIX.4.4": "FIX44", "FIXT.1.1": "FIX50SP2"}
 _STYLE = {"2": "bold green", "1": "green", "8": "bold red", "4": "yellow", "C": "yellow", "0": "cyan", "5": "cyan"}
+_TOO_LOW = re.compile(r"MsgSeqNum too low, expecting (\d{1,9})")
 _COLUMNS = (("cl_ord_id", "ClOrdID"), ("order_id", "OrderID"), ("side", "Side"), ("order_qty", "Qty"), ("symbol", "Symbol"))
 _MORE = (("price", "Price"), ("ord_status", "Status"), ("cum_qty", "Cum"), ("leaves_qty", "Leaves"), ("avg_px", "Avg"))
 
@@ -166,6 +168,25 @@ def _typed(stream: TextIO) -> Iterable[str]:
             return
 
 
+def _log_on(client: FixClient, timeout_s: float) -> None:
+    """Raises ClientError, with what to do where it is about numbers."""
+    try:
+        client.wait_logon(timeout_s)
+    except ClientError as error:
+        advice = "; `--reset` begins with new numbers on both sides" if "MsgSeqNum" in str(error) else ""
+        raise ClientError(f"{error}{advice}") from error
+
+
+def catch_up(client: FixClient, message: FixMessage, screen: Screen) -> None:
+    """Another client has used this session, so that our store is behind: the next Logon takes the number that the gateway's
+    Logout names, where QuickFIX would try one number a second. What was missed on the way in is asked for after the Logon."""
+    found = _TOO_LOW.search(message.get(58)) if message.msg_type == "5" else None
+    if found is not None:
+        number = int(found[1])
+        screen.say(f"another client has used this session: going on with its number {number} (--reset begins at 1)", "yellow")
+        client.set_next_sender(number)
+
+
 @click.command(name="oms")
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("session")
@@ -200,6 +221,11 @@ def oms(
     where = read_address(folder, host, port)
     names = load(_VERSION[ids["begin_string"]])
     screen = Screen(names, as_json)
+
+    def show(message: FixMessage) -> None:
+        screen.message(message)
+        catch_up(client, message, screen)
+
     client = FixClient(
         *where,
         ids["begin_string"],
@@ -207,12 +233,12 @@ def oms(
         ids["gateway_comp_id"],
         store_dir=folder / "run" / f"oms-{session}",  # the session's numbers go on from one run to the next
         reset=reset,
-        on_message=screen.message,
+        on_message=show,
     )
     shell = Shell(client, names, screen.say, screen.orders, screen.log)
     try:
         client.start()
-        client.wait_logon(timeout_s)
+        _log_on(client, timeout_s)
         screen.say(f"logged on as {ids['client_comp_id']} ({ids['begin_string']}) at {where[0]}:{where[1]}")
         failures = run_lines(shell, script or _typed(sys.stdin), screen, stop_at_failure=script is not None)
     except ClientError as error:

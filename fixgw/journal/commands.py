@@ -61,11 +61,13 @@ def tail(directory: Path, count: int, follow: bool, as_json: bool) -> None:
     folder = journal_folder(directory)
     reader = JournalReader(folder)
     with _errors():
-        last = 0
-        for seq, payload in _last_records(reader, folder, max(count, 1)):
-            last = seq
-            if count:
+        newest: deque[tuple[int, bytes]] = deque(maxlen=max(count, 1))
+        try:
+            newest.extend(reader.read(_start_of_last(folder, max(count, 1))))
+        finally:  # where the journal is damaged: what stands before the damage, then the error
+            for seq, payload in newest if count else ():
                 _print(seq, payload, as_json)
+        last = newest[-1][0] if newest else 0
         while follow:
             for seq, payload in reader.read(last + 1, strict=False):
                 last = seq
@@ -141,14 +143,13 @@ def rebuild_command(directory: Path, out: Path | None, as_json: bool) -> None:
         click.echo(f"{target}: {last_seq} records in {seconds:.1f} s")
 
 
-def _last_records(reader: JournalReader, folder: Path, count: int) -> Iterator[tuple[int, bytes]]:
-    """The last `count` records: begins in the youngest segment that has enough behind it."""
+def _start_of_last(folder: Path, count: int) -> int:
+    """Where the youngest segment begins that has `count` records behind it."""
     layout = read_layout(folder)
     segments = layout.archived + layout.live
     if not segments:
-        return iter(())
-    start = next((s for s in reversed(segments) if segments[-1].first_seq - s.first_seq >= count), segments[0])
-    return iter(deque(reader.read(start.first_seq, strict=False), maxlen=count))
+        return 1
+    return next((s for s in reversed(segments) if segments[-1].first_seq - s.first_seq >= count), segments[0]).first_seq
 
 
 def _data(seq: int, payload: bytes) -> dict[str, Any]:

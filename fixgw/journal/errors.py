@@ -18,6 +18,10 @@ class JournalLocked(JournalError):
         super().__init__(f"journal {path} is in use by {holder}: stop it first, only one writer may run")
 
 
+class JournalDiskError(JournalError):
+    """The disk does not let the journal be opened: no room, no right to write, an I/O error. Nothing is known to be damaged."""
+
+
 class CorruptJournal(JournalError):
     """What was once durable is damaged or missing. Names the file and the byte offset; nothing was changed."""
 

@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from .disk import Disk
-from .errors import CorruptJournal, JournalError, JournalLocked
+from .errors import CorruptJournal, JournalDiskError, JournalLocked
 
 INSTALL_ID: Final = re.compile(r"[A-Z0-9]{5}")
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -150,10 +150,10 @@ def write_run(directory: Path, disk: Disk, mark: RunMark) -> None:
 
 
 def check_directory(directory: Path, disk: Disk) -> Path:
-    """The folder as an absolute path, made (0700) if it is not there. Raises JournalError if it cannot be."""
+    """The folder as an absolute path, made (0700) if it is not there. Raises JournalDiskError if it cannot be."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         disk.sync_dir(directory.resolve().parent)
     except OSError as error:
-        raise JournalError(f"journal folder {directory}: {error.strerror}, expected a folder that can be written") from error
+        raise JournalDiskError(f"journal folder {directory}: {error.strerror}, expected a folder that can be written") from error
     return directory.resolve()

@@ -36,8 +36,10 @@ def plain(value: Any) -> Any:
         return text(value) if value.is_finite() and abs(value.adjusted()) <= _MAX_EXPONENT else str(value)
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):  # of names; as they lie they differ from process to process
+        return sorted((plain(item) for item in value), key=str)
     return value
 
 

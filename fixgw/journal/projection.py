@@ -22,7 +22,7 @@ import sqlite_utils
 from fixgw.core.events import OrderEvent, Reported
 from fixgw.core.reports import BusinessReject, CancelReject, Notice, Report
 
-from .errors import JournalError
+from .errors import JournalError, JournalGap
 from .layout import read_layout
 from .plain import RecordLike, decode, plain
 from .projection_orders import OrderRows
@@ -178,11 +178,10 @@ def rebuild(directory: Path, out: Path, progress: Callable[[int, int], None] | N
     lock = lock_projection(out)
     try:
         temporary.unlink(missing_ok=True)
-        layout = read_layout(directory)
-        segments = layout.archived + layout.live
-        if segments and segments[0].first_seq > 1:
-            raise JournalError(f"records before {segments[0].first_seq} are not kept: the projection cannot be made anew")
-        last_seq = _fill_new(directory, temporary, progress)
+        try:
+            last_seq = _fill_new(directory, temporary, progress)
+        except JournalGap as error:
+            raise JournalError(f"{error}: the projection cannot be made anew") from error
         for suffix in ("-wal", "-shm"):
             out.with_name(out.name + suffix).unlink(missing_ok=True)
         os.replace(temporary, out)

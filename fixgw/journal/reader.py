@@ -15,6 +15,7 @@ from typing import Final
 from .errors import CorruptJournal, JournalGap
 from .identity import read_install_id
 from .layout import Segment, read_layout
+from .recover import check_floor, check_headers, check_spares, durable_floor
 from .segment import HEADER_BYTES, RECORD_BYTES, end_of, make_salt, needed_bytes, scan
 
 _FIRST_WINDOW: Final = 256 << 10  # a follower mostly wants a few records
@@ -33,16 +34,21 @@ class JournalReader:
     def read(self, from_seq: int = 1, upto: int | None = None, *, strict: bool = True) -> Iterator[tuple[int, bytes]]:
         """(seq, payload) from from_seq to upto, or to the last valid record.
 
-        strict: judge the bytes behind the last valid record (reads the rest of the segment), else only stop there.
-        Raises CorruptJournal naming file and offset; JournalGap if from_seq is older than what is kept; ValueError.
+        strict: judge the bytes behind the last valid record (reads the rest of the segment) and, where the journal itself
+        ends, whether it may end there: no segment has lost its header, nothing is missing that is known to have been
+        durable. Else only stop there. Raises CorruptJournal naming file and offset; JournalGap if from_seq is older than what is
+        kept; ValueError.
         """
         if from_seq < 1:
             raise ValueError(f"from_seq {from_seq}, expected 1 or more")
         wanted, missing, stuck = from_seq, 0, 0
+        to_end = strict and upto is None
+        floor = durable_floor(self._directory) if to_end else 0  # before the records: a running writer adds to both
+        segment: Segment | None = None
         while upto is None or wanted <= upto:
             segment, offset = self._find(wanted, upto)
             if segment is None:
-                return
+                break
             before = wanted
             start = wanted if offset else segment.first_seq
             try:
@@ -61,7 +67,19 @@ class JournalReader:
                 continue
             stuck = stuck + 1 if wanted == before else 0
             if not self._follows(segment, wanted, upto, stuck):
-                return
+                break
+        if to_end:
+            self._check_end(segment, floor)
+
+    def _check_end(self, segment: Segment | None, floor: int) -> None:
+        """May the journal end here, in `segment`? Raises CorruptJournal."""
+        where, offset, last_seq = self._directory, 0, 0
+        if segment is not None:
+            where, offset, last_seq = segment.path, HEADER_BYTES, segment.first_seq - 1
+        if self._resume is not None and self._resume[0] - 1 >= last_seq:
+            last_seq, where, offset = self._resume[0] - 1, self._resume[1].path, self._resume[2]
+        check_spares(self._directory, last_seq)
+        check_floor(last_seq, floor, where, offset)
 
     def _find(self, wanted: int, upto: int | None) -> tuple[Segment | None, int]:
         """The segment that holds (or would hold) record wanted, and the offset if it is known (else 0)."""
@@ -71,6 +89,7 @@ class JournalReader:
         below = [segment for segment in segments if segment.first_seq <= wanted]
         if not below:
             if segments:
+                check_headers(read_layout(self._directory))
                 raise JournalGap(f"record {wanted} is not kept any more: the oldest one here is {segments[0].first_seq}")
             if upto is not None:
                 raise CorruptJournal(self._directory, 0, f"record {wanted} was durable, yet there is no segment")
@@ -92,6 +111,7 @@ class JournalReader:
             return False
         if stuck < 2:
             return True
+        check_headers(read_layout(self._directory))
         at = self._resume[2] if self._resume is not None and self._resume[0] == wanted else HEADER_BYTES
         what = f"the next segment begins with {later[0].first_seq}" if later else f"record {upto} was durable"
         raise CorruptJournal(segment.path, at, f"record {wanted} is missing: {what}")
@@ -145,7 +165,7 @@ class JournalReader:
             for seq, payload, end in scan(data, 0, expected, salt):
                 offset, expected = start + end, seq + 1
                 yield seq, payload, offset
-            found = end_of(data, offset - start, expected, salt)
+            found = end_of(data, offset - start, expected, salt, base=start)
             if found.kind != "corrupt":
                 return
             # A writer at work may have filled the hole after it was read and gone on: look again.

@@ -10,16 +10,22 @@ Nothing is changed before all of this has passed. Cut bytes are kept in cut/.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from .disk import Disk
 from .errors import CorruptJournal
-from .layout import Layout, Segment, read_layout
-from .segment import HEADER_BYTES, End, end_of, last_nonzero, make_salt, scan
+from .identity import read_install_id, read_run
+from .layout import Layout, Segment, read_layout, snapshot_files
+from .segment import HEADER_BYTES, End, decode_header, end_of, last_nonzero, make_salt, scan
 
 log = logging.getLogger(__name__)
+_BAD_HEADER: Final = "segment header is damaged, yet data follows it"
+_TRIES: Final = 3
+_AGAIN_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,7 @@ def recover(
     for index, segment in enumerate(layout.live):
         remaining = len(layout.live) - index - 1
         if (index or layout.archived) and segment.first_seq != found.last_seq + 1:
+            check_headers(layout)
             reason = f"segment begins with record {segment.first_seq}, expected {found.last_seq + 1}"
             raise CorruptJournal(segment.path, 0, reason)
         if remaining and layout.live[index + 1].first_seq <= check_from_seq:
@@ -95,10 +102,8 @@ def recover(
         if not _check_segment(segment, index, layout, found, salt, damages, holes_ok and remaining < 2, on_record):
             break
     damages += check_unused(layout, found.last_seq, salt, holes_ok)
-    if found.last_seq < floor_seq:
-        where, offset = (found.last.path, found.end_offset) if found.last else (directory, 0)
-        reason = f"the journal ends at record {found.last_seq}, but record {floor_seq} is known to have been durable"
-        raise CorruptJournal(where, offset, reason)
+    where, offset = (found.last.path, found.end_offset) if found.last else (directory, 0)
+    check_floor(found.last_seq, floor_seq, where, offset)
     for damage in damages:
         found.cuts.append(_cut(directory, disk, damage, now_ns))
         if damage.offset == 0:
@@ -139,6 +144,7 @@ def _check_segment(
     if followers and followers[0].first_seq != last_seq + 1:
         reason = end.reason or f"record {last_seq + 1} is missing"
         if not holes_ok:
+            check_headers(layout)
             raise CorruptJournal(segment.path, offset, f"{reason}; the next segment begins with record {followers[0].first_seq}")
         _give_up_rest(segment, followers, last_seq, damages)
         followers = []
@@ -164,23 +170,65 @@ def _give_up_rest(segment: Segment, followers: list[Segment], last_seq: int, dam
 
 
 def check_unused(layout: Layout, last_seq: int, salt: int, holes_ok: bool) -> list[Damage]:
-    """Files without a valid header: spares (zero), or one whose first write was not finished, or damage."""
+    """Files without a valid header: spares (zero), or one whose first write was not finished, or damage (CorruptJournal).
+    One that a running writer has taken into use or removed since it was listed is passed over."""
     damages = []
     for path in layout.unused:
-        data = path.read_bytes()
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            continue
         dirty_end = last_nonzero(data, 0)
-        if not dirty_end:
+        if not dirty_end or decode_header(data) is not None:
             continue
         header_zero = not any(data[:HEADER_BYTES])
         rest_zero = last_nonzero(data, HEADER_BYTES) == HEADER_BYTES
         # A header is written with the first group, in one sector: there is either none of it, or nothing behind it.
         if not header_zero and not rest_zero and not holes_ok:
-            raise CorruptJournal(path, 0, "segment header is damaged, yet data follows it")
+            raise CorruptJournal(path, 0, _BAD_HEADER)
         end = End("torn", 0, dirty_end) if holes_ok or rest_zero else end_of(data, 0, last_seq + 1, salt)
         if end.kind == "corrupt":
             raise CorruptJournal(path, 0, f"segment header is missing: {end.reason}")
         damages.append(Damage(path, 0, dirty_end, last_seq, "unfinished first write of a segment"))
     return damages
+
+
+def check_headers(layout: Layout) -> None:
+    """Called where records are missing between segments: CorruptJournal if it is because a segment has lost its header."""
+    for path in layout.unused:
+        data = path.read_bytes() if path.exists() else b""
+        if any(data[:HEADER_BYTES]) and last_nonzero(data, HEADER_BYTES) != HEADER_BYTES and decode_header(data) is None:
+            raise CorruptJournal(path, 0, _BAD_HEADER)
+
+
+def check_spares(directory: Path, last_seq: int) -> list[Damage]:
+    """check_unused of the folder as it is now, beside a running writer too: what that is just writing is looked at again."""
+    for left in reversed(range(_TRIES)):
+        layout = read_layout(directory)
+        install_id = read_install_id(directory)
+        if install_id is None and (layout.live or layout.archived or layout.unused):
+            raise CorruptJournal(directory / "install", 0, "the install id is missing, so no checksum can be checked")
+        try:
+            return check_unused(layout, last_seq, make_salt(install_id or ""), holes_ok=False)
+        except CorruptJournal:
+            if not left:
+                raise
+            time.sleep(_AGAIN_S)
+    raise AssertionError("unreachable")
+
+
+def durable_floor(directory: Path) -> int:
+    """The last record that is known to have been durable, by a clean stop or the name of a snapshot; 0: nothing is known."""
+    run = read_run(directory)
+    clean = run.last_seq if run is not None and run.state == "clean" else 0
+    return max([clean] + [seq for seq, _ in snapshot_files(directory)[:1]])
+
+
+def check_floor(last_seq: int, floor: int, where: Path, offset: int) -> None:
+    """Raises CorruptJournal if the journal ends (at byte offset of where) before record `floor`."""
+    if last_seq < floor:
+        reason = f"the journal ends at record {last_seq}, but record {floor} is known to have been durable"
+        raise CorruptJournal(where, offset, reason)
 
 
 def _cut(directory: Path, disk: Disk, damage: Damage, now_ns: int) -> Cut:

@@ -124,9 +124,9 @@ def scan(data: bytes, offset: int, expected_seq: int, salt: int) -> Iterator[tup
         expected_seq += 1
 
 
-def end_of(data: bytes, offset: int, expected_seq: int, salt: int) -> End:
+def end_of(data: bytes, offset: int, expected_seq: int, salt: int, base: int = 0) -> End:
     """Judge the bytes from offset on, where `scan` stopped, by the rules at the top. data is the whole rest of the
-    file."""
+    file, which begins at byte `base` of it (for the texts)."""
     dirty_end = last_nonzero(data, offset)
     if dirty_end == offset:
         return End("clean", offset, offset)
@@ -135,16 +135,17 @@ def end_of(data: bytes, offset: int, expected_seq: int, salt: int) -> End:
         return End("torn", offset, dirty_end, f"unfinished write of record {expected_seq}")
     first, seq, _ = later
     if seq <= expected_seq:
-        reason = f"record {expected_seq} is invalid, yet record {seq} stands behind it at byte {first}"
+        reason = f"record {expected_seq} is invalid, yet record {seq} stands behind it at byte {base + first}"
         return End("corrupt", offset, dirty_end, reason)
     while later is not None:
         at, seq, group = later
         if seq - group > expected_seq:
-            reason = f"record {expected_seq} is invalid, yet the later record {seq} at byte {at} is valid"
+            reason = f"record {expected_seq} is invalid, yet the later record {seq} at byte {base + at} is valid"
             return End("corrupt", offset, dirty_end, reason)
         later = _next_valid(data, at + 1, salt)
     if not _zero_sector_between(data, offset, first):
-        reason = f"record {expected_seq} was changed: its group's record at byte {first} is valid, no sector between is missing"
+        at = base + first
+        reason = f"record {expected_seq} was changed: its group's record at byte {at} is valid, no sector between is missing"
         return End("corrupt", offset, dirty_end, reason)
     return End("torn", offset, dirty_end, f"unfinished group from record {expected_seq}")
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from .disk import Disk
-from .errors import JournalBusy, JournalError, JournalFailed, RecordTooBig
+from .errors import JournalBusy, JournalDiskError, JournalError, JournalFailed, RecordTooBig
 from .identity import (
     Lock,
     RunMark,
@@ -99,7 +99,7 @@ class Journal:
         check_from_seq: records below it in sealed segments are not checked now (a snapshot covers them).
         on_record(seq, payload): called with each record that is checked now, in order (see recover.py).
         on_full(bool) is called from a thread of its own when `full` changes; it may append and commit. Raises JournalLocked,
-        CorruptJournal, JournalError (folder or disk unusable), ValueError (bad option).
+        CorruptJournal, JournalDiskError (folder or disk unusable), ValueError (bad option).
         """
         if sync not in ("commit", "os"):
             raise ValueError(f"sync {sync!r}, expected 'commit' or 'os'")
@@ -117,7 +117,7 @@ class Journal:
         except BaseException as error:
             os.close(lock.fd)
             if isinstance(error, OSError):
-                raise JournalError(f"journal {path} cannot be opened: {error}") from error
+                raise JournalDiskError(f"journal {path} cannot be opened: {error}") from error
             raise
         return journal
 

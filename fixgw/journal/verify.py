@@ -12,7 +12,7 @@ from typing import Final
 from .errors import CorruptJournal
 from .identity import lock_holder, read_install_id, read_run
 from .layout import Segment, read_layout, snapshot_files
-from .recover import check_unused
+from .recover import check_floor, check_headers, check_spares
 from .segment import HEADER_BYTES, End, end_of, make_salt, scan
 from .snapshot import read_snapshot
 
@@ -75,17 +75,19 @@ def _check_segments(directory: Path, result: Verification) -> None:
     for index, segment in enumerate(segments):
         following = segments[index + 1] if index + 1 < len(segments) else None
         if index and segment.first_seq != result.last_seq + 1:
+            check_headers(layout)
             reason = f"segment begins with record {segment.first_seq}, expected {result.last_seq + 1}"
             raise CorruptJournal(segment.path, 0, reason)
-        _check_one(segment, following, salt, result)
+        _check_one(directory, segment, following, salt, result)
     if segments and segments[0].first_seq > 1:
         result.notes.append(f"records 1 to {segments[0].first_seq - 1} are not in this folder")
+    spares = check_spares(directory, result.last_seq)
     if result.writer_pid is None:
-        for damage in check_unused(layout, result.last_seq, salt, holes_ok=False):
+        for damage in spares:
             result.notes.append(f"{damage.file.name}: unfinished first write of a segment, the next start cuts it")
 
 
-def _check_one(segment: Segment, following: Segment | None, salt: int, result: Verification) -> None:
+def _check_one(directory: Path, segment: Segment, following: Segment | None, salt: int, result: Verification) -> None:
     tries = _TRIES if following is None and result.writer_pid is not None else 1
     for _ in range(tries):  # the writer may fill a hole after it was read
         last_seq, offset, end = _scan(segment, salt)
@@ -101,6 +103,8 @@ def _check_one(segment: Segment, following: Segment | None, salt: int, result: V
     sealed = following is not None or segment.archived
     if end.kind == "corrupt" or last_seq != wanted or (sealed and end.kind != "clean"):
         check.state = "corrupt"
+        if end.kind != "corrupt":
+            check_headers(read_layout(directory))
         raise CorruptJournal(segment.path, offset, end.reason or f"ends with record {last_seq}, expected {wanted}")
     if end.kind == "torn":
         check.state = "torn"
@@ -130,5 +134,4 @@ def _check_floor(directory: Path, result: Verification, clean_seq: int) -> None:
     if result.last_seq < floor:
         last = result.segments[-1] if result.segments else None
         where, offset = (Path(last.file), last.bytes_used) if last else (directory, 0)
-        reason = f"the journal ends at record {result.last_seq}, but record {floor} is known to have been durable"
-        raise CorruptJournal(where, offset, reason)
+        check_floor(result.last_seq, floor, where, offset)

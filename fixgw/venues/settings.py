@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,10 +19,18 @@ class VenueConfigError(Exception):
     """A venue file is unusable; the text names file, key, value and what was expected. Crash: do not start the host."""
 
 
-class VenueFileSettings(BaseModel):
-    """The keys of a venue file. Unknown keys are errors."""
+class KeyFault(ValueError):
+    """What is wrong with one key in the light of others; `key` names it, where pydantic knows the whole file only."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    def __init__(self, key: str, text: str) -> None:
+        super().__init__(text)
+        self.key = key
+
+
+class VenueFileSettings(BaseModel):
+    """The keys of a venue file. Unknown keys are errors, and nothing is converted in silence ("5" is no integer)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: str = Field("", pattern=r"^[a-z0-9_-]{0,32}$", description="default: the file's name")
     kind: str = Field("ccxt", description="connector: see fixgw.venues.base.kinds()")
@@ -51,6 +59,23 @@ class VenueFileSettings(BaseModel):
     price: Decimal = Field(Decimal("50000"), gt=0, description="kind null: the price it shows")
     options: dict[str, Any] = Field({}, description="passed to the connector (ccxt: exchange.options)")
 
+    @field_validator("symbols", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value  # TOML knows lists only
+
+    @field_validator("tick", "lot", "price", mode="before")
+    @classmethod
+    def _exact(cls, value: Any) -> Any:
+        if isinstance(value, float):
+            raise ValueError(f'expected a quoted number: a TOML float is not exact, write "{value!r}"')
+        if isinstance(value, bool) or not isinstance(value, (int, str, Decimal)):
+            raise ValueError('expected a number, as text like "0.01" or as an integer')
+        try:
+            return Decimal(value)
+        except InvalidOperation:
+            raise ValueError('expected a number, as text like "0.01" or as an integer') from None
+
     @field_validator("symbols")
     @classmethod
     def _symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -58,7 +83,7 @@ class VenueFileSettings(BaseModel):
             if not _SYMBOL.match(symbol):
                 raise ValueError(f"{symbol!r} is not a symbol; expected BASE/QUOTE such as BTC/USDT")
         if len(set(value)) != len(value):
-            raise ValueError(f"{list(value)!r} names a symbol twice")
+            raise ValueError(f"{list(value)!r} names a symbol twice; expected each once")
         return value
 
     @field_validator("base_url")
@@ -71,14 +96,15 @@ class VenueFileSettings(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> VenueFileSettings:
         if self.kind == "ccxt" and not self.exchange:
-            raise ValueError("exchange: missing; kind ccxt needs a ccxt exchange id such as binance")
+            raise KeyFault("exchange", "missing; kind ccxt: expected a ccxt exchange id such as binance")
         for what in ("api_key", "secret", "password"):
             if getattr(self, f"{what}_env") and getattr(self, f"{what}_file"):
-                raise ValueError(f"{what}_env and {what}_file are both set; expected one of them")
+                raise KeyFault(f"{what}_env", f"{what}_file is set too; expected one of them")
         if self.recv_window_ms > self.request_timeout_ms:
-            raise ValueError(
-                f"recv_window_ms: {self.recv_window_ms} exceeds request_timeout_ms {self.request_timeout_ms}; "
-                "expected a window that ends before the request is given up"
+            raise KeyFault(
+                "recv_window_ms",
+                f"{self.recv_window_ms} exceeds request_timeout_ms {self.request_timeout_ms}; "
+                "expected a window that ends before the request is given up",
             )
         return self
 
@@ -131,9 +157,11 @@ def parse_venue(raw: dict[str, Any], source: str, name: str, directory: Path | N
 
 
 def _explain(source: str, error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"]) or "(file)"
+    key = ".".join(str(part) for part in error["loc"])
+    key = key or getattr(error.get("ctx", {}).get("error"), "key", "(file)")
     if error["type"] == "extra_forbidden":
         known = ", ".join(sorted(VenueFileSettings.model_fields))
         return f"{source}: {key}: unknown key; expected one of {known}"
-    value = "" if error["type"] == "missing" or not error["loc"] else f" {error['input']!r}:"
+    secret = key.startswith(("api_key", "secret", "password"))  # whoever writes it into the wrong place must not find it in a log
+    value = "" if error["type"] == "missing" or not error["loc"] or secret else f" {error['input']!r}:"
     return f"{source}: {key}:{value} {error['msg'].removeprefix('Value error, ')}"

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import quickfix
 from click.testing import CliRunner, Result
 from front_acceptor import SESSIONS, Acceptor
 
+from fixgw.fix.client import ClientError, FixClient
 from fixgw.fix.oms import oms
 
 
@@ -131,6 +133,26 @@ def test_numbers_go_on_in_the_next_run(folder: Path) -> None:
     assert run(folder, "OMS44", "buy 1 BTC/USDT @ 5\nwait new last 5").exit_code == 0
     result = CliRunner().invoke(oms, [str(folder), "OMS44"], input="buy 1 BTC/USDT @ 5\nwait new last 5\norders\nquit\n")
     assert result.exit_code == 0 and "is not new" not in result.output and "NEW" in result.output
+
+
+@pytest.mark.parametrize("session", ["OMS42", "OMS50"])
+def test_a_session_that_another_client_has_used_goes_on_at_its_number(folder: Path, session: str) -> None:
+    theirs = quickfix.Session.lookupSession(quickfix.SessionID(SESSIONS[session], "FIXGW", f"M{session}"))
+    theirs.setNextTargetMsgSeqNum(theirs.getExpectedTargetNum() + 50)
+    script = "buy 1 BTC/USDT @ 5\nwait new last 5\nquit\n"
+    for said in (True, False):  # the second run has the numbers in its own store
+        result = CliRunner().invoke(oms, [str(folder), session, "--timeout", "30"], input=script)
+        assert result.exit_code == 0 and "is not new" not in result.output, result.output
+        assert ("another client has used this session" in result.output) == said, result.output
+
+
+def test_a_logon_that_fails_for_its_number_says_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_low(client: FixClient, timeout_s: float) -> None:
+        raise ClientError("no Logon within 10 s; it said: MsgSeqNum too low, expecting 60 but received 47")
+
+    monkeypatch.setattr(FixClient, "wait_logon", too_low)
+    result = CliRunner().invoke(oms, [str(folder), "OMS44", "--port", "1"])
+    assert result.exit_code == 1 and "MsgSeqNum too low" in result.output and "`--reset`" in result.output
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,64 @@ STORIES = {
         resolve o1 open evidence=      | refused: evidence: expected what shows this outcome
         resolve o1 canceled            | refused: order o1: nothing of it works or is unknown at a venue
     """,
+    "resolve what nobody knows": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        resolve o1 not_placed          | refused: order o1: nothing of it is unknown; C1 is on its way
+                                       | without an answer it becomes unknown
+        ambiguous C1 place             | I A a 0/1 OUTCOME_UNKNOWN; query C1
+        resolve o1 canceled            | 4 4 a 0/0 RESOLVED
+    """,
+    "resolve what works": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        resolve o1 canceled            | refused: order o1: nothing of it is unknown
+                                       | C1 works at sim; to end it use `fixgw cancel`
+        resolve o1 not_placed          | refused: order o1: nothing of it is unknown
+                                       | C1 works at sim; to end it use `fixgw cancel`
+        resolve o1 open                | refused: order o1: nothing of it is unknown
+                                       | C1 works at sim; to end it use `fixgw cancel`
+        cancel b a                     | cancel C1; 6 6 b<a 0/1
+        resolve o1 canceled            | refused: order o1: nothing of it is unknown
+                                       | the cancel of C1 is on its way; without an answer it becomes unknown
+        ambiguous C1 cancel            | I 6 b<a 0/1 OUTCOME_UNKNOWN; query C1
+        resolve o1 not_placed          | refused: order o1: the venue said that C1 was placed: expected canceled, open or fill
+        resolve o1 canceled            | 4 4 b<a 0/0
+    """,
+    "resolve a cancel of ours without an answer": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        admin-cancel o1                | cancel C1
+        ambiguous C1 cancel            | I 0 a 0/1 OUTCOME_UNKNOWN; query C1
+        resolve o1 canceled            | 4 4 a 0/0 ADMIN_CANCEL
+    """,
+    "resolve what the venue called filled": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        done C1 filled 1               | query C1
+        resolve o1 not_placed          | refused: order o1: the venue said that C1 was placed: expected canceled, open or fill
+        resolve o1 canceled            | 4 4 a 0/0 RESOLVED
+    """,
+    "resolve fill of too much": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        trade C1 t1 0.4                | F 1 a 0.4/0.6
+        resolve o1 fill trade_id=m1 qty=60 px=100 | refused: fill: --qty 60: expected at most 0.6, all that is left of C1
+                                       | more than that by --as correct
+        resolve o1 fill trade_id=m1 qty=0.6 px=100 | F 2 a 1.0/0
+        resolve o1 bust trade_id=t1    | H 1 a 0.6/0.4 RESOLVED; 4 4 a 0.6/0 BUSTED
+        resolve o1 fill trade_id=m2 qty=0.41 px=100 | refused: fill: --qty 0.41: expected at most 0.4, all that is left of C1
+                                       | more than that by --as correct
+        resolve o1 fill trade_id=m2 qty=0.4 px=100 | F 2 a 1.0/0; !FILL_AFTER_END
+    """,
+    "correct of too much": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        trade C1 t1 0.4                | F 1 a 0.4/0.6
+        resolve o1 correct trade_id=t1 qty=0.5 | G 1 a 0.5/0.5 RESOLVED
+        resolve o1 correct trade_id=t1 qty=40 | G 2 a 40.0/0 RESOLVED; cancel C1; !OVERFILL
+        done C1 canceled 0.4           | -
+        resolve o1 correct trade_id=t1 qty=1 | G 2 a 1.0/0 RESOLVED
+    """,
     "resolve fill": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         ack C1                         | 0 0 a 0/1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
@@ -227,3 +229,20 @@ def test_a_failed_rebuild_leaves_the_old_projection(tmp_path: Path) -> None:
     assert not (tmp_path / "p.db.new").exists()
     lock = lock_projection(tmp_path / "p.db")
     os.close(lock)
+
+
+def test_sets_are_written_in_one_order_by_every_process() -> None:
+    names = [f"SYMBOL{number}/USDT" for number in range(20)]
+    script = f"""
+from fixgw.core.settings import Entitlements
+from fixgw.journal.plain import plain
+print(plain(Entitlements(symbols=frozenset({names!r})))["symbols"])
+"""
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60,
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[2])},
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert said == {f"{sorted(names)}\n"}

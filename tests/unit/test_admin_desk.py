@@ -1,0 +1,125 @@
+"""What the operations desk does with orders and fills, over a real socket, of a core that has traded."""
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from core_world import SYMBOL, VENUE, VENUE_ACCOUNT, World
+from test_admin_reads import Config, Engine
+
+from fixgw.admin.methods import AdminMethods
+from fixgw.admin.server import AdminServer
+from fixgw.cli import main
+from fixgw.core import commands as c
+from fixgw.core.codec import decode_record
+
+
+class Desk(Engine):
+    """An engine that takes commands too."""
+
+    def now_ns(self) -> int:
+        return self.world.tick()
+
+    def call(self, command: c.Command) -> None:
+        self.world.run(command)
+        for listener in self.on_durable:
+            listener(decode_record(self.world.records[-1]))
+
+
+@pytest.fixture
+def world() -> World:
+    """One order of 2, of which 1 has traded."""
+    world = World()
+    new = world.client(
+        c.NewOrder, cl_ord_id="a", symbol=SYMBOL, side="1", ord_type="2", tif="1",
+        order_qty=Decimal(2), price=Decimal(100), quotes=world.quotes,
+    )  # fmt: skip
+    world.run(new)
+    child = next(iter(world.placed.values()))
+    world.run(c.ChildAck(ts_ns=world.tick(), venue=VENUE, venue_cl_ord_id=child.venue_cl_ord_id, venue_order_id="v1"))
+    for number in (1, 2):
+        trade = c.VenueTrade(
+            account=VENUE_ACCOUNT, symbol=SYMBOL, venue_cl_ord_id=child.venue_cl_ord_id, venue_order_id="v1",
+            venue_trade_id=f"t{number}", side="1", qty=Decimal("0.5"), px=Decimal(100),
+        )  # fmt: skip
+        world.run(c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=trade))
+    return world
+
+
+@pytest.fixture
+def directory(tmp_path: Path, world: World) -> Iterator[Path]:
+    (tmp_path / "run").mkdir(mode=0o700)
+    acceptor, links = SimpleNamespace(status=lambda: []), SimpleNamespace(hosts=dict)
+    methods = AdminMethods(Config(world, tmp_path), Desk(world), acceptor, links)  # type: ignore[arg-type]
+    server = AdminServer(tmp_path / "run" / "admin.sock", methods.table())
+    server.start()
+    yield tmp_path
+    server.close()
+
+
+def fixgw(directory: Path, *words: str) -> Result:
+    return CliRunner().invoke(main, [*words, "--dir", str(directory)])
+
+
+def told(directory: Path, *words: str) -> Any:
+    result = fixgw(directory, *words, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.output)
+
+
+def resolve(directory: Path, order_id: str, outcome: str, **options: str) -> Result:
+    words = [part for key, value in options.items() for part in (f"--{key.replace('_', '-')}", value)]
+    return fixgw(directory, "resolve", order_id, "--as", outcome, "--evidence", "ticket", *words)
+
+
+def counted(fills: list[dict[str, Any]]) -> Decimal:
+    return sum((Decimal(row["last_qty"]) for row in fills if not row["busted"] and not row["corrected_by"]), Decimal(0))
+
+
+def test_fills_that_count_add_up_to_what_the_order_has_executed(directory: Path, world: World) -> None:
+    order_id = next(iter(world.state.orders))
+    steps = [
+        ("correct", {"trade_id": "t1", "qty": "0.4", "px": "99"}),
+        ("correct", {"trade_id": "t1", "qty": "0.3", "px": "98"}),
+        ("bust", {"trade_id": "t2"}),
+        ("correct", {"trade_id": "t1", "qty": "0.2", "px": "98"}),
+        ("bust", {"trade_id": "t1"}),
+    ]
+    for outcome, options in steps:
+        done = resolve(directory, order_id, outcome, **options)
+        assert done.exit_code == 0, done.output
+        shown = told(directory, "order", order_id)
+        cum = world.state.orders[order_id].cum_qty
+        assert counted(shown["fills"]) == counted(told(directory, "fills")["fills"]) == cum
+
+
+def test_a_corrected_fill_names_what_corrected_it(directory: Path, world: World) -> None:
+    order_id = next(iter(world.state.orders))
+    for qty in ("0.4", "0.3"):
+        assert resolve(directory, order_id, "correct", trade_id="t1", qty=qty, px="99").exit_code == 0
+    rows = [row for row in told(directory, "order", order_id)["fills"] if row["venue_trade_id"] == "t1"]
+    first, second, third = (row["exec_id"] for row in rows)
+    assert [row["corrected_by"] for row in rows] == [third, third, ""]
+    assert [row["corrects"] for row in rows] == ["", first, second]
+    assert "corrected_by" in fixgw(directory, "fills").output
+
+
+def test_what_contradicts_the_order_is_refused_and_what_is_not_there_is_not_found(directory: Path, world: World) -> None:
+    order_id = next(iter(world.state.orders))
+    working = resolve(directory, order_id, "canceled")
+    assert working.exit_code == 1 and "REFUSED" in working.output and "fixgw cancel" in working.output
+    too_much = resolve(directory, order_id, "fill", trade_id="m1", qty="20", px="100")
+    assert too_much.exit_code == 1 and "REFUSED" in too_much.output and "at most 1" in too_much.output
+    assert resolve(directory, order_id, "fill", trade_id="m1", qty="1", px="100").exit_code == 0
+    for outcome in ("not_placed", "open", "canceled"):
+        finished = resolve(directory, order_id, outcome)
+        assert finished.exit_code == 1 and "REFUSED: order" in finished.output, finished.output
+    missing = resolve(directory, "ABCDE0010000099", "open")
+    assert missing.exit_code == 1 and "NOT_FOUND: order" in missing.output
+    for words in (["kill", "--session", "NOPE"], ["resume", "--venue", "NOPE"]):
+        assert "NOT_FOUND" in fixgw(directory, *words, "--reason", "r").output
