@@ -428,6 +428,7 @@ async def _give_back() -> None:
     """An outage makes hundreds of requests and connections at once: what they took does not stay with this process."""
     while True:
         await asyncio.sleep(GIVE_BACK_S)
+        gc.collect()  # failed requests leave cycles; waiting for each other's collection they would break new ground
         give_back_memory()
 
 
