@@ -7,7 +7,6 @@ counts after it is put in.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from decimal import Decimal
 from functools import lru_cache
@@ -16,15 +15,15 @@ from . import cold
 from . import events as e
 from .child import CLOSED, SENT, Child, apply_child, apply_fill, new_child
 from .freezing import freeze_oldest, thaw_child, thaw_order
-from .numbers import CTX, ZERO, plain_text
+from .numbers import CTX, ZERO
 from .order import OPEN, REJECTED, Order, Pending, apply_order, new_order
+from .repeats import note_repeat
 from .retention import forget, keep_refused, release
 from .settings import quote_of
 from .sharing import share_child, share_order
 from .state import Exposure, State, SymbolExposure
 
 MINUTE_NS = 60_000_000_000
-MAX_REPEATS = 1024
 # more than twice the overlap of reconciliations (reconcile.py)
 EXTERNAL_KEPT_NS = 3_600_000_000_000
 
@@ -126,31 +125,7 @@ def _order_received(state: State, ev: e.OrderReceived) -> None:
     if ev.expire_ns is not None:
         state.expiries.setdefault(ev.expire_ns // MINUTE_NS, {})[ev.order_id] = ev.expire_ns
     _count(state, order, 1, *_risk(order))
-    _note_repeat(state, ev)
-
-
-@functools.lru_cache(maxsize=64)
-def repeat_key(symbol: str, side: str, qty: Decimal, price: Decimal | None) -> str:
-    """What makes two orders "the same" for the repeated-order throttle; 1 and 1.0 are. `qty`: OrderQty or CashOrderQty.
-    Refused orders count too: a client gone wild repeats those most of all. Kept: decide asks for it just before evolve."""
-    return f"{symbol}|{side}|{plain_text(qty)}|{plain_text(price) if price is not None else None}"
-
-
-def _note_repeat(state: State, ev: e.OrderReceived) -> None:
-    settings = state.settings.sessions.get(ev.session)
-    if settings is None or settings.limits.repeat_max is None:
-        return
-    repeats = state.session(ev.session).repeats
-    horizon = ev.ts_ns - settings.limits.repeat_window_ns
-    key = repeat_key(ev.symbol, ev.side, ev.order_qty if ev.cash_qty is None else ev.cash_qty, ev.price)
-    before = repeats.pop(key, None)
-    repeats[key] = [ev.ts_ns] if before is None else [*(ts for ts in before if ts > horizon), ev.ts_ns][-MAX_REPEATS:]
-    # the oldest key stands first: drop what has left the window, a few at a time
-    for _ in range(2):
-        oldest = next(iter(repeats))
-        if repeats[oldest][-1] > horizon:
-            break
-        del repeats[oldest]
+    note_repeat(state, ev)
 
 
 def _order_confirmed(state: State, ev: e.OrderConfirmed) -> None:

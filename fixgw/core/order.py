@@ -59,7 +59,8 @@ TABLE: dict[tuple[str, str], str] = {
     (PARTIAL, "unfill"): NEW,
     (PARTIAL, "unfill_part"): PARTIAL,
     (PARTIAL, "unfill_none"): FILLED,  # a correction upwards: decide cancels what still works
-    (FILLED, "refuse"): FILLED,  # a pending request is refused because the order filled
+    (FILLED, "refuse"): FILLED,
+    (FILLED, "refuse_all"): FILLED,  # a pending request is refused because the order filled
     (FILLED, "fill"): FILLED,  # real world: the venue executed more than was ordered
     (FILLED, "fill_all"): FILLED,
     (FILLED, "unfill"): NEW,  # the remainder has no working order: decide cancels it
@@ -189,7 +190,7 @@ def kind_of(order: Order, ev: e.OrderEvent) -> str:
     """The row label of an event for this order."""
     kind = _KINDS.get(type(ev))
     if kind is not None:
-        all_of_it = kind == "refuse" and order.status == PARTIAL and order.cum_qty >= order.order_qty
+        all_of_it = kind == "refuse" and order.cum_qty >= order.order_qty
         return "refuse_all" if all_of_it else kind
     if isinstance(ev, e.OrderFilled):
         wanted, pending = order.order_qty, order.pending

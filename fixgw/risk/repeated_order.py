@@ -6,9 +6,9 @@ have no such count.
 
 from __future__ import annotations
 
-from ..core.evolve import MAX_REPEATS, repeat_key
 from ..core.numbers import text as fmt
 from ..core.reasons import Reason
+from ..core.repeats import MAX_REPEATS, repeat_key
 from .base import Denied, RiskRequest
 from .measure import NEW
 

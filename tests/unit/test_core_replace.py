@@ -69,7 +69,8 @@ STORIES = {
     "place unknown, resolved as canceled under a replace": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         replace b a 3 @100             | cancel C1; E E b<a 0/1
-        done C1 canceled 0             | place C2 3@100 GTC
+        ambiguous C1 place             | I E a 0/1 OUTCOME_UNKNOWN; query C1
+        resolve o1 canceled            | place C2 3@100 GTC
         ack C2                         | 5 0 b<a 0/3
     """,
     "replace first leg refused": """

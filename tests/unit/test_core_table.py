@@ -21,7 +21,7 @@ CELLS = """
     expire       C  C  C  -  -  -  -
     request      A  0  1  -  -  -  -
     refuse       A  0  1  2  -  -  -
-    refuse_all   -  -  2  -  -  -  -
+    refuse_all   -  -  2  2  -  -  -
     stop         A  0  1  -  -  -  -
     trigger      -  0  -  -  -  -  -
     replace      0  0  1  -  -  -  -
@@ -93,6 +93,7 @@ def prepared(kind: str, status: str, pending: str) -> tuple[Order, e.OrderEvent,
         case "request":
             return order, e.CancelRequested(**head, cl_ord_id="q"), None
         case "refuse":
+            order.order_qty += 5
             refused = e.ReplaceRefused if pending == "E" else e.CancelRefused
             return order, refused(**head, reason="TOO_LATE"), None
         case "refuse_all":

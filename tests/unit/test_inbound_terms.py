@@ -18,7 +18,9 @@ from fixgw.fix.inbound.order_cancel_request import parse as parse_cancel
 
 TYPES = ("D", "F", "G")
 BODY = "11=a1|41=a|38=1|40=2|44=60000|54=1|55=BTC/USDT|60=20260101-00:00:00"
-CONTEXT = Context("OMS", 0, 77, lambda _s: {}, currencies=lambda s: {"BTC/USDT": ("USDT", "USD")}.get(s, ()))
+CONTEXT = Context(
+    "OMS", 0, 77, lambda _s: {}, order_quotes=lambda *_: {}, currencies=lambda s: {"BTC/USDT": ("USDT", "USD")}.get(s, ())
+)
 
 
 def spec(version: str) -> ET.Element:
