@@ -77,11 +77,11 @@ def test_a_silent_gateway_is_taken_for_dead(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_heartbeats_keep_the_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_link, "SILENCE_S", 1.5)
+    monkeypatch.setattr(host_link, "SILENCE_S", 3.5)
     monkeypatch.setattr(host_link, "HEARTBEAT_S", 0.2)
 
     async def body(gate: FakeGateway, host: VenueHost) -> None:
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(4.5)
         assert len(gate.hellos) == 1
 
     in_process(tmp_path, body)
