@@ -1,6 +1,7 @@
 """The venue host and its connector, with the network to the exchange: requests, time-outs, the user stream.
 
-A place starts when its frame is read; each later request for the same order waits until the one before is settled. What
+A place starts when its frame is read; each later request for the same order waits until the one before is settled, or the
+user stream has shown the order whose place has no answer yet. What
 the network loses or delays ends as "ambiguous" after the time-out, whatever the exchange did meanwhile. A restart forgets
 everything; requests that are on their way to the exchange still arrive there.
 """
@@ -174,6 +175,11 @@ class Host:
         if isinstance(word, c.ChildAck | c.ChildDone):
             self._known[word.venue_order_id] = word.venue_cl_ord_id
         self._send(msgspec.structs.replace(word, ts_ns=self._clock()))
+        our_id = word.trade.venue_cl_ord_id if isinstance(word, c.ChildTrade) else getattr(word, "venue_cl_ord_id", "")
+        waiting = self._chains.get(our_id)
+        if waiting and isinstance(waiting[0], wire.PlaceChild):
+            self.sim.counts["the stream was faster than the place's answer"] += 1
+            self._next(our_id, waiting)
 
     # --- requests ---
 
@@ -202,12 +208,16 @@ class Host:
         for word in words:
             self._send(word)
         waiting = self._chains.get(request.venue_cl_ord_id)
+        if waiting and waiting[0] is request:
+            self._next(request.venue_cl_ord_id, waiting)
+
+    def _next(self, key: str, waiting: deque[Request]) -> None:
+        """The first of these holds the others up no longer."""
+        waiting.popleft()
         if waiting:
-            waiting.popleft()
-            if waiting:
-                self._begin(generation, waiting[0])
-            else:
-                del self._chains[request.venue_cl_ord_id]
+            self._begin(self.generation, waiting[0])
+        else:
+            del self._chains[key]
 
     def _run(self, generation: int, request: Request) -> None:
         if generation != self.generation:

@@ -42,6 +42,8 @@ T = TypeVar("T")
 _RELOAD_NS = 600_000_000_000
 _FORGET_NS = 300_000_000_000
 _COMPLETING_MAX = 1000
+# a place without an answer for so long is looked for: a cancel may be waiting for it
+_HANGS_NS = 1_000_000_000
 # before a cancel that a rate limit refused is sent again, where the venue does not say when; doubled each time
 _CANCEL_PAUSE_S = 0.25
 _PRIORITIES: dict[Op, Priority] = {"place": Priority.PLACE, "cancel": Priority.CANCEL, "query": Priority.QUERY}
@@ -461,20 +463,22 @@ class CcxtVenue:
 
     async def sweep(self) -> None:
         """Orders of ours that the venue lists no longer, or with more executed than we saw, are asked for one by one. Not
-        those whose place has no answer and that it does not list: the gateway asks for them until it knows."""
+        those whose place has no answer: listed, they are known to work; else the gateway asks for them until it knows."""
         asked_ns = time.time_ns()
-        known = [t for t in self.tracker.open_orders() if not t.placing and t.began_ns < asked_ns]
+        known = [(t, t.placing) for t in self.tracker.open_orders() if t.began_ns < asked_ns - t.placing * _HANGS_NS]
         if not known:
             return
-        symbols = tuple({t.symbol for t in known} | set(self._settings.symbols))
+        symbols = tuple({t.symbol for t, _ in known} | set(self._settings.symbols))
         listed = {order.venue_cl_ord_id: order for order in await self.open_orders(symbols)}
         ended = False
-        for tracked in known:
+        for tracked, placing in known:
             order = listed.get(tracked.venue_cl_ord_id)
-            if tracked.unsure and order is None:
+            if placing and order is not None:
+                self.on_working(tracked.venue_cl_ord_id, tracked.symbol, order.venue_order_id)
+            elif tracked.unsure and order is None:
                 if asked_ns - tracked.began_ns > _FORGET_NS:
                     self.tracker.drop(tracked.venue_cl_ord_id)
-            elif tracked.open and (order is None or order.cum_qty > tracked.cum_qty or tracked.unsure):
+            elif tracked.open and not placing and (order is None or order.cum_qty > tracked.cum_qty or tracked.unsure):
                 await self._settle(tracked)
                 ended = ended or tracked.done is not None
         if ended:

@@ -13,8 +13,10 @@ from decimal import Decimal
 from ..core import commands as c
 from ..core.numbers import floor_to
 from .conformance import PLACE_ANSWERS, Bench, ConformanceError, check, expect, filled
+from .wire import CancelChild
 
 _PLACES = {"op": "order.place"}
+_CANCEL_ENDS = (c.ChildDone, c.ChildCancelReject)
 
 
 async def _settled(bench: Bench, our_id: str) -> c.ChildQueryResult:
@@ -57,6 +59,36 @@ def _enter_ambiguous(kind: str, **how: object) -> None:
 
 for _kind in ("drop_after", "empty_200", "html_200", "truncated", "code_1007", "http_5xx", "hang"):
     _enter_ambiguous(_kind)
+
+
+async def _canceled_soon(bench: Bench, our_id: str, after: int) -> None:
+    """From when the order is known to work, or its place has no answer for good: not as late as an answer that hangs."""
+    known = time.monotonic()
+    done = await bench.gateway.answer(our_id, *_CANCEL_ENDS, after=after)
+    waited = time.monotonic() - known
+    expect(isinstance(done, c.ChildDone) and done.status == "canceled", f"cancel gave {done}")
+    expect(waited < 1.0, f"the cancel stood behind the place that hangs: {waited:.1f} s after the order was shown")
+    kinds = [record["type"] for record in bench.records(our_id)]
+    expect(kinds.count("accepted") == 1, f"the venue's ledger: {kinds}")
+
+
+@check("faults", "ledger")
+async def a_cancel_does_not_wait_for_a_place_that_hangs(bench: Bench) -> None:
+    for at_once in (False, True):
+        bench.control.fault("hang", count=1, match=_PLACES)
+        try:
+            our_id = bench.send_place()
+            cancel = CancelChild(venue_cl_ord_id=our_id, symbol=bench.symbol)
+            if at_once:  # it must not leave before the venue has the order either: it would find nothing
+                bench.gateway.send(cancel)
+            answer = await bench.gateway.answer(our_id, *PLACE_ANSWERS, timeout_s=15.0)
+            expect(isinstance(answer, (c.ChildAmbiguous, c.ChildAck)), f"expected no reject, got {answer}")
+            if not at_once:
+                bench.gateway.send(cancel)
+            await _canceled_soon(bench, our_id, 1)
+        finally:
+            bench.control.clear_faults()
+        await bench.ready()
 
 
 @check("faults", "ledger")

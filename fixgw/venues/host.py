@@ -4,7 +4,8 @@
 
 Order of things: connect to the venue at once and for ever; dial the gateway, say Hello and how the venue stands, serve
 requests; when that link breaks keep the venue's connections and dial again. A place starts the moment its frame is
-read. Each later request for the same order waits until the place is settled: a cancel cannot overtake its own order.
+read. What waits for what of the same order: chains.py. A cancel cannot overtake its own order, nor waits for the place's
+answer once the venue has shown the order.
 Answers that find the link broken are lost on purpose: the gateway reconciles after each break.
 """
 
@@ -19,7 +20,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -29,6 +31,7 @@ from ..core import commands as c
 from ..process import die_with_parent, give_back_memory, socket_address
 from .balances import BalanceDesk
 from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, Venue, VenueError, connect_venue
+from .chains import Chains
 from .host_link import HostLink
 from .settings import VenueConfigError, VenueFileSettings, load_venue_file
 from .tasks import end_tasks
@@ -74,10 +77,7 @@ class VenueHost:
             name=self.name,
         )
         self._tasks: set[asyncio.Task[None]] = set()
-        # the unsettled work per order, in order of arrival: the last task
-        self._chains: dict[str, asyncio.Task[None]] = {}
-        # the newest query per order
-        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._chains = Chains(self._spawn)
         self._places = 0
         self._reconcile: asyncio.Task[None] | None = None
         # on this link the gateway was told the open orders of the whole account
@@ -145,6 +145,7 @@ class VenueHost:
     # --- base.Sink ---
 
     def ack(self, venue_cl_ord_id: str, venue_order_id: str) -> None:
+        self._chains.shown(venue_cl_ord_id)
         self._send(
             c.ChildAck(
                 ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=venue_cl_ord_id, venue_order_id=venue_order_id
@@ -152,9 +153,11 @@ class VenueHost:
         )
 
     def trade(self, trade: c.VenueTrade) -> None:
+        self._chains.shown(trade.venue_cl_ord_id)
         self._send(c.ChildTrade(ts_ns=time.time_ns(), venue=self.name, trade=trade))
 
     def done(self, done: Done) -> None:
+        self._chains.shown(done.venue_cl_ord_id)
         self._send(
             c.ChildDone(
                 ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=done.venue_cl_ord_id,
@@ -192,35 +195,27 @@ class VenueHost:
     # --- requests ---
 
     def _receive(self, message: ToHost) -> None:
-        if isinstance(message, PlaceChild):
+        if len(self._tasks) >= MAX_REQUESTS and self._link is not None:
+            self._link.abort(f"{len(self._tasks)} requests are unsettled; expected fewer than {MAX_REQUESTS}")
+        elif isinstance(message, PlaceChild):
             if self._places >= MAX_PLACES:
                 self._reject(message.venue_cl_ord_id, "HOST_BUSY", f"{self._places} orders are being placed")
                 return
             self._places += 1
-            self._enqueue(message.venue_cl_ord_id, self._place, message)
+            self._chains.place(message.venue_cl_ord_id, partial(self._place, message))
         elif isinstance(message, CancelChild):
-            self._enqueue(message.venue_cl_ord_id, self._cancel, message)
+            self._chains.cancel(message.venue_cl_ord_id, partial(self._cancel, message))
         elif isinstance(message, AmendChild):
-            # at once, and nothing waits for it: the order works already, and a cancel must not stand behind an amend that hangs
             self._spawn(self._amend(message))
         elif isinstance(message, QueryChild):
-            self._ask_once(message)
+            # the gateway asks each second while much is unknown; were each question asked, they would pile up behind the
+            # rate limit and everything would wait for minutes
+            if not self._chains.is_asked(message.venue_cl_ord_id):
+                self._chains.query(message.venue_cl_ord_id, partial(self._query, message))
         elif isinstance(message, Reconcile):
             if self._reconcile is not None:
                 self._reconcile.cancel()
             self._reconcile = self._spawn(self._run_reconcile(message))
-
-    def _ask_once(self, message: QueryChild) -> None:
-        """A query that waits already, with nothing behind it, answers this one too. The gateway asks each second while much
-        is unknown; without this, questions pile up behind the rate limit and everything waits for minutes."""
-        key = message.venue_cl_ord_id
-        waiting = self._asking.get(key)
-        # one that has ended may stand here until its callback runs; its answer is history
-        if waiting is not None and not waiting.done() and waiting is self._chains.get(key):
-            return
-        self._enqueue(key, self._query, message)
-        if key in self._chains:
-            self._asking[key] = self._chains[key]
 
     def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
         async def guarded() -> None:
@@ -236,28 +231,6 @@ class VenueHost:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _enqueue(self, key: str, handle: Callable[[ToHost], Awaitable[None]], message: ToHost) -> None:
-        """Start at once, or behind the unsettled request for the same order."""
-        if len(self._tasks) >= MAX_REQUESTS and self._link is not None:
-            self._link.abort(f"{len(self._tasks)} requests are unsettled; expected fewer than {MAX_REQUESTS}")
-            return
-        before = self._chains.get(key)
-
-        async def work() -> None:
-            if before is not None and not before.done():
-                await asyncio.wait({before})
-            await handle(message)
-
-        task = self._spawn(work())
-        self._chains[key] = task
-        task.add_done_callback(lambda ended: self._unchain(key, ended))
-
-    def _unchain(self, key: str, ended: asyncio.Task[None]) -> None:
-        if self._chains.get(key) is ended:
-            del self._chains[key]
-        if self._asking.get(key) is ended:
-            del self._asking[key]
-
     def _reject(self, our_id: str, code: str, text: str) -> None:
         self._send(c.ChildReject(ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=our_id, code=code, text=text))
 
@@ -268,8 +241,7 @@ class VenueHost:
             )
         )
 
-    async def _place(self, message: ToHost) -> None:
-        assert isinstance(message, PlaceChild)
+    async def _place(self, message: PlaceChild) -> None:
         our_id = message.venue_cl_ord_id
         try:
             if message.expires_ns and time.time_ns() > message.expires_ns:
@@ -293,8 +265,7 @@ class VenueHost:
         if placed.done is not None:
             self.done(placed.done)
 
-    async def _cancel(self, message: ToHost) -> None:
-        assert isinstance(message, CancelChild)
+    async def _cancel(self, message: CancelChild) -> None:
         our_id = message.venue_cl_ord_id
         try:
             done = await self._venue.cancel(message)
@@ -338,8 +309,7 @@ class VenueHost:
                 c.ChildAmended(ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=our_id, qty=message.qty)
             )
 
-    async def _query(self, message: ToHost) -> None:
-        assert isinstance(message, QueryChild)
+    async def _query(self, message: QueryChild) -> None:
         asked_ns = time.time_ns()
         try:
             found = await self._venue.query(message)
@@ -412,6 +382,8 @@ class VenueHost:
         # open orders first: what leaves the list after it was read shows up in the trades
         # until a picture was sent on this link, of the whole account: the gateway may not know of orders in other instruments
         open_orders = await self._venue.open_orders(symbols, everything=not self._told_everything)
+        for order in open_orders:
+            self._chains.shown(order.venue_cl_ord_id)
         trades = await self._venue.trades(request.since_ns, symbols)
         self._send(c.InstrumentsReport(ts_ns=time.time_ns(), venue=self.name, instruments=instruments))
         self._send(self._balances_report(self._desk.relevant(balances)))

@@ -156,7 +156,7 @@ def test_a_thousand_orders_at_once_are_each_answered_once(tmp_path: Path) -> Non
         for number in range(1000):
             kinds = [type(m) for m in gate.of(f"B{number}")]
             assert kinds == [c.ChildAck, c.ChildDone, c.ChildQueryResult], kinds
-        assert not host._chains and not host._places
+        assert not host._chains.newest and not host._chains.places and not host._chains.cancels and not host._places
 
     in_process(tmp_path, body)
 
@@ -187,15 +187,15 @@ def test_queries_for_one_order_do_not_pile_up(tmp_path: Path) -> None:
             gate.send(QueryChild(venue_cl_ord_id="a", symbol="BTC/USDT"))
         gate.send(QueryChild(venue_cl_ord_id="b", symbol="BTC/USDT"))
         await turns(lambda: len(asked) == 2)
-        first = host._asking["a"]
+        first = host._chains.queries["a"]
         # a cancel behind the question makes the next question a new one
         gate.send(CancelChild(venue_cl_ord_id="a", symbol="BTC/USDT"))
         gate.send(QueryChild(venue_cl_ord_id="a", symbol="BTC/USDT"))
         gate.send(QueryChild(venue_cl_ord_id="a", symbol="BTC/USDT"))
-        await turns(lambda: host._asking.get("a") not in (None, first) and host._asking["a"] is host._chains["a"])
+        await turns(lambda: host._chains.queries.get("a") not in (None, first) and host._chains.is_asked("a"))
         go.set()
         await gate.until(lambda: answers() == 3, "three answers")
-        assert sorted(asked) == ["a", "a", "b"] and not host._asking
+        assert sorted(asked) == ["a", "a", "b"] and not host._chains.queries
         gate.send(QueryChild(venue_cl_ord_id="a", symbol="BTC/USDT"))
         await gate.until(lambda: answers() == 4, "a later question is asked again")
 

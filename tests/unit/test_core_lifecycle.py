@@ -178,6 +178,16 @@ STORIES = {
         answer C1 open cum=0           | cancel C1
         done C1 canceled 0             | 4 4 b<a 0/0
     """,
+    "the place's answer is lost, the order is known": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        ambiguous C1 place             | -
+        cancel b a                     | cancel C1; 6 6 b<a 0/1
+        ambiguous C1 place             | -
+        ack C1                         | -
+        done C1 canceled 0             | 4 4 b<a 0/0
+        ambiguous C1 place             | -
+    """,
     "cancel silence": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         ack C1                         | 0 0 a 0/1
