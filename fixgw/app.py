@@ -215,8 +215,8 @@ class Gateway:
             engine.submit(c.JournalSpace(ts_ns=engine.now_ns(), full=self._told_full))
 
     def _fatal(self, reason: str, status: int | None = None) -> None:
-        """Memory or disk cannot be trusted: tell every session, then end (`status`: not for a failed journal). Runs once, on a thread of its own, since the
-        caller may be a FIX connection thread."""
+        """Memory or disk cannot be trusted: tell every session, then end (`status`: not for a failed journal). Runs once,
+        on a thread of its own, since the caller may be a FIX connection thread."""
         if self._failing.is_set():
             return
         self._failing.set()

@@ -132,7 +132,8 @@ class Acceptor:
         settings.setFromString(settings_text(specs, port, self._store_dir))
         application = Application(self._engine, by_wire)
         stores = fix.FileStoreFactory(settings)
-        logs = RawMessages({wire: link.spec.name for wire, link in by_wire.items()}, self._raw_log, self._engine, self._keeper.heard)
+        names = {wire: link.spec.name for wire, link in by_wire.items()}
+        logs = RawMessages(names, self._raw_log, self._engine, self._keeper.heard)
         self._kept = (settings, application, stores, logs)
         return fix.ThreadedSocketAcceptor(application, stores, settings, logs)
 

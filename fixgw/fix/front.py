@@ -375,7 +375,7 @@ class ClientSide(asyncio.Protocol):
 
     def backend_gone(self) -> None:
         """QuickFIX has closed its side: the last bytes (its Logout) still go out."""
-        self.close("backend_closed")
+        self.close("backend_closed", **({} if self._written else {"detail": unanswered(self.front.folder, closed=True)}))
         self._free_slot(delay_s=_BACKEND_LETS_GO_S)
 
     def _free_slot(self, delay_s: float = 0.0) -> None:
@@ -455,7 +455,7 @@ async def serve(
     config = load_config(sessions)
     allow_files(2 * config.max_connections + 64)
     front = Front(config, backend, log)
-    front.folder = sessions.absolute().parent
+    front.folder = sessions.parent
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         front.loop.add_signal_handler(number, stop.set)

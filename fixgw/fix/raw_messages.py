@@ -55,7 +55,7 @@ class _SessionLog(fix.Log):  # type: ignore[misc]
 
 
 class RawMessages(fix.LogFactory):  # type: ignore[misc]
-    """`names`: wire id -> session name. `heard` is told each event of a session, with QuickFIX's locks held: it must not block."""
+    """`names`: wire id -> session name. `heard` is told each event of a session, under QuickFIX's locks: it must not block."""
 
     def __init__(
         self,
