@@ -46,7 +46,7 @@ from .venues.gateway_link import VenueLinks
 
 log = logging.getLogger("fixgw.app")
 
-EXIT_CONFIG, EXIT_JOURNAL, EXIT_DISK, EXIT_INTERNAL = 3, 4, 5, 6
+EXIT_RESTART, EXIT_CONFIG, EXIT_JOURNAL, EXIT_DISK, EXIT_INTERNAL = 1, 3, 4, 5, 6
 # the switch interval bounds how long a busy thread keeps an order waiting for the GIL
 SWITCH_INTERVAL_S = 0.0005
 
@@ -95,6 +95,7 @@ class Gateway:
             port=fix_port,
             raw_log=self.raw_log,
             rebooted=self.journal.boot_id_changed and not self.journal.was_clean,
+            on_lost=lambda reason: self._fatal(reason, EXIT_RESTART),
         )
         self.admin = AdminServer(self.paths.admin_socket, AdminMethods(config, self.engine, self.acceptor, self.links).table())
         self.housekeeping = Housekeeping(
@@ -213,21 +214,22 @@ class Gateway:
             self._told_full = not self._told_full
             engine.submit(c.JournalSpace(ts_ns=engine.now_ns(), full=self._told_full))
 
-    def _fatal(self, reason: str) -> None:
-        """Memory or disk cannot be trusted: tell every session, then end. Runs once, on a thread of its own, since the
-        caller may be a FIX connection thread."""
+    def _fatal(self, reason: str, status: int | None = None) -> None:
+        """Memory or disk cannot be trusted: tell every session, then end (`status`: not for a failed journal). Runs once,
+        on a thread of its own, since the caller may be a FIX connection thread."""
         if self._failing.is_set():
             return
         self._failing.set()
-        threading.Thread(target=self._die, args=(reason,), name="fatal", daemon=True).start()
+        threading.Thread(target=self._die, args=(reason, status), name="fatal", daemon=True).start()
 
-    def _die(self, reason: str) -> None:
+    def _die(self, reason: str, status: int | None) -> None:
         log.critical("ending: %s", reason)
         with contextlib.suppress(Exception):
-            self.acceptor.broadcast_logout("the gateway cannot write its journal and is going down")
+            what = "its journal" if status is None else "the message store of a session"
+            self.acceptor.broadcast_logout(f"the gateway cannot write {what} and is going down")
         self.raw_log.close()
         sys.stderr.flush()
-        os._exit(EXIT_DISK if self.journal.failed is not None else EXIT_INTERNAL)
+        os._exit(EXIT_DISK if self.journal.failed is not None else status or EXIT_INTERNAL)
 
 
 def recover(config: Config, on_full: Callable[[bool], None]) -> tuple[Journal, State]:

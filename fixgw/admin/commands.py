@@ -65,6 +65,7 @@ SESSION_COLUMNS = [
     "open_orders",
     "pending_reports",
     "last_logon_ns",
+    "fault",
 ]
 POSITION_COLUMNS = ["scope", "name", "symbol", "net", "open_buy", "open_sell"]
 BALANCE_COLUMNS = ["account", "venue", "asset", "free", "total", "in_flight", "available", "asof_ns"]

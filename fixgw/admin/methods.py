@@ -172,6 +172,7 @@ class AdminMethods:
                         "gateway_comp_id": self._config.gateway_comp_id(file),
                         "enabled": found.enabled and file.enabled,
                         "connected": status.logged_on if status is not None else False,
+                        "fault": status.fault if status is not None else "",
                         "level": found.level,
                         "next_sender": status.next_out if status is not None else None,
                         "next_target": status.next_in if status is not None else None,

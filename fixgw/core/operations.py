@@ -185,6 +185,8 @@ def admin_note(draft: Draft, cmd: c.AdminNote) -> None:
     """Session actions: the edge carries them out, the journal remembers; what state holds of them changes here."""
     _admin(draft, cmd.action, cmd.target, cmd.user, cmd.reason)
     name, _, value = cmd.target.partition(" ")
+    if cmd.action == "session store failed":
+        draft.alert("STORE_FAILED", f"session {name}: {cmd.reason}; no orders and no Logon of it until it can")
     if cmd.action in ("session enable", "session disable"):
         draft.emit(e.SessionEnabled(session=name, enabled=cmd.action == "session enable"))
     elif cmd.action == "session set-seq in":

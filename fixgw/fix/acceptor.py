@@ -31,6 +31,7 @@ from fixgw.fix.outbound import dictionaries
 from fixgw.fix.port import EnginePort, RawLogPort
 from fixgw.fix.raw_messages import RawMessages
 from fixgw.fix.session_store import Key, StoreFiles
+from fixgw.fix.store_keeper import StoreKeeper
 
 log = logging.getLogger("fixgw.fix.acceptor")
 
@@ -63,6 +64,8 @@ class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
     errors: int
     undeliverable: int
+    # why its store cannot be written; it takes no orders and no Logon then
+    fault: str = ""
 
 
 class Acceptor:
@@ -79,12 +82,14 @@ class Acceptor:
         port: int = 0,
         raw_log: RawLogPort | None = None,
         rebooted: bool = False,
+        on_lost: Callable[[str], None] | None = None,
     ) -> None:
         self._engine = engine
         self._store_dir = store_dir
         self._raw_log = raw_log
         self._rebooted = rebooted
         self._links = {spec.name: SessionLink(spec, engine) for spec in sessions}
+        self._keeper = StoreKeeper(engine, self._links, store_dir, self._reopen, on_lost or log.critical)
         self._acceptor: fix.ThreadedSocketAcceptor | None = None
         # QuickFIX keeps references to these, not copies
         self._kept: tuple[object, ...] = ()
@@ -118,6 +123,7 @@ class Acceptor:
         loopback.take_over(theirs, listener)
         for link in self._links.values():
             link.delivery.start()
+        self._keeper.start()
         log.info("acceptor: %d sessions on %s:%d", len(self._links), loopback.LOOPBACK, self.port)
 
     def _make(self, by_wire: dict[str, SessionLink], port: int) -> fix.ThreadedSocketAcceptor:
@@ -126,7 +132,8 @@ class Acceptor:
         settings.setFromString(settings_text(specs, port, self._store_dir))
         application = Application(self._engine, by_wire)
         stores = fix.FileStoreFactory(settings)
-        logs = RawMessages({wire: link.spec.name for wire, link in by_wire.items()}, self._raw_log, self._engine)
+        names = {wire: link.spec.name for wire, link in by_wire.items()}
+        logs = RawMessages(names, self._raw_log, self._engine, self._keeper.heard)
         self._kept = (settings, application, stores, logs)
         return fix.ThreadedSocketAcceptor(application, stores, settings, logs)
 
@@ -135,6 +142,8 @@ class Acceptor:
         files = self._files(link)
         if self._rebooted:
             files.forget()
+        elif files.repair():
+            log.warning("session %s: the index of its store was cut, and is repaired", link.spec.name)
         return files.held(self._engine.session_cursor(link.spec.name).delivered_seq)
 
     def _files(self, link: SessionLink) -> StoreFiles:
@@ -144,20 +153,51 @@ class Acceptor:
     def _set_numbers(self) -> None:
         for link in self._links.values():
             session = link.session
-            self._finish_reset(link)
-            wanted = max(1, self._engine.session_cursor(link.spec.name).last_in_seq + 1)
-            if session.getExpectedTargetNum() != wanted:
-                log.warning(
-                    "session %s: next message in is %d by the journal, QuickFIX had %d",
-                    link.spec.name,
-                    wanted,
-                    session.getExpectedTargetNum(),
-                )
-                session.setNextTargetMsgSeqNum(wanted)
+            self._set_number_in(link)
             if self._rebooted and session.getExpectedSenderNum() > 1:
                 session.setNextSenderMsgSeqNum(session.getExpectedSenderNum() + REBOOT_GAP)
             link.next_out = session.getExpectedSenderNum()
         self._rebooted = False
+
+    def _set_number_in(self, link: SessionLink) -> None:
+        session = link.session
+        self._finish_reset(link)
+        wanted = max(1, self._engine.session_cursor(link.spec.name).last_in_seq + 1)
+        if session.getExpectedTargetNum() != wanted:
+            log.warning(
+                "session %s: next message in is %d by the journal, QuickFIX had %d",
+                link.spec.name,
+                wanted,
+                session.getExpectedTargetNum(),
+            )
+            session.setNextTargetMsgSeqNum(wanted)
+
+    def _reopen(self, link: SessionLink, room: bool) -> bool:
+        """A store that could not be written: its files closed, repaired and opened anew, the numbers as at a start. With `room`
+        the session may log on again. False: somebody is there, or its numbers are being changed. Raises what QuickFIX does."""
+        files, session = self._files(link), link.session
+        if not link.changing.acquire(blocking=False):
+            return False
+        try:
+            with link.gate:
+                # without room a file that is not there could not be made, and QuickFIX would crash on it
+                if link.present or link.logged_on or not (room or files.there()):
+                    return False
+                next_out = session.getExpectedSenderNum()
+                session.refresh()  # what QuickFIX still held back is written or lost, so only now the index stands still
+                if room and files.repair():
+                    session.refresh()
+                if session.getExpectedSenderNum() < next_out:
+                    session.setNextSenderMsgSeqNum(next_out)
+                self._set_number_in(link)
+                cursor = self._engine.session_cursor(link.spec.name)
+                link.epoch, link.next_out = cursor.reset_epoch, session.getExpectedSenderNum()
+                link.delivery.wiped(files.held(cursor.delivered_seq))
+                if room:
+                    link.store_failed = ""
+                return True
+        finally:
+            link.changing.release()
 
     def _finish_reset(self, link: SessionLink) -> None:
         """A Logon with 141=Y had QuickFIX wipe its store, and the process died before that was journaled: the counterparty
@@ -189,6 +229,7 @@ class Acceptor:
         acceptor, self._acceptor = self._acceptor, None
         if acceptor is None:
             return
+        self._keeper.stop()
         self.broadcast_logout(reason, timeout_s)
         for link in self._links.values():
             link.delivery.stop(0.0)
@@ -332,6 +373,7 @@ class Acceptor:
             refused=link.refused,
             errors=link.errors,
             undeliverable=delivery.undeliverable,
+            fault=link.store_failed,
         )
 
     def _link(self, name: str) -> SessionLink:

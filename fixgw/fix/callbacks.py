@@ -23,7 +23,7 @@ from typing import Final
 
 import quickfix as fix
 
-from fixgw.core.commands import CLIENT_LOGOUT, SeqSeen, SessionLogon, SessionLogout
+from fixgw.core.commands import CLIENT_LOGOUT, NewOrder, ReplaceOrder, SeqSeen, SessionLogon, SessionLogout, Unsupported
 from fixgw.core.errors import JournalFull, Overloaded
 from fixgw.core.reasons import Reason
 from fixgw.core.reports import BusinessReject
@@ -34,6 +34,7 @@ from fixgw.fix.inbound import Context, parse
 from fixgw.fix.inbound.fields import clean, split
 from fixgw.fix.outbound import encode
 from fixgw.fix.port import EnginePort
+from fixgw.fix.store_keeper import STORE_FAILED
 
 log = logging.getLogger("fixgw.fix.acceptor")
 
@@ -73,6 +74,10 @@ class SessionLink:
         self.barred = ""
         # like barred, while operations change the message numbers; `gate`: no Logon is judged, no number changed meanwhile
         self.held = ""
+        # why its store cannot be written, and how often that was tried (store_keeper.py); refusals that it could not take
+        self.store_failed = ""
+        self.store_failures = 0
+        self.unsaid: collections.deque[BusinessReject] = collections.deque(maxlen=1000)
         self.gate = threading.Lock()
         self.changing = threading.Lock()
         self.reopen = False
@@ -171,6 +176,8 @@ class Application(fix.Application):  # type: ignore[misc]
         link.resends.clear()
         link.delivery.logged_on()
         log.info("session %s: logged on", link.spec.name)
+        while link.unsaid and link.send(encode(link.unsaid[0], link.spec.version, poss_resend=True)):
+            link.unsaid.popleft()
 
     def _on_logout(self, link: SessionLink) -> None:
         _thread.link = None
@@ -246,6 +253,11 @@ class Application(fix.Application):  # type: ignore[misc]
                 role=spec.role,
             ),
         )
+        if link.store_failed:
+            asked = command.request if isinstance(command, Unsupported) else command
+            if isinstance(asked, NewOrder | ReplaceOrder):
+                self._owe(link, split(raw))
+                return
         delivery = link.delivery
         delivery.attend()
         try:
@@ -269,6 +281,23 @@ class Application(fix.Application):  # type: ignore[misc]
             log.warning("session %s: the refusal of message %s is not journaled", link.spec.name, fields["34"])
         self._business_reject(link, fields, reason.value, reason.meaning)
 
+    def _owe(self, link: SessionLink, fields: Mapping[str, str]) -> None:
+        """Nothing that cannot be reported may go to a venue. The refusal is journaled, and told when the store is mended."""
+        link.refused += 1
+        self._engine.submit(
+            Unsupported(
+                ts_ns=self._engine.now_ns(),
+                session=link.spec.name,
+                reset_epoch=link.epoch,
+                msg_seq=int(fields["34"]),
+                msg_type=clean(fields.get("35", ""), 8),
+                reason=Reason.JOURNAL_FULL.name,
+                business_reason=APPLICATION_NOT_AVAILABLE,
+                text=f"{link.store_failed or STORE_FAILED}: nothing was done",
+                ref_id=clean(fields.get("11", ""), 64),
+            )
+        )
+
     def _confess(self, link: SessionLink, raw: str) -> None:
         """An error of ours: the client must not wait for an answer that never comes."""
         self._business_reject(link, split(raw), "", "internal error, the outcome is not known: ask for the order status")
@@ -284,6 +313,8 @@ class Application(fix.Application):  # type: ignore[misc]
         )
         if not link.send(encode(reject, link.spec.version)):
             log.error("session %s: the refusal of message %s could not be sent", link.spec.name, fields["34"])
+            if link.store_failed:
+                link.unsaid.append(reject)
 
     def fromAdmin(self, message: fix.Message, session_id: fix.SessionID) -> None:
         pin_thread()
@@ -293,6 +324,10 @@ class Application(fix.Application):  # type: ignore[misc]
             link = self._links[session_id.toString()]
             if fields.get("35") == "A":
                 refusal = self._logon(link, fields)
+            elif link.store_failed and fields.get("35") != "5":
+                # its answer could not leave; this ends the connection, in the one thread that may
+                self._admin(link, fields)
+                refusal = link.logout_reason = link.store_failed or STORE_FAILED
             elif fields.get("35") == "2" and link.resends_too_often(fields.get("7", ""), time.monotonic()):
                 # QuickFIX would go on resending what nobody reads, long after the connection is gone. RejectLogon ends it
                 # with a Logout
@@ -423,8 +458,8 @@ class Application(fix.Application):  # type: ignore[misc]
             return "a Logon was refused on this connection"
         if not link.spec.enabled:
             return "the session is disabled in the configuration"
-        if link.held or link.barred or not enabled:
-            return link.held or link.barred or "the session is disabled by operations"
+        if link.held or link.barred or link.store_failed or not enabled:
+            return link.held or link.barred or link.store_failed or "the session is disabled by operations"
         heartbeat = fields.get("108", "")
         low, high = HEARTBEAT_S
         if not (heartbeat.isdigit() and low <= int(heartbeat) <= high):

@@ -164,13 +164,14 @@ class Delivery:
             self._logged_on = False
             self._lock.notify_all()
 
-    def wiped(self) -> None:
-        """QuickFIX's store is empty, or has not what the counterparty will ask for: other numbers go out from here on."""
+    def wiped(self, in_store: collections.Counter[Key] | None = None) -> None:
+        """QuickFIX's store is empty, or has not what the counterparty will ask for: other numbers go out from here on. With
+        `in_store` it was opened anew and holds that."""
         with self._lock:
             self._wipes += 1
             self._resend_upto = max(self._resend_upto, self._done, self._handing)
             self._done = self._handing = (self._delivered, END)
-            self._in_store.clear()
+            self._in_store = collections.Counter() if in_store is None else in_store
             self._asked = 0
             self._asked_numbers.clear()
 

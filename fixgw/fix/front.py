@@ -49,7 +49,7 @@ from fixgw.fix.front_logon import (
 from fixgw.fix.front_pace import ReaderWatch, unacknowledged
 from fixgw.fix.front_refusal import logout, refused_logon
 from fixgw.fix.front_relogon import LOGON, relogon
-from fixgw.fix.front_start import address, allow_files, tune, write_ready
+from fixgw.fix.front_start import address, allow_files, tune, unanswered, write_ready
 from fixgw.process import die_with_parent
 
 # QuickFIX closes its socket a moment before it frees the session; a Logon in between would wait a whole second there.
@@ -79,6 +79,8 @@ class Front:
         self.waiting_per_address: collections.Counter[str] = collections.Counter()
         self.slots: dict[SessionKey, Slot] = {}
         self.stopping = False
+        # on the disk whose room is looked at when QuickFIX does not answer
+        self.folder = Path()
 
     def reload(self, path: Path) -> None:
         """Reads the sessions file again; a bad file changes nothing. Sessions that are gone or disabled are closed."""
@@ -334,7 +336,7 @@ class ClientSide(asyncio.Protocol):
     def _unanswered(self) -> None:
         """QuickFIX says nothing to a Logon that the dictionary does not admit, and keeps the connection for ever."""
         if self.phase is Phase.OPEN and not self._written:
-            self.close("logon_not_answered", detail="not admitted by the dictionary: an unknown, missing or wrong field")
+            self.close("logon_not_answered", detail=unanswered(self.front.folder))
 
     def _too_late(self) -> None:
         self.close("logon_deadline", received=len(self._early))
@@ -373,7 +375,7 @@ class ClientSide(asyncio.Protocol):
 
     def backend_gone(self) -> None:
         """QuickFIX has closed its side: the last bytes (its Logout) still go out."""
-        self.close("backend_closed")
+        self.close("backend_closed", **({} if self._written else {"detail": unanswered(self.front.folder, closed=True)}))
         self._free_slot(delay_s=_BACKEND_LETS_GO_S)
 
     def _free_slot(self, delay_s: float = 0.0) -> None:
@@ -453,6 +455,7 @@ async def serve(
     config = load_config(sessions)
     allow_files(2 * config.max_connections + 64)
     front = Front(config, backend, log)
+    front.folder = sessions.parent
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         front.loop.add_signal_handler(number, stop.set)

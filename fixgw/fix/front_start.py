@@ -8,6 +8,10 @@ import os
 import resource
 import socket
 from pathlib import Path
+from typing import Final
+
+# with less than this on the disk, it is the disk
+ENOUGH_BYTES: Final = 1 << 20
 
 
 def allow_files(wanted: int) -> None:
@@ -23,6 +27,21 @@ def write_ready(path: Path, content: dict[str, object]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps(content))
     temporary.replace(path)
+
+
+def unanswered(folder: Path, closed: bool = False) -> str:
+    """Why QuickFIX may have said nothing to a Logon, or have `closed`, by the room on the disk of `folder`."""
+    with contextlib.suppress(OSError):
+        found = os.statvfs(folder)
+        free = found.f_bavail * found.f_frsize
+        if free < ENOUGH_BYTES:
+            return f"the disk is full ({free} bytes free): an answer that cannot be stored is not sent"
+    if closed:
+        return "the gateway closed without an answer, see its log"
+    return (
+        "not admitted by the dictionary: an unknown, missing or wrong field; or the gateway cannot write the session's message "
+        "store (see the alert STORE_FAILED)"
+    )
 
 
 def address(text: str) -> tuple[str, int]:

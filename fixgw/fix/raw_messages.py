@@ -7,6 +7,7 @@ owns deadlocks in its constructor.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Literal
 
 import quickfix as fix
@@ -18,9 +19,10 @@ _keep: list[object] = []
 
 
 class _SessionLog(fix.Log):  # type: ignore[misc]
-    def __init__(self, name: str, raw_log: RawLogPort | None, engine: EnginePort) -> None:
+    def __init__(self, name: str, raw_log: RawLogPort | None, engine: EnginePort, heard: Callable[[str, str], None]) -> None:
         super().__init__()
         self._name = name
+        self._heard = heard
         self._raw_log = raw_log
         self._engine = engine
 
@@ -38,6 +40,7 @@ class _SessionLog(fix.Log):  # type: ignore[misc]
 
     def onEvent(self, text: str) -> None:
         try:
+            self._heard(self._name, text)
             log.info("%s: %s", self._name, text)
         except Exception:  # an exception that escapes ends the process
             pass
@@ -52,10 +55,17 @@ class _SessionLog(fix.Log):  # type: ignore[misc]
 
 
 class RawMessages(fix.LogFactory):  # type: ignore[misc]
-    """`names`: wire id -> session name."""
+    """`names`: wire id -> session name. `heard` is told each event of a session, under QuickFIX's locks: it must not block."""
 
-    def __init__(self, names: dict[str, str], raw_log: RawLogPort | None, engine: EnginePort) -> None:
+    def __init__(
+        self,
+        names: dict[str, str],
+        raw_log: RawLogPort | None,
+        engine: EnginePort,
+        heard: Callable[[str, str], None] = lambda name, text: None,
+    ) -> None:
         super().__init__()
+        self._heard = heard
         self._names = names
         self._raw_log = raw_log
         self._engine = engine
@@ -66,7 +76,7 @@ class RawMessages(fix.LogFactory):  # type: ignore[misc]
         name = ""
         if args and isinstance(args[0], fix.SessionID):
             name = self._names.get(args[0].toString(), "")
-        made = _SessionLog(name, self._raw_log, self._engine)
+        made = _SessionLog(name, self._raw_log, self._engine, self._heard)
         made.thisown = False
         _keep.append(made)
         return made

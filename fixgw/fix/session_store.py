@@ -8,6 +8,7 @@ messages, `seqnums`, `session`. Nothing in them is fsynced: after the machine we
 from __future__ import annotations
 
 import collections
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,9 @@ from fixgw.fix.outbound.wire import utc, word
 INDEX_TAIL: Final = 2 * 1024 * 1024
 MAX_MESSAGE: Final = 64 * 1024
 TEST_REQUEST_PREFIX: Final = "fixgw-"
+
+_ENTRY: Final = re.compile(rb"[0-9]+,[0-9]+,[0-9]+")
+_INDEX: Final = re.compile(rb"(?:[0-9]+,[0-9]+,[0-9]+ )*+")
 
 Key = tuple[str, ...]
 
@@ -76,6 +80,35 @@ class StoreFiles:
             if key is not None:
                 found[key] += 1
         return found
+
+    def there(self) -> bool:
+        """All files can be opened for writing: that needs no room."""
+        try:
+            for kind in ("header", "body", "seqnums", "session"):
+                with self._path(kind).open("r+b"):
+                    pass
+        except OSError:
+            return False
+        return True
+
+    def repair(self) -> bool:
+        """Takes out of the index what a full disk has cut: QuickFIX reads it up to the first entry that is none, and would fill
+        the gap over each message behind it. True when there was any; QuickFIX must read it again then. Raises OSError."""
+        path = self._path("header")
+        try:
+            text = path.read_bytes()
+        except FileNotFoundError:
+            return False
+        if _INDEX.fullmatch(text):
+            return False
+        entries = [entry for entry in text.split(b" ") if _ENTRY.fullmatch(entry)]
+        temporary = path.with_suffix(".header-new")
+        try:
+            temporary.write_bytes(b"".join(entry + b" " for entry in entries))
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return True
 
     def began_with_reset(self) -> bool:
         """The oldest message is our Logon with 141=Y under number 1: no other was sent since the store was last emptied."""

@@ -52,7 +52,7 @@ class Link(SimpleNamespace):
         )
         spec = SimpleNamespace(name="OMS44", enabled=True)
         super().__init__(spec=spec, session=session, delivery=nothing, gate=threading.Lock())
-        self.held = self.barred = ""
+        self.held = self.barred = self.store_failed = ""
         self.present = self.logged_on = False
         self.errors = self.epoch = 0
         self.next_out = 1

@@ -16,7 +16,7 @@ FIELDS = {"35": "A", "34": "1", "108": "30"}
 
 
 def why_not(fields: dict[str, str], *, by_file: bool = True, by_operations: bool = True, barred: str = "") -> str | None:
-    link = SimpleNamespace(held="", barred=barred, spec=SimpleNamespace(enabled=by_file))
+    link = SimpleNamespace(held="", barred=barred, store_failed="", spec=SimpleNamespace(enabled=by_file))
     return callbacks.Application._why_not(link, by_operations, fields)  # type: ignore[arg-type]
 
 
