@@ -254,6 +254,10 @@ def _settle(draft: Draft, child: Child, cmd: c.AdminResolve) -> None:
         close(draft, child, "not_placed", text)
         return
     order = draft.order(child.order_id)
+    if order.is_open and is_replacing(order, child):
+        # it was at the venue, so that the replace was in force: as when the venue says it, not another child
+        replaced(draft, order, venue_order_id=child.venue_order_id, venue_cl_ord_id=name)
+        order = draft.order(child.order_id)
     others = any(item.venue_cl_ord_id != name for item in draft.live_children(order))
     by_venue = child.state == CLOSING and child.closed_as != "filled"
     if others or by_venue or not order.is_open or order.pending is not None or order.stopping:

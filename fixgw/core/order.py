@@ -321,7 +321,10 @@ def _unfill(order: Order, ev: e.FillBusted | e.FillCorrected, old_qty: Decimal, 
     if isinstance(ev, e.FillCorrected):
         cum_qty += ev.qty
         notional += CTX.multiply(ev.qty, ev.px)
-    kind = "unfill_none" if cum_qty >= order.order_qty else "unfill_part" if cum_qty > 0 else "unfill"
+    wanted = order.order_qty
+    if order.status in OPEN and order.pending is not None:
+        wanted = max(wanted, order.pending.order_qty)  # a replace to more keeps it open (kind_of)
+    kind = "unfill_none" if cum_qty >= wanted else "unfill_part" if cum_qty > 0 else "unfill"
     status = TABLE.get((order.status, kind))
     if status is None or cum_qty < 0:
         raise IllegalTransition(f"order {order.order_id}: {type(ev).__name__} at status {order.status}")

@@ -58,6 +58,22 @@ STORIES = {
         reject C2                      | 9.2 2 b<a REPLACE_FAILED
         status a                       | ?I 2 a 1/0
     """,
+    "replace to more, a price corrected meanwhile": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        replace b a 2 @100             | cancel C1; E E b<a 0/1
+        trade C1 t1 1                  | F E a 1/0; place C2 1@100 GTC
+        resolve o1 correct trade_id=t1 qty=1 px=101 | G E a 1/0 RESOLVED
+        trade C2 t2 1                  | 5 1 b<a 1/1; F 2 b 2/0
+    """,
+    "the new child, unknown, resolved as canceled": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        replace b a 2 @100             | cancel C1; E E b<a 0/1
+        done C1 canceled 0             | place C2 2@100 GTC
+        ambiguous C2 place             | I E b<a 0/1 OUTCOME_UNKNOWN; query C2
+        resolve o1 canceled            | 5 0 b<a 0/2; 4 4 b 0/0 RESOLVED
+    """,
     "replace to more, canceled behind it": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         ack C1                         | 0 0 a 0/1
