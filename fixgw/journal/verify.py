@@ -5,6 +5,7 @@ Works beside a running writer: then an unfinished write at the end of the last s
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from .segment import HEADER_BYTES, End, end_of, make_salt, scan
 from .snapshot import read_snapshot
 
 _TRIES: Final = 3
+_ARCHIVED_MEANWHILE: Final = 4
 
 
 @dataclass(slots=True)
@@ -52,6 +54,13 @@ class Verification:
 
 def verify(directory: Path) -> Verification:
     """Check the journal folder. Raises OSError only; damage is told in the result."""
+    for _ in range(_ARCHIVED_MEANWHILE):
+        with contextlib.suppress(FileNotFoundError):  # a segment was just being archived: its place is another one
+            return _verify(directory)
+    return _verify(directory)
+
+
+def _verify(directory: Path) -> Verification:
     result = Verification(writer_pid=lock_holder(directory))
     try:
         run = read_run(directory)

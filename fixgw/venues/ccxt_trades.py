@@ -80,7 +80,8 @@ class TradeReader:
             if not all_of_it:
                 complete = False
                 raw += await self._what_is_possible(symbol, since_ns, len(found), priority)
-        raw = list({(trade["symbol"], str(trade["id"])): trade for trade in raw}.values())
+        # two orders of ours that trade with each other share the id
+        raw = list({(trade["symbol"], str(trade["id"]), trade.get("side")): trade for trade in raw}.values())
         ids = await self._our_ids(raw)
         try:
             trades = tuple(trade_from(trade, self._settings.account, ids[_key(trade)]) for trade in raw)

@@ -109,8 +109,9 @@ class Tracker:
         return self._by_venue_id.get((symbol, venue_order_id)) or self._names.get(f"{symbol}|{venue_order_id}")
 
     def fresh(self, trade: VenueTrade) -> bool:
-        """True the first time that this trade is shown; then it is counted into its order."""
-        if not self._seen.add(f"{trade.symbol}|{trade.venue_trade_id}"):
+        """True the first time that this trade is shown; then it is counted into its order. Where two orders of the account
+        trade with each other each has its side of the one trade."""
+        if not self._seen.add(f"{trade.symbol}|{trade.venue_trade_id}|{trade.side}"):
             return False
         tracked = self._orders.get(trade.venue_cl_ord_id)
         if tracked is not None:

@@ -149,7 +149,9 @@ class _Reader:
         """The rows of a page that are new."""
         new = [row for row in page.rows if row[0] not in self.known]
         self.known.update(name for name, _ in page.rows)
-        self.found.update((str(trade["id"]), trade) for trade in page.trades if str(trade["id"]) not in self.found)
+        for trade in page.trades:
+            # two orders of ours that trade with each other share the id
+            self.found.setdefault(f"{trade['id']}|{trade.get('side')}", trade)
         return new
 
     async def _window(self, start: int, end: int | None) -> bool:

@@ -127,6 +127,8 @@ def test_every_cell(kind: str, status: str, after: str, pending: str) -> None:
     order, event, fill = prepared(kind, status, pending)
     if kind == "replace_all" and order.pending is not None:
         order.pending.order_qty = min(order.cum_qty, Decimal(3))
+    if kind == "unfill_none" and order.pending is not None:
+        order.pending.order_qty = QTY  # a replace to more would keep it open
     if kind.startswith("unfill"):
         fill = fill if order.cum_qty else (Decimal(1), Decimal(100))
     elif pending == needs:

@@ -109,6 +109,18 @@ def test_a_trade_then_its_end() -> None:
     scene(body)
 
 
+def test_two_of_our_orders_that_trade_with_each_other_each_get_their_side() -> None:
+    def body(venue: CcxtVenue, sink: Sink, client: FakeClient) -> None:
+        fill = {"x": "TRADE", "X": "PARTIALLY_FILLED", "l": "0.001", "z": "0.001", "L": "50000", "t": 7}
+        for _ in range(2):
+            venue._dialect.tap(client, event(**fill))
+            venue._dialect.tap(client, event(**fill, c="OURS2", i=43, S="SELL"))
+        told = [(trade.venue_cl_ord_id, trade.side) for trade in sink.told if isinstance(trade, VenueTrade)]
+        assert told == [("OURS1", "1"), ("OURS2", "2")]
+
+    scene(body)
+
+
 @pytest.mark.parametrize("original", ["OURS1"])
 def test_a_cancel_is_about_the_original_order(original: str) -> None:
     def body(venue: CcxtVenue, sink: Sink, client: FakeClient) -> None:
