@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from acceptor_kit import Client
+from acceptor_kit import Client, until
 from click.testing import CliRunner
 
 from fixgw.cli import main
@@ -28,6 +28,13 @@ def wait_for(path: Path, process: subprocess.Popen[str], timeout_s: float = 90.0
         time.sleep(0.05)
     process.kill()
     raise AssertionError(process.communicate()[0])
+
+
+def connected(directory: Path, name: str) -> bool:
+    result = CliRunner().invoke(main, ["sessions", "--json", "--dir", str(directory)])
+    (row,) = (row for row in json.loads(result.output)["sessions"] if row["name"] == name)
+    found: bool = row["connected"]
+    return found
 
 
 def test_demo_comes_up_and_stops(tmp_path: Path) -> None:
@@ -56,6 +63,7 @@ def test_demo_comes_up_and_stops(tmp_path: Path) -> None:
             client.logon()
             client.send("A", "98=0|108=30")
             assert client.expect("5")["58"].startswith("already logged on")
+        until(lambda: not connected(directory, "OMS44"))
         # the Logout that answers ours is the 3rd message, and has not been read any more
         with Client(told["fix"]["port"], OMS44, next_out=3) as client:
             client.logon()
