@@ -23,7 +23,7 @@ import msgspec
 import quickfix as fix
 
 from fixgw.core.commands import AdminNote
-from fixgw.fix import loopback
+from fixgw.fix import loopback, socket_close
 from fixgw.fix.acceptor_settings import AcceptorSession, settings_text
 from fixgw.fix.callbacks import Application, SessionLink
 from fixgw.fix.delivery import Delivery, Router
@@ -105,6 +105,7 @@ class Acceptor:
             dictionaries(link.spec.version)  # read now (up to a second): the first report that needs it must not wait
         self._engine.listen(Router(link.delivery for link in self._links.values()))
         by_wire = {link.spec.wire_id: link for link in self._links.values()}
+        socket_close.install()
         listener = loopback.listener(self.port)
         self.port = listener.getsockname()[1]
         for attempt in range(1, BIND_TRIES + 1):

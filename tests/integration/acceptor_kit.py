@@ -195,12 +195,8 @@ class Client:
         self.mute = mute
         self.leaving = False
         self.received: list[dict[str, str]] = []
-        self.port = port
-        self._connect()
-
-    def _connect(self) -> None:
         self.buffer, self.closed = b"", False
-        self.sock = socket.create_connection(("127.0.0.1", self.port), timeout=5)
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=5)
 
     def __enter__(self) -> Client:
         return self
@@ -220,22 +216,10 @@ class Client:
         self.sock.sendall(frame + f"10={sum(frame) % 256:03}{S}".encode())
 
     def logon(self, extra: str = "", seq: int | None = None, timeout_s: float = 12.0) -> dict[str, str]:
-        """QuickFIX drops the Logon of a session while it has not done with its last connection, or takes the new connection's
-        way out away with the old one's. The front waits for that; here the Logon is tried again."""
+        """QuickFIX lets a Logon wait for seconds while it has not done with the session's last connection."""
         appl = "|1137=9" if self.spec.begin_string == "FIXT.1.1" else ""
-        deadline, number = time.monotonic() + timeout_s, self.next_out
-        while True:
-            self.send("A", "98=0|108=30" + appl + (f"|{extra}" if extra else ""), seq=seq)
-            silent = time.monotonic() + 1.5
-            while not self.received and not self.closed and time.monotonic() < min(deadline, silent):
-                self.read(0.1)
-            left = deadline - time.monotonic()
-            if self.received or left < 0.2:
-                return self.expect("A", max(left, 0.0))
-            self.sock.close()
-            time.sleep(0.3)  # QuickFIX has nothing to show when it has let go
-            self._connect()
-            self.next_out = number
+        self.send("A", "98=0|108=30" + appl + (f"|{extra}" if extra else ""), seq=seq)
+        return self.expect("A", timeout_s)
 
     def order(self, cl_ord_id: str, **changes: str) -> None:
         fields = {"11": cl_ord_id, "21": "1", "55": "BTC/USDT", "54": "1", "60": utc_now(), "38": "1.50", "40": "2"}

@@ -1,0 +1,129 @@
+"""The sockets of QuickFIX's connections are closed when nobody reads them any more.
+
+QuickFIX 1.16 closes a connection's socket first (FIX::socket_close in Session::disconnect), then calls onLogout, and then
+its thread polls and reads the same file descriptor number once more. Whatever this process opens meanwhile gets that
+number, mostly the next client's connection: then two threads read one socket, a Logon is swallowed and never answered, or
+orders go to another session's parser. So the calls of socket_close are led to `_close` below, by way of the table (GOT)
+through which the library calls its own exported functions: the connection is shut down at once, as before, but
+its number stays taken until the thread that closed it is gone.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import logging
+import mmap
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import quickfix as fix
+from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
+from elftools.elf.sections import SymbolTableSection
+
+log = logging.getLogger("fixgw.fix.acceptor")
+
+# FIX::socket_close(int)
+SYMBOL: Final = "_ZN3FIX12socket_closeEi"
+_PROTOTYPE: Final = ctypes.CFUNCTYPE(None, ctypes.c_int)
+_SHUT_RDWR: Final = 2
+_POLL_S: Final = 0.1
+# Longer than any thread is held up in a callback; the number is given up then
+_LONGEST_S: Final = 30.0
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+_lock: Final = threading.Lock()
+# file descriptor -> the thread that closed it last, monotonic time
+_closed: Final[dict[int, tuple[int, float]]] = {}
+_some: Final = threading.Event()
+_installed: bool | None = None
+
+
+def install() -> bool:
+    """Once per process, before QuickFIX opens a socket; it holds until the process ends. False (and a warning): the library
+    is built in another way than is known here, and QuickFIX closes its sockets itself, as described above."""
+    global _installed
+    with _lock:
+        if _installed is None:
+            try:
+                _installed = _redirect()
+            except (OSError, ValueError, AttributeError) as error:
+                log.warning("QuickFIX's sockets: %s: %s", type(error).__name__, error)
+                _installed = False
+            if not _installed:
+                log.warning("QuickFIX closes its sockets itself: who logs on right after a logout may get no answer")
+        return _installed
+
+
+def _redirect() -> bool:
+    path = Path(fix._quickfix.__file__)
+    library = ctypes.CDLL(str(path))
+    address = ctypes.cast(getattr(library, SYMBOL), ctypes.c_void_p).value or 0
+    slots = list(_slots(path, address))
+    if not slots:
+        return False
+    target = ctypes.cast(_callback, ctypes.c_void_p).value
+    for slot in slots:
+        _writable(slot)
+        # what is still to be closed when the interpreter has ended must not call into it
+        atexit.register(_write, slot, ctypes.c_void_p.from_address(slot).value)
+        _write(slot, target)
+    threading.Thread(target=_reap, name="fix-sockets", daemon=True).start()
+    return True
+
+
+def _write(slot: int, address: int | None) -> None:
+    ctypes.c_void_p.from_address(slot).value = address
+
+
+def _slots(path: Path, address: int) -> Iterator[int]:
+    """Where the library keeps the address of SYMBOL, which lies at `address`, for its calls."""
+    with path.open("rb") as file:
+        elf = ELFFile(file)
+        for section in elf.iter_sections():
+            if not isinstance(section, RelocationSection):
+                continue
+            symbols = elf.get_section(section["sh_link"])
+            if not isinstance(symbols, SymbolTableSection):
+                continue
+            for relocation in section.iter_relocations():
+                symbol = symbols.get_symbol(relocation["r_info_sym"])
+                if symbol is not None and symbol.name == SYMBOL:
+                    yield address - symbol["st_value"] + relocation["r_offset"]
+
+
+def _writable(slot: int) -> None:
+    """Raises OSError. Loaded with immediate binding the table is read-only."""
+    page = slot & -mmap.PAGESIZE
+    if _libc.mprotect(ctypes.c_void_p(page), ctypes.c_size_t(mmap.PAGESIZE), mmap.PROT_READ | mmap.PROT_WRITE):
+        raise OSError(ctypes.get_errno(), "mprotect of QuickFIX's call table")
+
+
+def _close(number: int) -> None:
+    """In the place of FIX::socket_close, in QuickFIX's thread, which may hold the session's lock. At a stop a connection is
+    closed twice: by who stops, and by its own thread, which is the one to wait for."""
+    _libc.shutdown(number, _SHUT_RDWR)
+    _closed[number] = (threading.get_native_id(), time.monotonic())
+    _some.set()
+
+
+_callback: Final = _PROTOTYPE(_close)
+
+
+def _reap() -> None:
+    """Closes what was given up, each number once its thread is gone."""
+    while _some.wait():
+        if not _closed:
+            _some.clear()
+        for number, (thread, at) in list(_closed.items()):
+            if time.monotonic() - at > _LONGEST_S or not os.path.exists(f"/proc/self/task/{thread}"):
+                del _closed[number]
+                with contextlib.suppress(OSError):
+                    os.close(number)
+        time.sleep(_POLL_S)
