@@ -115,6 +115,8 @@ class Script:
         return self._of_child(c.ChildAck, words[0], venue_order_id="v" + words[0])
 
     def _reject(self, words: list[str], _fields: dict[str, str]) -> c.Command:
+        if "unsent" in words:
+            return self._of_child(c.ChildReject, words[0], code="EXPIRED_IN_HOST", text="its deadline passed", sent=False)
         return self._of_child(c.ChildReject, words[0], code="-2010", text="insufficient balance")
 
     def _ambiguous(self, words: list[str], _fields: dict[str, str]) -> c.Command:

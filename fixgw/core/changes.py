@@ -25,6 +25,7 @@ from .placing import Assessment, assess
 from .reasons import Reason
 from .reports import Report
 from .settle import finish_if_idle, is_replacing, replaced
+from .status import status_fields, tell_status
 
 
 def _find(draft: Draft, session_name: str, orig_cl_ord_id: str, order_id: str) -> Order | None:
@@ -62,7 +63,7 @@ def cancel_order(draft: Draft, cmd: CancelOrder) -> None:
     """Pending cancel and a cancel to the venue; what has no child is canceled at once."""
     order = _find(draft, cmd.session, cmd.orig_cl_ord_id, cmd.order_id)
     if order is not None and _is_repeat(draft, cmd, order):
-        draft.report(order, "I", status_reply=True)
+        tell_status(draft, order, cmd.cl_ord_id)
         return
     denied = _refusal(draft, cmd, order)
     if denied is None and order is not None and order.pending is not None and order.pending.kind == "6":
@@ -121,7 +122,7 @@ def replace_order(draft: Draft, cmd: ReplaceOrder) -> None:
     """Pending replace (150=E) and the cancel of the working child, or at once for a held stop (150=5)."""
     order = _find(draft, cmd.session, cmd.orig_cl_ord_id, cmd.order_id)
     if order is not None and _is_repeat(draft, cmd, order):
-        draft.report(order, "I", status_reply=True)
+        tell_status(draft, order, cmd.cl_ord_id)
         return
     denied = (
         throttle.admit(draft.state, cmd.session, cmd.ts_ns, "G")
@@ -267,15 +268,7 @@ def status_request(draft: Draft, cmd: StatusRequest) -> None:
     """150=I with the order as it stands; an unknown order: 39=8 with OrdRejReason 5, as FIX has it."""
     order = _find(draft, cmd.session, cmd.cl_ord_id, cmd.order_id)
     if order is not None:
-        fields = {}
-        if any(child.is_uncertain for child in draft.live_children(order)):
-            fields = reason_fields(Reason.OUTCOME_UNKNOWN)
-        elif order.reason:
-            fields = reason_fields(Reason[order.reason])
-        pending_id = order.pending.cl_ord_id if order.pending is not None and cmd.cl_ord_id == order.pending.cl_ord_id else ""
-        if pending_id:
-            fields |= {"cl_ord_id": pending_id, "orig_cl_ord_id": order.cl_ord_id}
-        fields = with_contradiction(draft, cmd, order, fields)
+        fields = with_contradiction(draft, cmd, order, status_fields(draft, order, cmd.cl_ord_id))
         draft.report(order, "I", status_reply=True, request_id=cmd.request_id, **fields)
         return
     message = Report(

@@ -204,11 +204,12 @@ class ChildAck(VenueCommand, frozen=True, tag="ack", kw_only=True):
 
 
 class ChildReject(VenueCommand, frozen=True, tag="reject", kw_only=True):
-    """The venue definitely did not take the order (or it was never sent). `code`: the venue's or connector's code."""
+    """The venue definitely did not take the order. `code`: the venue's or connector's code. Not `sent`: it never left us."""
 
     venue_cl_ord_id: str
     code: str
     text: str
+    sent: bool = True
 
 
 class ChildAmbiguous(VenueCommand, frozen=True, tag="ambiguous", kw_only=True):

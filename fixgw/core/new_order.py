@@ -17,6 +17,7 @@ from .order import Order
 from .placing import Assessment, assess, place_child, triggered_qty
 from .reasons import Reason
 from .reports import BusinessReject
+from .status import tell_status
 
 # BusinessRejectReason(380)
 THROTTLED = 8
@@ -31,7 +32,7 @@ def new_order(draft: Draft, cmd: NewOrder, unusable: Denied | None = None) -> No
     if known is not None and is_forgotten(draft, known):
         known = None
     if known is not None and (cmd.poss_resend or cmd.poss_dup):
-        draft.report(draft.order(known), "I", status_reply=True)
+        tell_status(draft, draft.order(known), cmd.cl_ord_id)
         return
     throttled = throttle.admit(state, cmd.session, cmd.ts_ns, "D")
     if throttled is not None:

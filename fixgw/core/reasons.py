@@ -64,7 +64,7 @@ class Reason(StrEnum):
     RECONCILING = ("RECONCILING", 2, 2, "the venue is being reconciled after a start or an outage")
     VENUE_REJECT = ("VENUE_REJECT", 0, 2, "refused by the venue")
     OUTCOME_UNKNOWN = ("OUTCOME_UNKNOWN", 99, 99, "sent, no answer; being reconciled")
-    NOT_PLACED = ("NOT_PLACED", 99, 99, "reconciled: the venue never received the order")
+    NOT_PLACED = ("NOT_PLACED", 99, 99, "the venue never received the order")
     MISSING_FILL = ("MISSING_FILL", 99, 99, "the venue reports more executed than the trades received; being reconciled")
     # life
     KILLED = ("KILLED", 99, 99, "canceled by a kill switch")

@@ -258,7 +258,9 @@ def finish_if_idle(draft: Draft, order_id: str, ended_as: str = "", text: str = 
         return
     pending = order.pending
     if pending is not None and pending.kind == PENDING_CANCEL:
-        _canceled(draft, order, pending.cl_ord_id, "", orig=order.cl_ord_id)
+        # it is what the client wanted, but there was no order at the venue: he is told so
+        refused = _refused(ended_as).value if ended_as in ("rejected", "not_placed") else ""
+        _canceled(draft, order, pending.cl_ord_id, refused, orig=order.cl_ord_id, text=text)
     elif pending is not None:
         _go_on_replacing(draft, order, ended_as, text)
     elif order.stopping == Reason.EXPIRED.value:
@@ -267,7 +269,7 @@ def finish_if_idle(draft: Draft, order_id: str, ended_as: str = "", text: str = 
     elif order.stopping:
         _canceled(draft, order, order.cl_ord_id, order.stopping)
     elif ended_as in ("rejected", "not_placed"):
-        _rejected(draft, order, Reason.NOT_PLACED if ended_as == "not_placed" else Reason.VENUE_REJECT, text)
+        _rejected(draft, order, _refused(ended_as), text)
     elif ended_as == "filled":
         # the child is complete, the order is not: a trade of it was busted or corrected, or an amend that came to nothing for
         # us (a cancel went over it) was carried out by the venue
@@ -282,6 +284,11 @@ def finish_if_idle(draft: Draft, order_id: str, ended_as: str = "", text: str = 
         _canceled(draft, order, order.cl_ord_id, Reason.IOC_REMAINDER.value, text=text)
     else:
         _canceled(draft, order, order.cl_ord_id, Reason.VENUE_CANCEL.value, text=text)
+
+
+def _refused(ended_as: str) -> Reason:
+    """Why there is no order at the venue: of a child that ended as "rejected" or "not_placed"."""
+    return Reason.NOT_PLACED if ended_as == "not_placed" else Reason.VENUE_REJECT
 
 
 def _rejected(draft: Draft, order: Order, reason: Reason, text: str) -> None:
@@ -329,15 +336,14 @@ def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> No
     assert pending is not None
     if order.status == "A" and ended_as in ("rejected", "not_placed"):
         # the order itself was refused, so there is nothing to replace
-        reason = Reason.NOT_PLACED if ended_as == "not_placed" else Reason.VENUE_REJECT
         draft.emit(e.ReplaceRefused(order_id=order.order_id, ts_ns=draft.ts_ns, reason=Reason.TOO_LATE.value))
         order = draft.order(order.order_id)
         _too_late(draft, order, pending.cl_ord_id, "2")
-        _rejected(draft, order, reason, text)
+        _rejected(draft, order, _refused(ended_as), text)
         return
     if ended_as in ("rejected", "not_placed") or order.stopping:
         wanted = "an order that is not being canceled" if order.stopping else _WANTED[Reason.REPLACE_FAILED]
-        why = text or ended_as if order.stopping else f"the venue refused it: {text or ended_as}"
+        why = text or ended_as if order.stopping else _refused(ended_as).meaning + (f": {text}" if text else "")
         _replace_failed(draft, order, why, (41, order.cl_ord_id, wanted))
         return
     if pending.order_qty <= order.cum_qty or order.held:

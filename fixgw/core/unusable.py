@@ -16,6 +16,7 @@ from .draft import Draft
 from .new_order import THROTTLED, new_order
 from .reasons import Reason
 from .reports import BusinessReject
+from .status import tell_status
 
 
 def unsupported(draft: Draft, cmd: Unsupported) -> None:
@@ -55,7 +56,7 @@ def _refuse_change(draft: Draft, request: CancelOrder | ReplaceOrder, denied: De
         order = None
     repeated = request.poss_dup or request.poss_resend
     if order is not None and repeated and state.order_of(request.session, request.cl_ord_id) == order.order_id:
-        draft.report(draft.order(order.order_id), "I", status_reply=True)
+        tell_status(draft, draft.order(order.order_id), request.cl_ord_id)
         return
     if isinstance(request, ReplaceOrder):
         denied = throttle.admit(state, request.session, request.ts_ns, "G") or denied

@@ -57,7 +57,7 @@ def child_reject(draft: Draft, cmd: c.ChildReject) -> None:
         draft.alert("REJECT_AFTER_ACK", f"{cmd.venue}: {cmd.venue_cl_ord_id} refused after it was confirmed: {cmd.code}")
         query_now(draft, child)
         return
-    close(draft, child, "rejected", f"{cmd.code}: {cmd.text}")
+    close(draft, child, "rejected" if cmd.sent else "not_placed", f"{cmd.code}: {cmd.text}")
 
 
 def child_trade(draft: Draft, cmd: c.ChildTrade) -> None:

@@ -445,9 +445,10 @@ class Gateway:
             self.checker.truth.gone(ev.venue_cl_ord_id)
             self.submit(
                 c.ChildReject(
-                    ts_ns=self.now_ns(), venue=ev.venue, venue_cl_ord_id=ev.venue_cl_ord_id, code="NEVER_SENT", text="no host"
+                    ts_ns=self.now_ns(), venue=ev.venue, venue_cl_ord_id=ev.venue_cl_ord_id, code="NEVER_SENT", text="no host",
+                    sent=False,
                 )
-            )
+            )  # fmt: skip
             return
         self.send(message)
 

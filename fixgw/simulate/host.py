@@ -263,8 +263,8 @@ class Host:
             sim.at(sim.ms(500, 7000) if sim.chance("late", 0.03) else sim.ms(0.5, 60), arrive)
         sim.at(TIMEOUT_NS, settle, Lost())
 
-    def _reject(self, our_id: str, code: str) -> c.ChildReject:
-        return c.ChildReject(ts_ns=self._clock(), venue=VENUE, venue_cl_ord_id=our_id, code=code, text="")
+    def _reject(self, our_id: str, code: str, sent: bool = True) -> c.ChildReject:
+        return c.ChildReject(ts_ns=self._clock(), venue=VENUE, venue_cl_ord_id=our_id, code=code, text="", sent=sent)
 
     def _ambiguous(self, our_id: str, op: str) -> c.ChildAmbiguous:
         return c.ChildAmbiguous(ts_ns=self._clock(), venue=VENUE, venue_cl_ord_id=our_id, op=op, code="TIMEOUT", text="")
@@ -275,7 +275,7 @@ class Host:
             code = "EXPIRED_IN_HOST" if self.venue_up else "NO_CONNECTION"
             self.sim.counts["host refuses: " + code] += 1
             truth.gone(key)
-            self._settled(generation, request, self._reject(key, code))
+            self._settled(generation, request, self._reject(key, code, sent=False))
             return
         sent_ns = self.sim.now
 

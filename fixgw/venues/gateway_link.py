@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -254,14 +255,14 @@ class VenueLinks:
             ),
         )
         if sent is None:
-            self._never_sent(c.ChildReject, ev.venue, ev.venue_cl_ord_id)
+            self._never_sent(c.ChildReject(**self._unreached(ev.venue, ev.venue_cl_ord_id), sent=False))
 
-    def _never_sent(self, kind: type[c.ChildReject | c.ChildAmendReject], venue: str, venue_cl_ord_id: str) -> None:
-        """No host is connected: certainly refused."""
-        refused = kind(
-            ts_ns=self._now_ns(), venue=venue, venue_cl_ord_id=venue_cl_ord_id, code="NEVER_SENT",
-            text="the venue host was not connected",
-        )  # fmt: skip
+    def _unreached(self, venue: str, venue_cl_ord_id: str) -> dict[str, Any]:
+        """What a refusal says where no host is connected."""
+        text = "the venue host was not connected"
+        return dict(ts_ns=self._now_ns(), venue=venue, venue_cl_ord_id=venue_cl_ord_id, code="NEVER_SENT", text=text)
+
+    def _never_sent(self, refused: c.ChildReject | c.ChildAmendReject) -> None:
         self._submit([refused])
         self._settle()
 
@@ -286,7 +287,7 @@ class VenueLinks:
             ),
         )
         if sent is None:
-            self._never_sent(c.ChildAmendReject, child.venue, ev.venue_cl_ord_id)
+            self._never_sent(c.ChildAmendReject(**self._unreached(child.venue, ev.venue_cl_ord_id)))
 
     def _query(self, venue_cl_ord_id: str) -> None:
         child = self.lookup(venue_cl_ord_id)

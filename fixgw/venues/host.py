@@ -199,7 +199,7 @@ class VenueHost:
             self._link.abort(f"{len(self._tasks)} requests are unsettled; expected fewer than {MAX_REQUESTS}")
         elif isinstance(message, PlaceChild):
             if self._places >= MAX_PLACES:
-                self._reject(message.venue_cl_ord_id, "HOST_BUSY", f"{self._places} orders are being placed")
+                self._reject(message.venue_cl_ord_id, NeverSent("HOST_BUSY", f"{self._places} orders are being placed"))
                 return
             self._places += 1
             self._chains.place(message.venue_cl_ord_id, partial(self._place, message))
@@ -231,8 +231,13 @@ class VenueHost:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _reject(self, our_id: str, code: str, text: str) -> None:
-        self._send(c.ChildReject(ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=our_id, code=code, text=text))
+    def _reject(self, our_id: str, refusal: DefiniteReject | NeverSent) -> None:
+        self._send(
+            c.ChildReject(
+                ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=our_id, code=refusal.code, text=refusal.text,
+                sent=isinstance(refusal, DefiniteReject),
+            )
+        )  # fmt: skip
 
     def _ambiguous(self, our_id: str, op: str, code: str, text: str) -> None:
         self._send(
@@ -248,7 +253,7 @@ class VenueHost:
                 raise NeverSent("EXPIRED_IN_HOST", "its deadline had passed when the host read it")
             self._tell_placed(our_id, await self._venue.place(message))
         except (DefiniteReject, NeverSent) as refusal:
-            self._reject(our_id, refusal.code, refusal.text)
+            self._reject(our_id, refusal)
         except Ambiguous as unknown:
             self._ambiguous(our_id, "place", unknown.code, unknown.text)
         except Exception as error:  # a bug of ours: the order may be out

@@ -301,7 +301,7 @@ def test_a_replace_that_could_not_be_is_throttled_like_another() -> None:
         replace c a 2 @100        | 9.2 E c<a PENDING
         replace d a 2 @100        | 9.2 E d<a THROTTLE
         replace e nosuch 2 @100   | 9.2 8 e<nosuch THROTTLE
-        replace b a 2 @100 poss_dup=1 | ?I E a 0/1
+        replace b a 2 @100 poss_dup=1 | ?I E b<a 0/1
         cancel f a                | 9.2 A b<a SUPERSEDED; 6 6 f<a 0/1
         status a                  | ?I 6 a 0/1
         cancel g nosuch           | 9.1 8 g<nosuch UNKNOWN_ORDER

@@ -180,7 +180,7 @@ STORIES = {
         replace b a 2 @99              | cancel C1; E E b<a 0/1
         done C1 canceled 0             | place C2 2@99 GTC
         cancel c b                     | 5 0 b<a 0/2; cancel C2; 6 6 c<b 0/2
-        reject C2                      | 4 4 c<b 0/0
+        reject C2                      | 4 4 c<b 0/0 VENUE_REJECT
     """,
     "kill in first leg": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
@@ -285,7 +285,7 @@ STORIES = {
         +9s                            | query C1
         answer C1 not_found            | -
         +9s                            | query C1
-        answer C1 not_found            | 4 4 b<a 0/0
+        answer C1 not_found            | 4 4 b<a 0/0 NOT_PLACED
     """,
 }
 

@@ -92,6 +92,16 @@ STORIES = {
         +172800s                       | -
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
     """,
+    "an order that never left us": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        reject C1 unsent               | 8 8 a 0/0 NOT_PLACED
+        new b buy 1 @100               | A A b 0/1; place C2 1@100 GTC
+        ack C2                         | 0 0 b 0/1
+        replace c b 2 @100             | cancel C2; E E c<b 0/1
+        done C2 canceled 0             | place C3 2@100 GTC
+        reject C3 unsent               | 9.2 0 c<b REPLACE_FAILED; 4 4 b 0/0 REPLACE_FAILED
+        ack C3                         | orphan C3; !ORPHAN
+    """,
     "possible resends": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         ack C1                         | 0 0 a 0/1
@@ -101,7 +111,7 @@ STORIES = {
         done C1 canceled 0             | place C2 2@100 GTC
         ack C2                         | 5 0 d<a 0/2
         replace f d 3 @100 poss_resend=1 age=29 | cancel C2; E E f<d 0/2
-        replace f d 3 @100 poss_resend=1 age=99 | ?I E d 0/2
+        replace f d 3 @100 poss_resend=1 age=99 | ?I E f<d 0/2
         done C2 canceled 0             | place C3 3@100 GTC
         ack C3                         | 5 0 f<d 0/3
         cancel g f poss_resend=1 age=999 | cancel C3; 6 6 g<f 0/3

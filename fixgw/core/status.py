@@ -1,0 +1,26 @@
+"""The status of an order, told again: to a status request, and to a possible resend of a request that we have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .draft import Draft, reason_fields
+from .order import Order
+from .reasons import Reason
+
+
+def status_fields(draft: Draft, order: Order, cl_ord_id: str) -> dict[str, Any]:
+    """Report fields beyond the order itself: why it is as it is, and the ids of the pending request if it was asked by that."""
+    fields: dict[str, Any] = {}
+    if any(child.is_uncertain for child in draft.live_children(order)):
+        fields = reason_fields(Reason.OUTCOME_UNKNOWN)
+    elif order.reason:
+        fields = reason_fields(Reason[order.reason])
+    if order.pending is not None and cl_ord_id == order.pending.cl_ord_id:
+        fields |= {"cl_ord_id": cl_ord_id, "orig_cl_ord_id": order.cl_ord_id}
+    return fields
+
+
+def tell_status(draft: Draft, order: Order, cl_ord_id: str) -> None:
+    """150=I in answer to a possible resend of the request with this ClOrdID."""
+    draft.report(order, "I", status_reply=True, **status_fields(draft, order, cl_ord_id))
