@@ -15,6 +15,8 @@ from .settle import close, confirm, end_child, find_child, is_replacing, replace
 QUERY_BACKOFF_S = (1, 1, 2, 4, 8, 15, 30)
 # a "not found" must be heard twice
 NOT_FOUND_NEEDED = 2
+# and the second time so long after the first
+AGAIN_NS = 1_000_000_000
 # cancels of one child that were found without effect, before the client's request is refused
 MAX_CANCELS = 8
 ALERT_AFTER_QUERIES = 5
@@ -189,7 +191,7 @@ def query_now(draft: Draft, child: Child) -> None:
     if child.state in (SENT, UNKNOWN) and child.queries < SURE_QUERIES:
         # not later than when a "not found" begins to count, and soon again after it
         counts_ns = _counts_from(draft, child)
-        next_ns = min(next_ns, counts_ns if draft.ts_ns < counts_ns else draft.ts_ns + 1_000_000_000)
+        next_ns = min(next_ns, counts_ns if draft.ts_ns < counts_ns else draft.ts_ns + AGAIN_NS)
     draft.emit(e.ChildQueried(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, next_ns=next_ns))
     if child.queries + 1 == ALERT_AFTER_QUERIES:
         draft.alert("OUTCOME_UNKNOWN", f"{child.venue}: {child.venue_cl_ord_id} unsettled after {ALERT_AFTER_QUERIES} queries")
@@ -260,7 +262,11 @@ def _not_found(draft: Draft, child: Child, cmd: c.ChildQueryResult) -> None:
         return
     if cmd.asked_ns <= child.not_found_ns:
         return  # the same answer once more
-    draft.emit(e.ChildNotFound(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, asked_ns=cmd.asked_ns))
+    # half the proof: after a long outage the back-off would keep the other half waiting
+    next_ns = draft.ts_ns + AGAIN_NS
+    draft.emit(
+        e.ChildNotFound(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, asked_ns=cmd.asked_ns, next_ns=next_ns)
+    )
     if draft.child(child.venue_cl_ord_id).not_found >= NOT_FOUND_NEEDED:
         close(draft, draft.child(child.venue_cl_ord_id), "not_placed")
 
