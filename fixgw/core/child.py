@@ -137,6 +137,8 @@ def _change(child: Child, ev: e.ChildEvent) -> None:
         case e.ChildNotFound():
             child.not_found += 1
             child.not_found_ns = ev.asked_ns
+            if ev.next_ns:
+                child.next_query_ns = min(child.next_query_ns, ev.next_ns)
         case e.ChildSettled():
             child.queries = 0
             child.next_query_ns = 0

@@ -240,9 +240,11 @@ class ChildQueried(ChildEvent, frozen=True, tag="childqueried", kw_only=True):
 
 
 class ChildNotFound(ChildEvent, frozen=True, tag="childnotfound", kw_only=True):
-    """A "not found" that counts: asked after the send window, with the trades checked."""
+    """A "not found" that counts: asked after the send window, with the trades checked. `next_ns`: asked again then at the
+    latest, however long the back-off has become; 0: not before."""
 
     asked_ns: int
+    next_ns: int = 0
 
 
 class ChildSettled(ChildEvent, frozen=True, tag="childsettled", kw_only=True):

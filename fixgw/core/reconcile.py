@@ -14,12 +14,14 @@ from .draft import Draft
 from .ids import is_ours
 from .settle import confirm, is_replacing, trade
 from .state import DOWN, READY, RECONCILING
-from .venue_reports import become_unknown, query_now
+from .venue_reports import become_unknown, may_wait, query_now
 
 # asked again from this long before the last picture: venues' clocks and pages are not exact
 OVERLAP_NS = 600_000_000_000
 # a venue's list of open orders may lag behind its own word by so much
 LAG_NS = 2_000_000_000
+# so many places are asked about before a "not found" counts: most would be asked a third time, at the cost of the rate limit
+EARLY_MAX = 100
 
 
 def venue_link(draft: Draft, cmd: c.VenueLink) -> None:
@@ -37,10 +39,11 @@ def link_down(draft: Draft, venue: str, reason: str) -> None:
         return
     if state.state != DOWN or state.reason != reason:
         draft.emit(e.VenueStateChanged(venue=venue, state=DOWN, ts_ns=draft.ts_ns, reason=reason))
+    sent = sum(draft.child(child_id).state == SENT for child_id in state.live)
     for child_id in state.live:
         child = draft.child(child_id)
         if child.state == SENT:
-            become_unknown(draft, child, "place", reason)
+            become_unknown(draft, child, "place", reason, sent)
         elif child.cancel == "sent" or child.amend is not None:
             become_unknown(draft, child, "cancel" if child.amend is None else "amend", reason)
 
@@ -76,8 +79,13 @@ def venue_reconciled(draft: Draft, cmd: c.VenueReconciled) -> None:
     for item in cmd.trades:
         trade(draft, cmd.venue, item)
     listed = {item.venue_cl_ord_id: item for item in cmd.open_orders}
+    early = 0
     for child_id in live:
         child = draft.child(child_id)
+        if child_id not in listed and may_wait(draft, child):
+            early += 1
+            if early > EARLY_MAX:
+                continue  # its time-out asks, when the answer can settle it whatever it is
         if child.is_live and not (child.state == SENT and child.sent_ns >= cmd.asked_ns):
             _settle(draft, child, listed.get(child_id), cmd.asked_ns)
     for found in cmd.open_orders:

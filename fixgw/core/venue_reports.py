@@ -15,9 +15,14 @@ from .settle import close, confirm, end_child, find_child, is_replacing, replace
 QUERY_BACKOFF_S = (1, 1, 2, 4, 8, 15, 30)
 # a "not found" must be heard twice
 NOT_FOUND_NEEDED = 2
+# and the second time so long after the first
+AGAIN_NS = 1_000_000_000
 # cancels of one child that were found without effect, before the client's request is refused
 MAX_CANCELS = 8
 ALERT_AFTER_QUERIES = 5
+# with more outcomes unknown than this, a place is not asked about again before a "not found" counts: the questions that cannot
+# settle anything yet would use up the rate limit of those that can
+MANY_UNKNOWN = 20
 # so many queries of a place without an answer follow its deadline, then only the back-off
 SURE_QUERIES = 12
 
@@ -166,8 +171,9 @@ def child_ambiguous(draft: Draft, cmd: c.ChildAmbiguous) -> None:
     become_unknown(draft, child, cmd.op, f"{cmd.code}: {cmd.text}")
 
 
-def become_unknown(draft: Draft, child: Child, op: str, text: str) -> None:
-    """Sent, no answer: the client is told (150=I) and the venue is asked. Nothing is guessed, nothing is sent again."""
+def become_unknown(draft: Draft, child: Child, op: str, text: str, others: int = 0) -> None:
+    """Sent, no answer: the client is told (150=I) and the venue is asked. Nothing is guessed, nothing is sent again. `others`:
+    so many become unknown together with it."""
     if op == "place" and child.state != SENT:
         return  # something was heard of it meanwhile
     if (op == "cancel" and child.cancel != "sent") or (op == "amend" and child.amend is None):
@@ -179,20 +185,30 @@ def become_unknown(draft: Draft, child: Child, op: str, text: str) -> None:
         if order.pending is not None and (op != "place" or is_replacing(order, child)):
             fields |= {"cl_ord_id": order.pending.cl_ord_id, "orig_cl_ord_id": order.cl_ord_id}
         draft.report(order, "I", venue_cl_ord_id=child.venue_cl_ord_id, **fields)
-    query_now(draft, draft.child(child.venue_cl_ord_id))
+    query_now(draft, draft.child(child.venue_cl_ord_id), others)
 
 
-def query_now(draft: Draft, child: Child) -> None:
-    """Ask the venue by our id; the next time after the back-off."""
+def query_now(draft: Draft, child: Child, others: int = 0) -> None:
+    """Ask the venue by our id; the next time after the back-off. `others`: as in become_unknown."""
     wait_s = QUERY_BACKOFF_S[min(child.queries, len(QUERY_BACKOFF_S) - 1)]
     next_ns = draft.ts_ns + wait_s * 1_000_000_000
     if child.state in (SENT, UNKNOWN) and child.queries < SURE_QUERIES:
         # not later than when a "not found" begins to count, and soon again after it
         counts_ns = _counts_from(draft, child)
-        next_ns = min(next_ns, counts_ns if draft.ts_ns < counts_ns else draft.ts_ns + 1_000_000_000)
+        if draft.ts_ns >= counts_ns:
+            next_ns = min(next_ns, draft.ts_ns + AGAIN_NS)
+        else:
+            many = len(draft.state.uncertain) + others > MANY_UNKNOWN
+            next_ns = counts_ns if many else min(next_ns, counts_ns)
     draft.emit(e.ChildQueried(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, next_ns=next_ns))
     if child.queries + 1 == ALERT_AFTER_QUERIES:
         draft.alert("OUTCOME_UNKNOWN", f"{child.venue}: {child.venue_cl_ord_id} unsettled after {ALERT_AFTER_QUERIES} queries")
+
+
+def may_wait(draft: Draft, child: Child) -> bool:
+    """A place without an answer whose "not found" does not count yet, and which is asked about as soon as it does."""
+    counts_ns = _counts_from(draft, child)
+    return child.state == UNKNOWN and not child.cancel and draft.ts_ns < counts_ns and 0 < child.next_query_ns <= counts_ns
 
 
 def child_query_result(draft: Draft, cmd: c.ChildQueryResult) -> None:
@@ -260,7 +276,11 @@ def _not_found(draft: Draft, child: Child, cmd: c.ChildQueryResult) -> None:
         return
     if cmd.asked_ns <= child.not_found_ns:
         return  # the same answer once more
-    draft.emit(e.ChildNotFound(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, asked_ns=cmd.asked_ns))
+    # half the proof: after a long outage the back-off would keep the other half waiting
+    next_ns = draft.ts_ns + AGAIN_NS
+    draft.emit(
+        e.ChildNotFound(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, asked_ns=cmd.asked_ns, next_ns=next_ns)
+    )
     if draft.child(child.venue_cl_ord_id).not_found >= NOT_FOUND_NEEDED:
         close(draft, draft.child(child.venue_cl_ord_id), "not_placed")
 

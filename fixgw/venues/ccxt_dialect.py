@@ -25,6 +25,7 @@ from .ccxt_exchange import Hooks
 from .ccxt_orders import Orders
 from .ccxt_parse import dec, dec_or, spec_from
 from .doctrine import Codes
+from .order_lists import Page
 from .settings import VenueFileSettings
 from .tasks import end_tasks
 from .trade_pages import Bounds, count_rows, read_trades
@@ -90,6 +91,8 @@ class Dialect:
     # outboundAccountPosition or the like; else balances are polled with the sweeps
     streams_balances = False
     poll_s = 2.0
+    # orders_from can be asked
+    lists_orders = False
     # requests that it may take to find one order
     fetch_requests = 4
 
@@ -193,6 +196,10 @@ class Dialect:
         """The newest page of our trades."""
         found: list[dict[str, Any]] = await self.exchange.fetch_my_trades(symbol, None, _PAGE)
         return found
+
+    async def orders_from(self, symbol: str, venue_order_id: str) -> Page:
+        """Orders of the account in one symbol from that one on; only where `lists_orders`."""
+        raise NeverSent("UNSUPPORTED", f"{self.settings.exchange}: there is no list of orders by their numbers")
 
     def know_orders(self, orders: list[dict[str, Any]]) -> None:
         """The venue's list of open orders (ccxt's order structures) shows these. Called before anybody is told."""

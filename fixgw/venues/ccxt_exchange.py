@@ -289,6 +289,19 @@ def _guarded(client: Any) -> Callable[[Any], None]:
     return handle
 
 
+def awaited(client: Any, symbol: str) -> bool:
+    """ccxt only needs the first message of a symbol, which confirms the subscription; it would keep a thousand of each."""
+    return any(symbol in key for key in client.futures)
+
+
+def prune(client: Any) -> None:
+    """ccxt keeps an entry for each WebSocket request for ever: forget those that are answered or given up."""
+    for key in [key for key, future in client.futures.items() if future.done()]:
+        del client.futures[key]
+    for key in [key for key in client.subscriptions if key.isdigit() and key not in client.futures]:
+        del client.subscriptions[key]
+
+
 def make_exchange(exchange_id: str, config: dict[str, Any], hooks: Hooks) -> Any:
     """An instance of ccxt.pro's class `exchange_id` (REST-only exchanges: ccxt.async_support) with the hooks on.
 

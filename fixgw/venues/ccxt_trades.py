@@ -15,7 +15,8 @@ from decimal import Decimal
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ..core.commands import VenueTrade
-from .base import Ambiguous, DefiniteReject
+from . import order_lists
+from .base import Ambiguous, DefiniteReject, VenueError
 from .ccxt_dialect import PAGING_S, Dialect
 from .ccxt_parse import trade_from
 from .doctrine import scrub
@@ -69,6 +70,7 @@ class TradeReader:
         self._waiting: dict[tuple[str, int], _Scan] = {}
         self._scans: set[asyncio.Task[Found]] = set()
         self._turns: dict[str, asyncio.Lock] = {}
+        self._listing: dict[str, asyncio.Lock] = {}
 
     async def since(self, since_ns: int, symbols: Iterable[str], priority: Priority = Priority.LINK) -> Found:
         """Trades with our id where it can be found (else ""), and whether these are all. VenueError: no answer."""
@@ -82,7 +84,7 @@ class TradeReader:
                 raw += await self._what_is_possible(symbol, since_ns, len(found), priority)
         # two orders of ours that trade with each other share the id
         raw = list({(trade["symbol"], str(trade["id"]), trade.get("side")): trade for trade in raw}.values())
-        ids = await self._our_ids(raw)
+        ids = await self._our_ids(raw, priority)
         try:
             trades = tuple(trade_from(trade, self._settings.account, ids[_key(trade)]) for trade in raw)
         except (ValueError, KeyError) as error:
@@ -142,20 +144,49 @@ class TradeReader:
         )  # fmt: skip
         return found
 
-    async def _our_ids(self, trades: list[dict[str, Any]]) -> dict[tuple[str, str], str]:
-        """Our ids of the venue's orders: from the cache, else by asking for the order, the newest first."""
+    async def _our_ids(self, trades: list[dict[str, Any]], priority: Priority) -> dict[tuple[str, str], str]:
+        """Our ids of the venue's orders: from the cache, else from its list of orders where there are many, else by asking for
+        the order, the newest first."""
+        newest_first = sorted(trades, key=lambda trade: -int(trade.get("timestamp") or 0))
+        keys = dict.fromkeys(map(_key, newest_first))
+        for symbol in dict.fromkeys(symbol for symbol, _ in keys):
+            await self._list(symbol, [order_id for found, order_id in keys if found == symbol], priority)
         out: dict[tuple[str, str], str] = {}
         lookups = 0
-        for trade in sorted(trades, key=lambda trade: -int(trade.get("timestamp") or 0)):
-            key = symbol, order_id = _key(trade)
-            if key in out:
-                continue
+        for symbol, order_id in keys:
             known = self._tracker.our_id(symbol, order_id)
             if known is None and order_id and lookups < _LOOKUPS_MAX:
                 lookups += 1
                 known = await self._lookup(symbol, order_id)
-            out[key] = known or ""
+            out[symbol, order_id] = known or ""
         return out
+
+    async def _list(self, symbol: str, order_ids: list[str], priority: Priority) -> None:
+        """Name those that are not known from the venue's list of orders, if they are many; scans take turns, so that the second
+        finds what the first has asked for."""
+
+        def page(first: str) -> Coroutine[Any, Any, order_lists.Page]:
+            return self._ask(self._dialect.orders_from(symbol, first), priority)
+
+        if not self._dialect.lists_orders:
+            return
+        async with self._listing.setdefault(symbol, asyncio.Lock()):
+            missing = [found for found in order_ids if self._tracker.our_id(symbol, found) is None]
+            try:
+                found = await order_lists.find(missing, page)
+            except VenueError as failure:
+                log.warning("%s: %s: orders not listed, asked for one by one: %s", self._settings.name, symbol, failure)
+                return
+        for order_id, order in found.items():
+            self._name(symbol, order_id, order.our_id, order.open)
+
+    def _name(self, symbol: str, order_id: str, our_id: str, is_open: bool) -> None:
+        """The venue says whose the order is."""
+        if our_id:
+            tracked = self._tracker.begin(our_id, symbol)
+            self._tracker.name(tracked, order_id)
+            if not is_open:
+                self._tracker.ended(tracked)
 
     async def _lookup(self, symbol: str, order_id: str) -> str:
         """Everybody who asks for the same order waits for the same answer: after a restart many scans of trades run side by
@@ -174,11 +205,7 @@ class TradeReader:
         except DefiniteReject:
             return ""
         our_id = str(answer.get("clientOrderId") or "")
-        if our_id:
-            tracked = self._tracker.begin(our_id, symbol)
-            self._tracker.name(tracked, order_id)
-            if answer.get("status") not in ("open", None):
-                self._tracker.ended(tracked)
+        self._name(symbol, order_id, our_id, answer.get("status") in ("open", None))
         return our_id
 
     def stop(self) -> list[asyncio.Task[Any]]:

@@ -18,11 +18,12 @@ from ..core.numbers import plain
 from .base import Ambiguous, Balances, Done
 from .ccxt_dialect import MAX_PAGES, PAGING_S, Amended
 from .ccxt_dialect import Dialect as GeneralDialect
-from .ccxt_exchange import CALL, Call, Hooks, Unreadable
+from .ccxt_exchange import CALL, Call, Hooks, Unreadable, awaited, prune
 from .ccxt_parse import dec, rule
 from .covering import StreamBalances
 from .doctrine import RATE_LIMIT_STATUS, Codes
 from .limiter import Priority
+from .order_lists import Listed, Page
 from .tasks import end_tasks
 from .wire import AmendChild, CancelChild, PlaceChild
 
@@ -70,6 +71,7 @@ class Dialect(GeneralDialect):
     open_orders_weights = (80.0, 6.0)
     streams_balances = True
     poll_s = 1.0
+    lists_orders = True
     fetch_requests = 1
 
     def config(self) -> dict[str, Any]:
@@ -215,7 +217,7 @@ class Dialect(GeneralDialect):
             call.check_deadline()
         client = self.exchange.clients.get(self._ws_api)
         if client is not None and len(client.subscriptions) > _PRUNE_ABOVE:
-            _prune(client)
+            prune(client)
 
     async def fetch(self, venue_cl_ord_id: str, venue_order_id: str, symbol: str, since_ns: int = 0) -> dict[str, Any]:
         """By our id where we know it: the venue's id alone would not show whose order it is."""
@@ -240,6 +242,15 @@ class Dialect(GeneralDialect):
             raise ccxt.BadResponse("myTrades: the answer is not a list")
         page.sort(key=lambda trade: int(trade["id"]))
         return page
+
+    async def orders_from(self, symbol: str, venue_order_id: str) -> Page:
+        """allOrders, unread by ccxt: of each order only whose it is matters."""
+        asked = {"symbol": self.exchange.market_id(symbol), "orderId": venue_order_id, "limit": _PAGE}
+        found = await self.exchange.private_get_allorders(asked)
+        if not isinstance(found, list):
+            raise ccxt.BadResponse("allOrders: the answer is not a list")
+        rows = [Listed(str(raw["orderId"]), str(raw["clientOrderId"] or ""), raw["status"] not in _ENDS) for raw in found]
+        return Page(tuple(rows), len(found) < _PAGE)
 
     async def _pages(self, symbol: str, first: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
         """myTrades, oldest first, continued by fromId (which Binance does not combine with a time); and whether all."""
@@ -345,10 +356,10 @@ class Dialect(GeneralDialect):
         if kind == "trade":
             symbol = self._symbol(event["s"])
             self.events.on_last(symbol, plain(dec(event["p"], "p")))
-            return not _awaited(client, symbol)
+            return not awaited(client, symbol)
         if kind is None and "b" in message and "a" in message and "s" in message:
             self._book(message)
-            return not _awaited(client, self._symbol(message["s"]))
+            return not awaited(client, self._symbol(message["s"]))
         return False
 
     def _answer(self, client: Any, message: dict[str, Any]) -> bool:
@@ -483,16 +494,3 @@ def _amended(answer: Any, request: AmendChild, market_id: str) -> Amended:
     if status not in _ENDS:
         raise Ambiguous("BAD_ANSWER", f"the answer to the amend has status {status!r:.60}")
     return Amended(order_id, Done(request.venue_cl_ord_id, order_id, _ENDS[status], cum_qty, "ended by an amend"))
-
-
-def _awaited(client: Any, symbol: str) -> bool:
-    """ccxt only needs the first message of a symbol, which confirms the subscription; it would keep a thousand of each."""
-    return any(symbol in key for key in client.futures)
-
-
-def _prune(client: Any) -> None:
-    """ccxt keeps an entry for each WebSocket request for ever: forget those that are answered or given up."""
-    for key in [key for key, future in client.futures.items() if future.done()]:
-        del client.futures[key]
-    for key in [key for key in client.subscriptions if key.isdigit() and key not in client.futures]:
-        del client.subscriptions[key]

@@ -1,7 +1,10 @@
 """Outages, restarts, kill switches, operations, busts. How to read the tables: core_script.py."""
 
 import pytest
-from core_script import play
+from core_script import Script, play
+from core_world import World, core_settings
+
+from fixgw.core.reconcile import EARLY_MAX
 
 STORIES = {
     "down and up": """
@@ -326,3 +329,28 @@ STORIES = {
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
 def test_story(story: str) -> None:
     play(story)
+
+
+def test_many_lost_orders_are_asked_about_no_more_often_than_settles_them() -> None:
+    """Each question costs rate limit: a hundred at once, all when the answer counts, and all a second time."""
+    lost = EARLY_MAX + 10
+    script = Script(World(core_settings(risk_stages=())))
+    for number in range(lost):
+        script.line(f"new a{number} buy 1 @100")
+    asked = {f"query C{number + 1}" for number in range(lost)}
+    told = script.line("link down")
+    assert asked <= set(told), "no host is there to hear these"
+    script.line("link up")
+    early = [word for word in script.line("reconciled") if word.startswith("query")]
+    assert len(early) == EARLY_MAX
+    for _ in range(7):
+        assert not script.line("+1s")
+    counts = [word for word in script.line("+1s") if word.startswith("query")]
+    assert set(counts) == asked and len(counts) == lost
+    for number in range(lost):
+        assert not script.line(f"answer C{number + 1} not_found")
+    again = [word for word in script.line("+1s") if word.startswith("query")]
+    assert set(again) == asked and len(again) == lost
+    for number in range(lost):
+        assert script.line(f"answer C{number + 1} not_found") == [f"8 8 a{number} 0/0 NOT_PLACED"]
+    script.world.check()

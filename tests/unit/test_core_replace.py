@@ -269,6 +269,28 @@ STORIES = {
         answer C1 not_found            | 8 8 a 0/0 NOT_PLACED
         ack C1                         | orphan C1; !ORPHAN
     """,
+    "not found after a long outage": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ambiguous C1 place             | I A a 0/1 OUTCOME_UNKNOWN; query C1
+        +31s                           | query C1
+        +31s                           | query C1
+        +31s                           | query C1
+        +31s                           | query C1; !OUTCOME_UNKNOWN
+        +31s                           | query C1
+        +31s                           | query C1
+        +31s                           | query C1
+        +31s                           | query C1
+        +31s                           | query C1
+        +31s                           | query C1
+        +31s                           | query C1
+        +31s                           | query C1
+        +31s                           | query C1
+        answer C1 not_found checked=0  | -
+        +1s                            | -
+        answer C1 not_found            | -
+        +1s                            | query C1
+        answer C1 not_found            | 8 8 a 0/0 NOT_PLACED
+    """,
     "not found with trades": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         ambiguous C1 place             | I A a 0/1 OUTCOME_UNKNOWN; query C1

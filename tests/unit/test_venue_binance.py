@@ -14,9 +14,9 @@ from aiohttp import WSMessage, WSMsgType
 
 from fixgw.core.commands import Quote, VenueTrade
 from fixgw.venues.base import Balances, Done, NeverSent
-from fixgw.venues.ccxt_exchange import CALL, Call
+from fixgw.venues.ccxt_exchange import CALL, Call, prune
 from fixgw.venues.ccxt_venue import CcxtVenue
-from fixgw.venues.dialect_binance import WsRefused, _prune
+from fixgw.venues.dialect_binance import WsRefused
 from fixgw.venues.settings import parse_venue
 from fixgw.venues.wire import PlaceChild
 
@@ -255,7 +255,7 @@ def test_pruning_spares_what_is_unanswered() -> None:
         answered.set_result(1)
         client.futures = {"1": waiting, "2": answered, "orderbook": waiting}
         client.subscriptions = {"1": {}, "2": {}, "3": {}, "spot": True}
-        _prune(client)
+        prune(client)
         assert client.futures.keys() == {"1", "orderbook"} and client.subscriptions.keys() == {"1", "spot"}
 
     asyncio.run(run())
