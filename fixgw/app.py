@@ -87,7 +87,8 @@ class Gateway:
         )
         self.links.lookup = self._child
         self.engine.on_durable += [self.links.effect, self.edge.effect, _log_alerts]
-        self.raw_log = RawLog(self.paths.log / "fix")
+        fix = config.firm_file.fix
+        self.raw_log = RawLog(self.paths.log / "fix", max_bytes=fix.raw_log_mb << 20, files=fix.raw_log_files)
         self.acceptor = Acceptor(
             self,
             [acceptor_session(config, name) for name in config.sessions],

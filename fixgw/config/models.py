@@ -78,6 +78,9 @@ class FixTable(Model):
     max_connections: Annotated[int, Field(ge=1, le=10_000)] = 512
     max_prelogon_per_address: Annotated[int, Field(ge=1, le=10_000)] = 64
     max_latency_s: Annotated[int, Field(ge=1, le=86_400)] = 120
+    # per session; the oldest file goes when another is begun
+    raw_log_mb: Annotated[int, Field(ge=1, le=65_536)] = 64
+    raw_log_files: Annotated[int, Field(ge=2, le=1_000)] = 5
 
 
 class JournalTable(Model):

@@ -16,6 +16,8 @@ logon_deadline_s = 5              # a connection without a Logon(A) by then is c
 write_cap_bytes = 1048576         # while a client has more than this unread, its session waits ...
 slow_reader_s = 10                # ... and a client that takes nothing for this long is dropped
 max_connections = 512
+raw_log_mb = 64                   # log/fix/SESSION.log begins a new file at this size ...
+raw_log_files = 5                 # ... and so many are kept: archive them elsewhere if you must keep all
 
 [journal]
 sync = "commit"                   # "commit": survives a power cut; "os": survives the crash of a process, faster
