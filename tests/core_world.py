@@ -16,13 +16,13 @@ from fixgw.core import settings as s
 from fixgw.core.child import CLOSED
 from fixgw.core.codec import Record, decode_record, encode_record
 from fixgw.core.decide import decide, partition_of
-from fixgw.core.evolve import at_risk, evolve, notional_at_risk, scopes_of
+from fixgw.core.evolve import evolve
 from fixgw.core.order import OPEN
 from fixgw.core.replay import apply_record
 from fixgw.core.reports import CancelReject, Message, Report
-from fixgw.core.settings import quote_of
 from fixgw.core.state import State, dump_state, load_state, new_state
 from fixgw.core.statehash import StateHasher, state_hash
+from fixgw.simulate.checks import exposure_problems
 
 SECOND = 1_000_000_000
 SYMBOL, VENUE, ACCOUNT, VENUE_ACCOUNT = "BTC/USDT", "sim", "main", "acc-1"
@@ -176,7 +176,7 @@ def problems_of(state: State) -> Iterator[str]:
     """Each violated invariant, in words."""
     yield from _order_problems(state)
     yield from _index_problems(state)
-    yield from _exposure_problems(state)
+    yield from exposure_problems(state, [key for key, order in state.orders.items() if order.status in OPEN])
 
 
 def _order_problems(state: State) -> Iterator[str]:
@@ -236,31 +236,3 @@ def _index_problems(state: State) -> Iterator[str]:
     ]  # fmt: skip
     if sorted(state.inflight) != sorted(flying):
         yield "inflight is not the set of unanswered children and cancels"
-
-
-def _exposure_problems(state: State) -> Iterator[str]:
-    expected: dict[tuple[str, str], list[Decimal]] = {}
-    counts: dict[str, int] = {}
-    totals: dict[str, dict[str, Decimal]] = {}
-    for order in state.orders.values():
-        if order.status not in OPEN:
-            continue
-        for scope in scopes_of(order):
-            counts[scope] = counts.get(scope, 0) + 1
-            row = expected.setdefault((scope, order.symbol), [Decimal(0)] * 3)
-            row[0 if order.side == "1" else 1] += at_risk(order)
-            row[2] += notional_at_risk(order)
-            if notional_at_risk(order):
-                by_quote, quote = totals.setdefault(scope, {}), quote_of(order.symbol)
-                by_quote[quote] = by_quote.get(quote, Decimal(0)) + notional_at_risk(order)
-    for scope, exposure in state.exposures.items():
-        if exposure.open_orders != counts.get(scope, 0):
-            yield f"{scope}: open_orders {exposure.open_orders}, counted {counts.get(scope, 0)}"
-        if exposure.open_notional != totals.get(scope, {}):
-            yield f"{scope}: open notional {exposure.open_notional}, counted {totals.get(scope, {})}"
-        for symbol, found in exposure.symbols.items():
-            row = expected.pop((scope, symbol), [Decimal(0)] * 3)
-            if [found.open_buy, found.open_sell, found.open_notional] != row:
-                yield f"{scope} {symbol}: {found} counted {row}"
-    if any(any(row) for row in expected.values()):
-        yield f"exposures are missing: {expected}"

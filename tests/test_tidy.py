@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from command_tree import commands
 
 from fixgw.cli import main
 
@@ -133,20 +134,6 @@ def test_the_check_of_purity_can_fail(text: str) -> None:
 @pytest.mark.parametrize("text", ["import msgspec", "from .ids import x", "from ..core import commands", "x = Decimal('1')"])
 def test_the_check_of_purity_can_pass(text: str) -> None:
     assert impurities(ast.parse(text), 1) == []
-
-
-def commands() -> Iterator[tuple[str, click.Command]]:
-    """("journal verify", command) of every command and group; "" is `fixgw` itself."""
-    waiting: list[tuple[str, click.Command]] = [("", main)]
-    while waiting:
-        name, command = waiting.pop()
-        yield name, command
-        if isinstance(command, click.Group):
-            context = click.Context(command)
-            for child in command.list_commands(context):
-                found = command.get_command(context, child)
-                assert found is not None
-                waiting.append((f"{name} {child}".strip(), found))
 
 
 EVERYTHING = sorted(commands(), key=lambda row: row[0])

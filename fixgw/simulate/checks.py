@@ -252,10 +252,11 @@ def problems_of(state: State) -> Iterator[str]:
         for asset, qty in account.reserved.items():
             if qty != reserved.get(asset, ZERO):
                 yield f"{account.name}: reserved {qty} {asset}, its orders make {reserved.get(asset, ZERO)}"
-    yield from _exposure_problems(state, open_orders)
+    yield from exposure_problems(state, open_orders)
 
 
-def _exposure_problems(state: State, open_orders: list[str]) -> Iterator[str]:
+def exposure_problems(state: State, open_orders: list[str]) -> Iterator[str]:
+    """What each scope has at risk, counted anew from the open orders (their ids), against what the state keeps."""
     expected: dict[tuple[str, str], list[Decimal]] = {}
     counts: dict[str, int] = {}
     totals: dict[str, dict[str, Decimal]] = {}

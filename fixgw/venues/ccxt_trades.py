@@ -22,7 +22,7 @@ from .ccxt_parse import trade_from
 from .doctrine import scrub
 from .limiter import Priority
 from .settings import VenueFileSettings
-from .tracker import Tracker
+from .tracker import Tracker, trade_key
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -82,8 +82,7 @@ class TradeReader:
             if not all_of_it:
                 complete = False
                 raw += await self._what_is_possible(symbol, since_ns, len(found), priority)
-        # two orders of ours that trade with each other share the id
-        raw = list({(trade["symbol"], str(trade["id"]), trade.get("side")): trade for trade in raw}.values())
+        raw = list({trade_key(trade["symbol"], trade["id"], trade.get("side")): trade for trade in raw}.values())
         ids = await self._our_ids(raw, priority)
         try:
             trades = tuple(trade_from(trade, self._settings.account, ids[_key(trade)]) for trade in raw)

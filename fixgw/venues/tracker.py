@@ -55,6 +55,12 @@ class Tracked:
     done: Done | None = None
 
 
+def trade_key(symbol: str, trade_id: object, side: str | None) -> str:
+    """What makes a trade unique at a venue: ids are per symbol, and where two orders of the account trade with each other each
+    has its side of the one trade. `side` as the caller spells it ("1" or "buy"): no key is compared with another's."""
+    return f"{symbol}|{trade_id}|{side}"
+
+
 class Tracker:
     """Orders by our id and by (symbol, venue order id); trades seen. See the module's docstring for what is forgotten when."""
 
@@ -109,9 +115,8 @@ class Tracker:
         return self._by_venue_id.get((symbol, venue_order_id)) or self._names.get(f"{symbol}|{venue_order_id}")
 
     def fresh(self, trade: VenueTrade) -> bool:
-        """True the first time that this trade is shown; then it is counted into its order. Where two orders of the account
-        trade with each other each has its side of the one trade."""
-        if not self._seen.add(f"{trade.symbol}|{trade.venue_trade_id}|{trade.side}"):
+        """True the first time that this trade is shown; then it is counted into its order."""
+        if not self._seen.add(trade_key(trade.symbol, trade.venue_trade_id, trade.side)):
             return False
         tracked = self._orders.get(trade.venue_cl_ord_id)
         if tracked is not None:

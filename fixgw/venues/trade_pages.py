@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 import ccxt
 
 from .ccxt_abilities import kind_of
+from .tracker import trade_key
 
 # a row as the exchange lists it: id, time in ms
 Row: TypeAlias = tuple[str, int | None]
@@ -150,8 +151,7 @@ class _Reader:
         new = [row for row in page.rows if row[0] not in self.known]
         self.known.update(name for name, _ in page.rows)
         for trade in page.trades:
-            # two orders of ours that trade with each other share the id
-            self.found.setdefault(f"{trade['id']}|{trade.get('side')}", trade)
+            self.found.setdefault(trade_key(self.symbol, trade["id"], trade.get("side")), trade)
         return new
 
     async def _window(self, start: int, end: int | None) -> bool:

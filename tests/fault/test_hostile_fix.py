@@ -9,38 +9,12 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hostile import SOH, Attacker, Stack, frame, raw, utc
 
 pytestmark = pytest.mark.timeout(240)
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    made = Stack(tmp_path_factory.mktemp("hostile"))
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
-
-
-@pytest.fixture
-def attacker(stack: Stack) -> Iterator[Attacker]:
-    made = Attacker(stack.address, "OMS44")
-    yield made
-    made.close()
-    stack.check()
-
-
-@pytest.fixture
-def live(attacker: Attacker) -> Attacker:
-    """Logged on, both sides at 1."""
-    attacker.logon()
-    return attacker
 
 
 def _answered(live: Attacker, msg_type: Any, body: list[tuple[Any, Any]]) -> dict[int, str]:

@@ -9,7 +9,6 @@ import contextlib
 import os
 import random
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,30 +17,6 @@ from hostile import SOH, Attacker, Stack, frame, utc
 pytestmark = pytest.mark.timeout(300)
 MUTANTS = int(os.environ.get("FIXGW_FUZZ", "700"))
 SEED = int(os.environ.get("FIXGW_FUZZ_SEED", "20240229"))
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    made = Stack(tmp_path_factory.mktemp("flow"))
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
-
-
-@pytest.fixture
-def attacker(stack: Stack) -> Iterator[Attacker]:
-    made = Attacker(stack.address, "OMS44")
-    yield made
-    made.close()
-    stack.check()
-
-
-@pytest.fixture
-def live(attacker: Attacker) -> Attacker:
-    attacker.logon()
-    return attacker
 
 
 def _denied(live: Attacker, count: int) -> list[str]:

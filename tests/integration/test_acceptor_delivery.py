@@ -15,6 +15,8 @@ from fixgw.core.reports import CancelReject, Report
 from fixgw.fix.acceptor import REBOOT_GAP, Acceptor
 from fixgw.fix.outbound import encode
 
+TOO_LATE = CancelReject(order_id="O1", cl_ord_id="x", orig_cl_ord_id="c1", ord_status="0", response_to="1", reason="TOO_LATE")
+
 
 def report(number: int, **changes: object) -> Report:
     fields = {
@@ -121,17 +123,7 @@ def test_a_new_process_sends_again_only_what_the_store_does_not_hold(engine, run
         number = int(client.received[-1]["34"]) if client.received else 4
     gone(acceptor)
     engine.publish("OMS44", report(3))  # durable, never handed to QuickFIX
-    engine.publish(
-        "OMS44",
-        CancelReject(
-            order_id="O1",
-            cl_ord_id="x",
-            orig_cl_ord_id="c1",
-            ord_status="0",
-            response_to="1",
-            reason="TOO_LATE",
-        ),
-    )
+    engine.publish("OMS44", TOO_LATE)
     acceptor.stop()
     acceptor = running(rebooted=crash)
     next_in = engine.session_cursor("OMS44").last_in_seq + 1
@@ -237,17 +229,7 @@ def test_drop_copy(engine, running, again):
         engine.publish("OMS44", report(1))
         engine.publish("OMS42", report(2))  # not in scope
         engine.publish("OMS44", report(3, status_reply=True))
-        engine.publish(
-            "OMS44",
-            CancelReject(
-                order_id="O1",
-                cl_ord_id="x",
-                orig_cl_ord_id="c1",
-                ord_status="0",
-                response_to="1",
-                reason="TOO_LATE",
-            ),
-        )
+        engine.publish("OMS44", TOO_LATE)
         engine.publish("OMS44", report(4, fee=Decimal("0.001"), fee_asset="BNB"))
         messages = client.drain()
         assert exec_ids(messages) == [("E1", "N", "N"), ("E4", "N", "N")]

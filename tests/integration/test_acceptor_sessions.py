@@ -294,6 +294,17 @@ def test_a_reset_in_a_live_connection_goes_on_at_2(acceptor, engine, number):
         assert status(acceptor, "OMS44").next_in == 5 and engine.session_cursor("OMS44").last_in_seq == 4
 
 
+def five_orders(acceptor):
+    """Numbers 1 to 7 of OMS44: logon, five orders that are answered, logout."""
+    with Client(acceptor.port, OMS44, mute=True) as client:
+        client.logon()
+        for number in range(5):
+            client.order(f"a{number}")
+            client.expect("8", t11=f"a{number}", t150="0")
+        client.logout()
+    until(lambda: not status(acceptor, "OMS44").logged_on)
+
+
 @pytest.mark.parametrize("again_with_reset", [False, True])
 def test_a_crash_between_the_wipe_and_its_record(engine, tmp_path, monkeypatch, again_with_reset):
     """141=Y empties QuickFIX's store before any callback; the process dies there."""
@@ -311,13 +322,7 @@ def test_a_crash_between_the_wipe_and_its_record(engine, tmp_path, monkeypatch, 
     first = Acceptor(engine, (OMS44,), tmp_path / "fix")
     first.start()
     try:
-        with Client(first.port, OMS44, mute=True) as client:
-            client.logon()
-            for number in range(5):
-                client.order(f"a{number}")
-                client.expect("8", t11=f"a{number}", t150="0")
-            client.logout()
-        until(lambda: not status(first, "OMS44").logged_on)
+        five_orders(first)
         with Client(first.port, OMS44) as client:
             client.logon("141=Y")
     finally:
@@ -352,13 +357,7 @@ def test_a_crash_behind_our_answer_to_a_reset_is_healed_too(engine, tmp_path):
     first = Acceptor(engine, (OMS44,), tmp_path / "fix")
     first.start()
     try:
-        with Client(first.port, OMS44, mute=True) as client:
-            client.logon()
-            for number in range(5):
-                client.order(f"a{number}")
-                client.expect("8", t11=f"a{number}", t150="0")
-            client.logout()
-        until(lambda: not status(first, "OMS44").logged_on)
+        five_orders(first)
         before = engine.session_cursor("OMS44")
         with Client(first.port, OMS44, mute=True) as client:
             client.logon("141=Y")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
 import ccxt
-import ccxt.pro
 import pytest
+from sim_client import connected
 
-from fixgw.sim.launch import RunningSim, launch, local_urls
+from fixgw.sim.launch import RunningSim, launch
 
 SYMBOL = "BTC/USDT"
 
@@ -23,26 +22,9 @@ def sim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSim]:
         yield running
 
 
-@asynccontextmanager
-async def connected(sim: RunningSim, secret: str = "demo-secret") -> AsyncIterator[Any]:
-    exchange = ccxt.pro.binance(
-        {
-            "apiKey": "demo-key", "secret": secret, "enableRateLimit": False,
-            "options": {"fetchMarkets": {"types": ["spot"]}, "fetchMargins": False},
-        }
-    )  # fmt: skip
-    exchange.urls["api"] = local_urls(exchange.urls["api"], sim.host, sim.port)
-    exchange.number = str
-    exchange.timeout_on_exit = 1  # ms that close() sleeps
-    try:
-        yield exchange
-    finally:
-        await exchange.close()
-
-
 def run(sim: RunningSim, scenario: Callable[[Any], Any], secret: str = "demo-secret") -> None:
     async def main() -> None:
-        async with asyncio.timeout(20), connected(sim, secret) as exchange:
+        async with asyncio.timeout(20), connected(sim, secret=secret) as exchange:
             await scenario(exchange)
 
     asyncio.run(main())

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import ccxt
-import ccxt.pro
 import pytest
+from sim_client import connected
 
 from fixgw.sim.client import SimError
-from fixgw.sim.launch import RunningSim, launch, local_urls
+from fixgw.sim.launch import RunningSim, launch
 
 SYMBOL = "BTC/USDT"
 RECORDING = Path(__file__).resolve().parents[2] / "../shared/data/binance_spot_btcusdt_20240808.gz"
@@ -34,26 +33,9 @@ def clear(request: pytest.FixtureRequest) -> Iterator[None]:
         request.getfixturevalue("sim").client.clear_faults()
 
 
-@asynccontextmanager
-async def connected(sim: RunningSim) -> AsyncIterator[Any]:
-    exchange = ccxt.pro.binance(
-        {
-            "apiKey": "demo-key", "secret": "demo-secret", "enableRateLimit": False, "timeout": 400,
-            "options": {"fetchMarkets": {"types": ["spot"]}, "fetchMargins": False},
-        }
-    )  # fmt: skip
-    exchange.urls["api"] = local_urls(exchange.urls["api"], sim.host, sim.port)
-    exchange.number = str
-    exchange.timeout_on_exit = 1  # ms that close() sleeps
-    try:
-        yield exchange
-    finally:
-        await exchange.close()
-
-
 def run(sim: RunningSim, scenario: Callable[[Any], Any]) -> None:
     async def main() -> None:
-        async with asyncio.timeout(25), connected(sim) as exchange:
+        async with asyncio.timeout(25), connected(sim, timeout=400) as exchange:
             await exchange.load_markets()
             await scenario(exchange)
 

@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from decimal import Decimal as D
 from pathlib import Path
 
 import pytest
+from venue_rig import in_process
 
 import fixgw.venues.host_link as host_link
 from fixgw.core import commands as c
@@ -27,25 +28,6 @@ from fixgw.venues.wire import CancelChild, PlaceChild, QueryChild
 
 NULL = 'kind = "null"\nsymbols = ["BTC/USDT"]\n'
 LIMIT = {"symbol": "BTC/USDT", "side": "1", "ord_type": "2", "tif": "1", "qty": D(1), "px": D(100)}
-
-
-def in_process(tmp_path: Path, body: Callable[[FakeGateway, VenueHost], Awaitable[None]], **gateway: bool) -> None:
-    """Run `body` with a null venue's host and a gateway in one loop."""
-
-    async def run() -> None:
-        gate = FakeGateway(str(tmp_path / "g.sock"), **gateway)
-        host = VenueHost(parse_venue({"kind": "null", "symbols": ["BTC/USDT"]}, "test", "nil"), gate.path)
-        serving = asyncio.ensure_future(host.run())
-        try:
-            await gate.start()
-            await gate.until(lambda: gate.hellos, "Hello")
-            await body(gate, host)
-        finally:
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
-            await gate.stop()
-
-    asyncio.run(asyncio.wait_for(run(), 30))
 
 
 def host_process(directory: Path, config: str, *more: str) -> subprocess.Popen[bytes]:

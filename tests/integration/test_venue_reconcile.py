@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from decimal import Decimal as D
 from pathlib import Path
 from typing import Any
 
 import pytest
+from venue_rig import in_process
 
 import fixgw.venues.balances as balances
 import fixgw.venues.wire as wire
@@ -16,29 +16,9 @@ from fixgw.core import commands as c
 from fixgw.venues.base import Ambiguous, Queried
 from fixgw.venues.fake_gateway import FakeGateway
 from fixgw.venues.host import VenueHost
-from fixgw.venues.settings import parse_venue
 from fixgw.venues.wire import QueryChild, Reconcile
 
 ASK = Reconcile(since_ns=1, symbols=("BTC/USDT",))
-
-
-def in_process(tmp_path: Path, body: Callable[[FakeGateway, VenueHost], Awaitable[None]]) -> None:
-    """Run `body` with a null venue's host and a gateway in one loop."""
-
-    async def run() -> None:
-        gate = FakeGateway(str(tmp_path / "g.sock"))
-        host = VenueHost(parse_venue({"kind": "null", "symbols": ["BTC/USDT"]}, "test", "nil"), gate.path)
-        serving = asyncio.ensure_future(host.run())
-        try:
-            await gate.start()
-            await gate.until(lambda: gate.hellos, "Hello")
-            await body(gate, host)
-        finally:
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
-            await gate.stop()
-
-    asyncio.run(asyncio.wait_for(run(), 20))
 
 
 def of(gate: FakeGateway, *kinds: type) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The real connector (unmodified ccxt) and the simulator, both in this process."""
+"""In this process: the real connector (unmodified ccxt) with the simulator, or a venue's host with a gateway."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from fixgw.sim.binance import SimServer
 from fixgw.sim.config import DEMO_BALANCES, ApiAccount, SimConfig, parse_market
 from fixgw.venues.base import Done
 from fixgw.venues.ccxt_venue import CcxtVenue
+from fixgw.venues.fake_gateway import FakeGateway
+from fixgw.venues.host import VenueHost
 from fixgw.venues.settings import parse_venue
 from fixgw.venues.wire import PlaceChild
 
@@ -73,6 +75,25 @@ def run_venue(folder: Path, ws: bool, body: Body, **rules: Any) -> None:
                 await venue.close()
 
     asyncio.run(main())
+
+
+def in_process(tmp_path: Path, body: Callable[[FakeGateway, VenueHost], Awaitable[None]], **gateway: bool) -> None:
+    """Run `body` with a null venue's host and a gateway in one loop."""
+
+    async def run() -> None:
+        gate = FakeGateway(str(tmp_path / "g.sock"), **gateway)
+        host = VenueHost(parse_venue({"kind": "null", "symbols": ["BTC/USDT"]}, "test", "nil"), gate.path)
+        serving = asyncio.ensure_future(host.run())
+        try:
+            await gate.start()
+            await gate.until(lambda: gate.hellos, "Hello")
+            await body(gate, host)
+        finally:
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+            await gate.stop()
+
+    asyncio.run(asyncio.wait_for(run(), 30))
 
 
 async def placed(venue: CcxtVenue, our_id: str = "OURS1", qty: str = "0.5") -> str:

@@ -157,7 +157,8 @@ def test_a_market_order_without_a_quote_is_not_refused_for_its_price() -> None:
     assert isinstance(refused, Report) and (refused.reason_tag, refused.reason_value) == (55, SYMBOL)
 
 
-def test_a_cancel_that_the_venue_refuses_is_tried_again_for_an_order_that_ended() -> None:
+def replaced() -> tuple[Desk, str, str]:
+    """An order whose price was replaced: the venue has canceled the old child, the new one is placed; both ids."""
     desk = Desk()
     desk.new("a")
     desk.ack()
@@ -165,6 +166,11 @@ def test_a_cancel_that_the_venue_refuses_is_tried_again_for_an_order_that_ended(
     old = desk.child()
     desk.canceled(old)
     new = desk.child()
+    return desk, old, new
+
+
+def test_a_cancel_that_the_venue_refuses_is_tried_again_for_an_order_that_ended() -> None:
+    desk, old, new = replaced()
     desk.ack()
     desk.trade(old, "1")  # the venue had said that nothing was executed
     desk.venue(c.ChildCancelReject, new, code="RATE_LIMIT", text="429", unknown_order=False)
@@ -172,13 +178,7 @@ def test_a_cancel_that_the_venue_refuses_is_tried_again_for_an_order_that_ended(
 
 
 def test_the_new_child_of_a_replaced_order_that_filled_is_canceled_again() -> None:
-    desk = Desk()
-    desk.new("a")
-    desk.ack()
-    desk.replace("b", "a", "1", "101")
-    old = desk.child()
-    desk.canceled(old)
-    new = desk.child()
+    desk, old, new = replaced()
     desk.trade(old, "1")
     for op in ("cancel", "place"):
         desk.venue(c.ChildAmbiguous, new, op=op, code="T", text="time-out")

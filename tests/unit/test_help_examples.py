@@ -3,12 +3,12 @@
 import json
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
+from command_tree import commands
 
 from fixgw.cli import main
 from fixgw.config import Config, Paths, load
@@ -21,16 +21,6 @@ HEARTBEAT = "8=FIX.4.4\x019=5\x0135=0\x0110=163\x01"
 OUTPUTS = ("--json", "--png", "--out", "--profile", "--ready-file")
 
 
-def walk(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
-    yield name, command
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for child in command.list_commands(context):
-            found = command.get_command(context, child)
-            assert found is not None
-            yield from walk(f"{name} {child}".strip(), found)
-
-
 def examples(command: click.Command, name: str) -> list[str]:
     """The lines after "Example:" of one help text, at its full width."""
     with click.Context(command, info_name=f"fixgw {name}", terminal_width=400, max_content_width=400) as context:
@@ -40,7 +30,7 @@ def examples(command: click.Command, name: str) -> list[str]:
     return [line.strip() for line in found.group(1).splitlines() if line.strip()]
 
 
-LINES = [(name, line) for name, command in walk("", main) for line in examples(command, name)]
+LINES = [(name, line) for name, command in commands() for line in examples(command, name)]
 CALLS = [
     (name, part.strip())
     for name, line in LINES

@@ -6,31 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from journal_home import COUNT, fill_journal, run
 
-from fixgw.core import commands as cmd
-from fixgw.core import events as ev
-from fixgw.core.codec import Record, encode_record
-from fixgw.journal.commands import journal
 from fixgw.journal.store import Journal
-
-COUNT = 30
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    store = Journal.open(tmp_path / "data" / "journal", segment_bytes=4096, reserve_bytes=4096)
-    for seq in range(1, COUNT + 1):
-        note = cmd.AdminNote(ts_ns=seq, action="x" * 300, target=f"t{seq}", user="ann", reason="r")
-        acted = ev.AdminActed(action="note", target=f"t{seq}", user="ann", reason="r", ts_ns=seq)
-        store.append(seq, encode_record(Record(seq=seq, ts_ns=seq, part="gw", command=note, events=(acted,))))
-        store.commit()
-    store.close(clean=True)
+    fill_journal(tmp_path)
     return tmp_path
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(journal, list(arguments))
 
 
 def test_tail(home: Path) -> None:

@@ -80,7 +80,8 @@ def log_on(engine: Engine, link: Link) -> tuple[threading.Thread, list[str | Non
     return thread, said
 
 
-def test_a_logon_waits_for_a_sync_that_another_thread_leads(engine: Engine) -> None:
+def held_sync(engine: Engine) -> tuple[Any, threading.Thread]:
+    """A sync that another session's thread leads, and that stands still until `disk.free` is set; the disk and the thread."""
     disk: Any = engine.journal
     disk.entered.clear()
     disk.free.clear()
@@ -88,6 +89,11 @@ def test_a_logon_waits_for_a_sync_that_another_thread_leads(engine: Engine) -> N
     leader = threading.Thread(target=lambda: engine.submit(other))
     leader.start()
     assert disk.entered.wait(WAIT_S)
+    return disk, leader
+
+
+def test_a_logon_waits_for_a_sync_that_another_thread_leads(engine: Engine) -> None:
+    disk, leader = held_sync(engine)
     link = Link()
     thread, said = log_on(engine, link)
     thread.join(0.3)
@@ -108,13 +114,7 @@ def test_a_logon_leads_the_sync_itself(engine: Engine) -> None:
 def test_a_logon_that_does_not_become_durable_in_time_is_refused(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fixgw.fix.callbacks.LOGON_DURABLE_S", 0.1)
     monkeypatch.setattr("fixgw.fix.callbacks._thread", _Thread())
-    disk: Any = engine.journal
-    disk.free.clear()
-    disk.entered.clear()
-    other = c.SeqSeen(ts_ns=engine.now_ns(), session="OMS42", reset_epoch=0, msg_seq=1)
-    leader = threading.Thread(target=lambda: engine.submit(other))
-    leader.start()
-    assert disk.entered.wait(WAIT_S)
+    disk, leader = held_sync(engine)
     link = Link()
     thread, said = log_on(engine, link)
     thread.join(1.0)

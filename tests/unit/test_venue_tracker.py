@@ -13,9 +13,9 @@ from fixgw.venues.memory import Names, Seen
 from fixgw.venues.tracker import Tracker
 
 
-def trade(number: str, our_id: str = "A", symbol: str = "BTC/USDT") -> VenueTrade:
+def trade(number: str, our_id: str = "A", symbol: str = "BTC/USDT", side: str = "1") -> VenueTrade:
     return VenueTrade(
-        account="main", symbol=symbol, venue_cl_ord_id=our_id, venue_order_id="1", venue_trade_id=number, side="1",
+        account="main", symbol=symbol, venue_cl_ord_id=our_id, venue_order_id="1", venue_trade_id=number, side=side,
         qty=D("0.5"), px=D(10),
     )  # fmt: skip
 
@@ -27,6 +27,15 @@ def test_a_trade_is_fresh_once_and_counts() -> None:
     assert tracker.fresh(trade("1", symbol="ETH/USDT")), "trade ids are unique per symbol only"
     assert tracker.fresh(trade("2"))
     assert tracked.cum_qty == D("1.5")
+
+
+def test_two_orders_that_trade_with_each_other_are_both_filled() -> None:
+    tracker = Tracker()
+    buy, sell = tracker.begin("A", "BTC/USDT"), tracker.begin("B", "BTC/USDT")
+    for _ in range(2):
+        tracker.fresh(trade("1"))
+        tracker.fresh(trade("1", "B", side="2"))
+    assert buy.cum_qty == sell.cum_qty == D("0.5")
 
 
 def test_names_work_both_ways() -> None:

@@ -148,6 +148,18 @@ def test_a_window_that_can_be_read_is_read_whole(dialect: str, count: int, small
 
 
 @pytest.mark.parametrize("dialect", ["auto", "general"])
+def test_two_orders_that_trade_with_each_other_each_get_their_side(dialect: str, small: None) -> None:
+    async def body(venue: CcxtVenue) -> None:
+        exchange = Exchange(venue, 3)
+        exchange.trades.insert(2, exchange.trades[1] | {"side": "sell", "order": "o9"})
+        found, complete = await venue._trades.since(HOURS_AGO_NS, (SYMBOL,))
+        told = sorted((t.venue_trade_id, t.side, t.venue_order_id) for t in found)
+        assert complete and told == [("1", "1", "o1"), ("2", "1", "o2"), ("2", "2", "o9"), ("3", "1", "o3")]
+
+    scene(body, dialect)
+
+
+@pytest.mark.parametrize("dialect", ["auto", "general"])
 def test_a_window_too_large_gives_what_can_be_read(dialect: str, small: None) -> None:
     """5000 trades, one a second: the oldest, the newest and those of the live order; not an error for ever."""
 
