@@ -253,17 +253,19 @@ class Dialect(GeneralDialect):
         return Page(tuple(rows), len(found) < _PAGE)
 
     async def _pages(self, symbol: str, first: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
-        """myTrades, oldest first, continued by fromId (which Binance does not combine with a time); and whether all."""
+        """myTrades, oldest first, continued by fromId (which Binance does not combine with a time); and whether all. The last id
+        is asked for again: of a trade between two of our orders the other side may stand on the next page."""
         out: list[dict[str, Any]] = []
         params, order_id, until = dict(first), first.get("orderId"), time.monotonic() + PAGING_S
         for _ in range(MAX_PAGES):
             page = await self._page(symbol, params)
-            out.extend(page)
+            had = {(trade["id"], trade["side"]) for trade in out[-2:]}
+            out.extend(trade for trade in page if (trade["id"], trade["side"]) not in had)
             if len(page) < _PAGE:
                 return out, True
             if time.monotonic() > until:
                 break
-            params = {"fromId": int(page[-1]["id"]) + 1}
+            params = {"fromId": int(page[-1]["id"])}
             if order_id is not None:
                 params["orderId"] = order_id
         return out, False

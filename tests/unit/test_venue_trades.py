@@ -148,13 +148,16 @@ def test_a_window_that_can_be_read_is_read_whole(dialect: str, count: int, small
 
 
 @pytest.mark.parametrize("dialect", ["auto", "general"])
-def test_two_orders_that_trade_with_each_other_each_get_their_side(dialect: str, small: None) -> None:
+@pytest.mark.parametrize("at", [2, 9, 10, 11])
+def test_two_orders_that_trade_with_each_other_each_get_their_side(dialect: str, at: int, small: None) -> None:
+    """Also where a page ends between the two."""
+
     async def body(venue: CcxtVenue) -> None:
-        exchange = Exchange(venue, 3)
-        exchange.trades.insert(2, exchange.trades[1] | {"side": "sell", "order": "o9"})
+        exchange = Exchange(venue, 20)
+        exchange.trades.insert(at, exchange.trades[at - 1] | {"side": "sell", "order": "mine"})
         found, complete = await venue._trades.since(HOURS_AGO_NS, (SYMBOL,))
-        told = sorted((t.venue_trade_id, t.side, t.venue_order_id) for t in found)
-        assert complete and told == [("1", "1", "o1"), ("2", "1", "o2"), ("2", "2", "o9"), ("3", "1", "o3")]
+        told = sorted((int(t.venue_trade_id), t.side, t.venue_order_id) for t in found)
+        assert complete and told == sorted([(n, "1", f"o{n}") for n in range(1, 21)] + [(at, "2", "mine")])
 
     scene(body, dialect)
 
