@@ -1,10 +1,11 @@
 """Our own rate limiter: one budget of request weight per venue account, with priorities and a reserve for cancels.
 
 Theory of operation: a token bucket. It holds at most `burst` and refills so that burst + refill of any minute stays
-within the venue's limit, as the venue counts it: what left within MINUTE_S can arrive within one minute of its clock. Waiting requests stand in a heap by (priority, arrival); only its head is ever served, so an
-urgent request overtakes everything less urgent, and nothing overtakes within one priority. The last `reserve` weight of
-the bucket is for CANCEL alone: a cancel never waits behind snapshots or new orders. A freeze (Retry-After) stops all:
-asking on during a ban makes the ban longer.
+within the venue's limit, as the venue counts it: what left within MINUTE_S can arrive within one minute of its clock.
+Waiting requests stand in a heap by (priority, arrival); only its head is ever served, so an urgent request overtakes
+everything less urgent, and nothing overtakes within one priority. The last `reserve` weight of the bucket is for CANCEL
+alone: a cancel never waits behind snapshots or new orders. A freeze (Retry-After) stops all: asking on during a ban makes
+the ban longer.
 """
 
 from __future__ import annotations

@@ -92,10 +92,10 @@ def test_the_host_charges_itself_at_least_as_much(name: str, values: dict[str, s
 def test_the_trades_of_one_order_are_not_overcharged() -> None:
     assert _charged("myTrades", {"symbol": "BTCUSDT", "orderId": "1"}) == 5
     assert binance_weights.SUBSCRIBE >= CONNECT + SESSION
-    assert binance_weights.ORDER >= weigh(BY_NAME["order.place"].weight, {})
-    assert binance_weights.AMEND >= weigh(BY_NAME["order.amend.keepPriority"].weight, {})
-    assert binance_weights.OPEN_ORDERS_ALL == weigh(BY_HTTP["GET /api/v3/openOrders"].weight, {})
-    assert binance_weights.OPEN_ORDERS_ONE == weigh(BY_HTTP["GET /api/v3/openOrders"].weight, SYM)
+    assert weigh(BY_NAME["order.place"].weight, {}) <= binance_weights.ORDER
+    assert weigh(BY_NAME["order.amend.keepPriority"].weight, {}) <= binance_weights.AMEND
+    assert weigh(BY_HTTP["GET /api/v3/openOrders"].weight, {}) == binance_weights.OPEN_ORDERS_ALL
+    assert weigh(BY_HTTP["GET /api/v3/openOrders"].weight, SYM) == binance_weights.OPEN_ORDERS_ONE
 
 
 @pytest.mark.parametrize("phase_s", [-1.4, -0.7, 0.0, 29.0])
