@@ -16,6 +16,7 @@ from .conformance import PLACE_ANSWERS, Bench, ConformanceError, check, expect, 
 from .wire import CancelChild
 
 _PLACES = {"op": "order.place"}
+_LOST_TRADE = {"event": "executionReport", "execution": "TRADE"}
 _CANCEL_ENDS = (c.ChildDone, c.ChildCancelReject)
 
 
@@ -182,6 +183,41 @@ async def fill_that_the_stream_lost_is_told_by_the_answer(bench: Bench) -> None:
     done, _ = await filled(bench, our_id)
     bench.control.clear_faults()
     expect(done.status == "filled", f"got {done}")
+
+
+async def _partly_filled_unseen(bench: Bench) -> tuple[str, int, Decimal, Decimal]:
+    """A resting order with a fill that the stream does not tell: our id, the venue's, the quantity, what is filled."""
+    assert bench.spec is not None
+    qty = bench.qty("500")
+    part = floor_to(qty / 2, bench.spec.lot)
+    our_id, ack = await bench.placed(qty=qty)
+    bench.control.fault("ws_missing", count=1, match=_LOST_TRADE)
+    bench.control.fill(int(ack.venue_order_id), part)
+    bench.control.clear_faults()
+    return our_id, int(ack.venue_order_id), qty, part
+
+
+def _each_told_once(bench: Bench, our_id: str, count: int) -> None:
+    told = [m.trade.venue_trade_id for m in bench.gateway.of(our_id) if isinstance(m, c.ChildTrade)]
+    expect(len(told) == len(set(told)) == count, f"expected {count} trades of {our_id}, each once, got {told}")
+
+
+@check("faults", "ledger", "fills")
+async def a_trade_that_the_stream_lost_is_told_soon_after_its_order_filled(bench: Bench) -> None:
+    our_id, order_id, qty, part = await _partly_filled_unseen(bench)
+    bench.control.fill(order_id, qty - part)
+    done, _ = await filled(bench, our_id)
+    expect(done.status == "filled" and done.cum_qty == qty, f"expected filled {qty}, got {done}")
+    _each_told_once(bench, our_id, 2)
+
+
+@check("faults", "ledger", "fills")
+async def a_trade_that_the_stream_lost_is_told_soon_after_a_cancel(bench: Bench) -> None:
+    our_id, _, _, part = await _partly_filled_unseen(bench)
+    answer = await bench.cancel(our_id)
+    expect(isinstance(answer, c.ChildDone) and answer.cum_qty == part, f"expected canceled with {part}, got {answer}")
+    await filled(bench, our_id)
+    _each_told_once(bench, our_id, 1)
 
 
 async def _fill_in_a_gap(bench: Bench, kind: str, **how: object) -> None:
