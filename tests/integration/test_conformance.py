@@ -141,18 +141,6 @@ def test_ccxt_general_dialect(general_rig: Rig, name: str) -> None:
     general_rig.run(name)
 
 
-@pytest.fixture(scope="module")
-def unswept_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with against_simulator(tmp_path_factory.mktemp("unswept"), GENERAL.replace("sweep_s = 0.3", "sweep_s = 60.0")) as made:
-        yield made
-
-
-@pytest.mark.parametrize("name", ["fill_is_told_with_exact_figures", "fill_that_the_stream_lost_is_told_by_the_answer"])
-def test_ccxt_general_dialect_between_sweeps(unswept_rig: Rig, name: str) -> None:
-    """What an answer tells of is followed at once: no check may be green because of the next sweep."""
-    unswept_rig.run(name)
-
-
 @pytest.mark.parametrize("name", [name for name, check in CHECKS.items() if check.needs <= NULL])
 def test_null(null_rig: Rig, name: str) -> None:
     null_rig.run(name)
