@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fixgw.sim import market, trading
+from fixgw.sim import market, trading, weights
 from fixgw.sim.config import ApiAccount
 from fixgw.sim.core import Simulator
 from fixgw.sim.params import ApiError, Params, missing
+from fixgw.sim.weights import Weight, weigh
 
 Handler = Callable[[Simulator, str, Params], Any]
 _MAX_WINDOW_MS = 60_000
@@ -20,11 +21,11 @@ _AHEAD_MS = 1_000  # how far a client's clock may be ahead
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One thing the exchange can do: its name, where REST has it, its request weight, whether it is signed."""
+    """One thing the exchange can do: its name, where REST has it, what it weighs (see weights.py), whether it is signed."""
 
     name: str
     http: str  # "GET /api/v3/time", or "" where only the WebSocket API has it
-    weight: int
+    weight: Weight
     signed: bool
     run: Handler
     orders: bool = False  # counts as a new order
@@ -35,22 +36,22 @@ OPERATIONS = (
     Operation("ping", "GET /api/v3/ping", 1, False, market.ping),
     Operation("time", "GET /api/v3/time", 1, False, market.server_time),
     Operation("exchangeInfo", "GET /api/v3/exchangeInfo", 20, False, market.exchange_info),
-    Operation("depth", "GET /api/v3/depth", 5, False, market.depth),
+    Operation("depth", "GET /api/v3/depth", weights.depth, False, market.depth),
     Operation("trades.recent", "GET /api/v3/trades", 25, False, market.trades),
     Operation("trades.aggregate", "GET /api/v3/aggTrades", 4, False, market.agg_trades),
-    Operation("ticker.book", "GET /api/v3/ticker/bookTicker", 2, False, market.book_ticker),
-    Operation("ticker.price", "GET /api/v3/ticker/price", 2, False, market.price_ticker),
-    Operation("ticker.24hr", "GET /api/v3/ticker/24hr", 2, False, market.day_ticker),
+    Operation("ticker.book", "GET /api/v3/ticker/bookTicker", weights.ticker, False, market.book_ticker),
+    Operation("ticker.price", "GET /api/v3/ticker/price", weights.ticker, False, market.price_ticker),
+    Operation("ticker.24hr", "GET /api/v3/ticker/24hr", weights.ticker_24hr, False, market.day_ticker),
     Operation("order.place", "POST /api/v3/order", 1, True, trading.place, orders=True),
-    Operation("order.test", "POST /api/v3/order/test", 1, True, trading.check_order),
+    Operation("order.test", "POST /api/v3/order/test", weights.order_test, True, trading.check_order),
     Operation("order.cancel", "DELETE /api/v3/order", 1, True, trading.cancel),
     Operation("order.cancelReplace", "POST /api/v3/order/cancelReplace", 1, True, trading.cancel_replace, orders=True),
     Operation("order.amend.keepPriority", "PUT /api/v3/order/amend/keepPriority", 4, True, trading.amend),
     Operation("order.status", "GET /api/v3/order", 4, True, trading.order_status),
-    Operation("openOrders.status", "GET /api/v3/openOrders", 6, True, trading.open_orders),
+    Operation("openOrders.status", "GET /api/v3/openOrders", weights.open_orders, True, trading.open_orders),
     Operation("openOrders.cancelAll", "DELETE /api/v3/openOrders", 1, True, trading.cancel_all),
     Operation("allOrders", "GET /api/v3/allOrders", 20, True, trading.all_orders),
-    Operation("myTrades", "GET /api/v3/myTrades", 20, True, trading.my_trades),
+    Operation("myTrades", "GET /api/v3/myTrades", weights.my_trades, True, trading.my_trades),
     Operation("account.status", "GET /api/v3/account", 20, True, trading.account_status),
     Operation("sapi.coins", "GET /sapi/v1/capital/config/getall", 10, True, market.coins, in_ws=False),
     Operation("sapi.marginPairs", "GET /sapi/v1/margin/allPairs", 1, True, market.no_margin_pairs, in_ws=False),
@@ -101,9 +102,9 @@ def check_signature(account: ApiAccount, payload: bytes, given: str | None) -> N
         raise ApiError(400, -1022, "Signature for this request is not valid.")
 
 
-def charge(sim: Simulator, weight: int, account: str, orders: bool) -> None:
+def charge(sim: Simulator, weight: Weight, values: Mapping[str, str], account: str = "", orders: bool = False) -> None:
     """Count the request. Raises ApiError(429 or 418) with Retry-After."""
-    limited = sim.limiter.charge(weight, account, orders, sim.clock_ns())
+    limited = sim.limiter.charge(weigh(weight, values), account, orders, sim.clock_ns())
     if limited is not None:
         headers = {"Retry-After": str(limited.retry_after_s)}
         data = None

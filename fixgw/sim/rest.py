@@ -84,7 +84,7 @@ def execute(sim: Simulator, operation: api.Operation | None, req: Request) -> Re
             raise ApiError(404, -1000, f"Path {req.path[:100]} not found.")
         known = sim.keys.get(req.key or "")
         name = known.name if known else ""
-        api.charge(sim, operation.weight, name, operation.orders and known is not None)
+        api.charge(sim, operation.weight, req.values, name, operation.orders and known is not None)
         params = Params(req.values)
         if operation.signed:
             account = api.find_account(sim, req.key)

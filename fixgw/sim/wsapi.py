@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 from aiohttp import WSMsgType, web
 
-from fixgw.sim import api
+from fixgw.sim import api, weights
 from fixgw.sim.config import ApiAccount
 from fixgw.sim.conn import Connection, encode
 from fixgw.sim.core import Simulator
 from fixgw.sim.faults import REQUEST_KINDS, Fault
 from fixgw.sim.params import ApiError, Params
-from fixgw.sim.rest import HTML, TIMEOUT_MSG
+from fixgw.sim.rest import HTML, TIMEOUT_MSG, error_reply
 
 # floats stay as written: the signature covers the text
 _decode = msgspec.json.Decoder(float_hook=str).decode
@@ -86,7 +86,7 @@ class ApiSession:
             signer = self._signer(method, values, signed=operation is None or operation.signed)
             account = signer.name if signer else ""
             orders = operation is not None and operation.orders
-            api.charge(sim, operation.weight if operation else 2, account, orders and bool(signer))
+            api.charge(sim, operation.weight if operation else weights.SESSION, values, account, orders and bool(signer))
             result = operation.run(sim, account, Params(values)) if operation else self._special(method, values, signer)
             body: dict[str, Any] = {"result": result}
         except ApiError as error:
@@ -214,6 +214,10 @@ class WsApi:
         self.sessions: set[ApiSession] = set()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        try:
+            api.charge(self._sim, weights.CONNECT, {})
+        except ApiError as error:  # no handshake then
+            return error_reply(error).response()
         conn = Connection(request)
         await conn.ws.prepare(request)
         session = ApiSession(self._sim, conn)

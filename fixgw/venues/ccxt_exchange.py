@@ -76,7 +76,8 @@ class Hooks:
 
     def __init__(self, limiter: RateLimiter, weight_per_cost: float, keep_alive_ms: int) -> None:
         self.limiter = limiter
-        self.weight_per_cost = weight_per_cost
+        # what a REST request weighs: ccxt's cost for it, then as in fetch2
+        self.weight: Callable[[float, Any, str, str, Any], float] = lambda cost, *_: cost * weight_per_cost
         self.keep_alive_ms = keep_alive_ms
         self.tap: Callable[[Any, Any], bool] = lambda client, message: False
         self.lost: Callable[[str, str], None] = lambda url, reason: None
@@ -117,7 +118,8 @@ class HookMixin:
         api = list(api) if isinstance(api, tuple) else api
         if hooks is not None:
             cost = float(self.calculate_rate_limiter_cost(api, method, path, params, config) or 0)  # type: ignore[attr-defined]
-            await hooks.limiter.acquire(cost * hooks.weight_per_cost, call.priority if call else Priority.REST)
+            weight = hooks.weight(cost, api, method, path, params)
+            await hooks.limiter.acquire(weight, call.priority if call else Priority.REST)
         with decimal.localcontext():
             return await super().fetch2(path, api, method, params, config)  # type: ignore[misc]
 

@@ -446,7 +446,7 @@ class CcxtVenue:
                 await self._settle(tracked)
             except VenueError as failure:
                 log.info("%s: %s: trades not fetched yet: %s", self._settings.name, tracked.venue_cl_ord_id, failure)
-        log.warning("%s: %s: trades are missing; the sweep goes on asking", self._settings.name, tracked.venue_cl_ord_id)
+        log.warning("%s: %s: trades are missing; the gateway goes on asking", self._settings.name, tracked.venue_cl_ord_id)
 
     async def prepare(self) -> None:
         """Instruments, and the private stream confirmed."""

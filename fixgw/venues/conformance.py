@@ -6,8 +6,8 @@
 
 A check drives the host through a FakeGateway as the gateway would, and where it needs to, the venue through a Lab (the
 simulator's control client fits). `needs` names what the venue must offer: an order capability of wire.Hello, "fills"
-(orders can trade), or a Lab ability: "faults", "ledger", "balances". More checks stand in conformance_faults.py and
-conformance_amend.py.
+(orders can trade), or a Lab ability: "faults", "ledger", "balances". More checks stand in conformance_faults.py,
+conformance_amend.py and conformance_picture.py.
 """
 
 from __future__ import annotations

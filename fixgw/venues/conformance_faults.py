@@ -176,12 +176,67 @@ async def duplicate_events_are_told_once(bench: Bench) -> None:
 
 
 @check("faults", "ledger", "fills")
+async def trades_that_overtake_the_answer_are_told_once(bench: Bench) -> None:
+    delay_s = 0.3
+    bench.control.fault("delay", count=1, match=_PLACES, delay=delay_s)
+    our_id = bench.send_place(px=bench.price("1.01"))
+    answered = time.monotonic() + delay_s
+    await bench.gateway.answer(our_id, c.ChildAck)
+    _, trades = await filled(bench, our_id)
+    # the answer brings the same trades once more, of which nothing must be seen
+    await asyncio.sleep(max(0.0, answered + 0.2 - time.monotonic()))
+    bench.control.clear_faults()
+    _each_told_once(bench, our_id, len(trades))
+    ends = [m for m in bench.gateway.of(our_id) if isinstance(m, (c.ChildAck, c.ChildDone))]
+    expect(len(ends) == 2, f"expected one ack and one end, got {ends}")
+
+
+@check("faults", "ledger", "fills")
 async def fill_that_the_stream_lost_is_told_by_the_answer(bench: Bench) -> None:
     bench.control.fault("ws_missing", count=10, match={"event": "executionReport"})
     our_id, _ = await bench.placed(px=bench.price("1.01"))
     done, _ = await filled(bench, our_id)
     bench.control.clear_faults()
     expect(done.status == "filled", f"got {done}")
+
+
+async def _partly_filled_unseen(bench: Bench, **lost: str) -> tuple[str, int, Decimal, Decimal]:
+    """A resting order with a fill that the stream does not tell (nor what else is like `lost`, until the faults are cleared):
+    our id, the venue's, the quantity, what is filled."""
+    assert bench.spec is not None
+    qty = bench.qty("500")
+    part = floor_to(qty / 2, bench.spec.lot)
+    our_id, ack = await bench.placed(qty=qty)
+    bench.control.fault("ws_missing", count=10, match={"event": "executionReport"} | lost)
+    bench.control.fill(int(ack.venue_order_id), part)
+    return our_id, int(ack.venue_order_id), qty, part
+
+
+def _each_told_once(bench: Bench, our_id: str, count: int) -> None:
+    told = [m.trade.venue_trade_id for m in bench.gateway.of(our_id) if isinstance(m, c.ChildTrade)]
+    expect(len(told) == len(set(told)) == count, f"expected {count} trades of {our_id}, each once, got {told}")
+
+
+@check("faults", "ledger", "fills")
+async def a_trade_that_the_stream_lost_is_told_soon_after_its_order_filled(bench: Bench) -> None:
+    our_id, order_id, qty, part = await _partly_filled_unseen(bench, execution="TRADE")
+    bench.control.clear_faults()
+    bench.control.fill(order_id, qty - part)
+    done, _ = await filled(bench, our_id)
+    expect(done.status == "filled" and done.cum_qty == qty, f"expected filled {qty}, got {done}")
+    _each_told_once(bench, our_id, 2)
+
+
+@check("faults", "ledger", "fills")
+async def a_trade_that_the_stream_lost_is_told_soon_after_a_cancel(bench: Bench) -> None:
+    """Known by the end that the stream tells, or by the answer to the cancel alone."""
+    for lost in ({"execution": "TRADE"}, {}):
+        our_id, _, _, part = await _partly_filled_unseen(bench, **lost)
+        answer = await bench.cancel(our_id)
+        bench.control.clear_faults()
+        expect(isinstance(answer, c.ChildDone) and answer.cum_qty == part, f"expected canceled with {part}, got {answer}")
+        await filled(bench, our_id)
+        _each_told_once(bench, our_id, 1)
 
 
 async def _fill_in_a_gap(bench: Bench, kind: str, **how: object) -> None:

@@ -15,6 +15,7 @@ import ccxt
 
 from ..core.commands import InstrumentSpec, Quote, VenueTrade
 from ..core.numbers import plain
+from . import binance_weights as weights
 from .base import Ambiguous, Balances, Done
 from .ccxt_dialect import MAX_PAGES, PAGING_S, Amended
 from .ccxt_dialect import Dialect as GeneralDialect
@@ -34,7 +35,6 @@ _WORKING = ("NEW", "PARTIALLY_FILLED")
 # parameters (1100-1199 besides), filters, signature and key, time, limits, order refused, cancel refused, no such order,
 # amend refused, our id is not that order's
 _REFUSALS = (1002, 1003, 1013, 1014, 1015, 1020, 1021, 1022, 1034, 2010, 2011, 2013, 2014, 2015, 2026, 2038, 2039)
-_AMEND_WEIGHT = 4.0
 _PRUNE_ABOVE = 256
 _PAGE = 1000
 _LOOK_S = 0.5
@@ -67,8 +67,8 @@ class Dialect(GeneralDialect):
         definite_status=RATE_LIMIT_STATUS,
         rate_limit=frozenset({"-1003"}),
     )
-    weight_per_cost = 5.0
-    open_orders_weights = (80.0, 6.0)
+    weight_per_cost = weights.WEIGHT_PER_COST
+    open_orders_weights = (weights.OPEN_ORDERS_ALL, weights.OPEN_ORDERS_ONE)
     streams_balances = True
     poll_s = 1.0
     lists_orders = True
@@ -89,6 +89,7 @@ class Dialect(GeneralDialect):
 
     def attach(self, exchange: Any, hooks: Hooks) -> None:
         super().attach(exchange, hooks)
+        hooks.weight = weights.weight
         exchange.has["fetchCurrencies"] = False  # a signed sapi call that load_markets does not need
         if self.settings.base_url:
             ws = self.settings.base_url.replace("http", "ws", 1)
@@ -193,10 +194,10 @@ class Dialect(GeneralDialect):
             "newQty": format(request.qty, "f"),
         }
         if self.settings.ws_orders and self.ws_ready():
-            await self._enter_ws(Priority.PLACE, _AMEND_WEIGHT)
+            await self._enter_ws(Priority.PLACE, weights.AMEND)
             answer = await self._ask_ws("order.amend.keepPriority", params)
         else:
-            cost = {"cost": _AMEND_WEIGHT / self.weight_per_cost}
+            cost = {"cost": weights.AMEND / self.weight_per_cost}
             answer = await self.exchange.request("order/amend/keepPriority", ["private"], "PUT", dict(params), cost)
         return _amended(answer, request, params["symbol"])
 
@@ -208,7 +209,7 @@ class Dialect(GeneralDialect):
         message = {"id": number, "method": method, "params": signed}
         return await self.exchange.watch(self._ws_api, number, message, number, taker)
 
-    async def _enter_ws(self, priority: Priority, weight: float = 1.0) -> None:
+    async def _enter_ws(self, priority: Priority, weight: float = weights.ORDER) -> None:
         """Our turn in the one budget for REST and WebSocket; the deadline is looked at once more after the wait."""
         assert self.hooks is not None
         await self.hooks.limiter.acquire(weight, priority)
@@ -295,6 +296,7 @@ class Dialect(GeneralDialect):
 
     async def open_private(self) -> None:
         self._subscribed = False
+        await self._enter_ws(Priority.LINK, weights.SUBSCRIBE)
         await asyncio.wait_for(self.exchange.ensure_user_data_stream_ws_subscribe_signature("spot"), 10)
         self._subscribed = True
 

@@ -1,10 +1,11 @@
 """Our own rate limiter: one budget of request weight per venue account, with priorities and a reserve for cancels.
 
 Theory of operation: a token bucket. It holds at most `burst` and refills so that burst + refill of any minute stays
-within the venue's limit. Waiting requests stand in a heap by (priority, arrival); only its head is ever served, so an
-urgent request overtakes everything less urgent, and nothing overtakes within one priority. The last `reserve` weight of
-the bucket is for CANCEL alone: a cancel never waits behind snapshots or new orders. A freeze (Retry-After) stops all:
-asking on during a ban makes the ban longer.
+within the venue's limit, as the venue counts it: what left within MINUTE_S can arrive within one minute of its clock.
+Waiting requests stand in a heap by (priority, arrival); only its head is ever served, so an urgent request overtakes
+everything less urgent, and nothing overtakes within one priority. The last `reserve` weight of the bucket is for CANCEL
+alone: a cancel never waits behind snapshots or new orders. A freeze (Retry-After) stops all: asking on during a ban makes
+the ban longer.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from collections.abc import Callable
 from enum import IntEnum
 
 MAX_WAITING = 20_000
+# requests are under way for unequal times
+MINUTE_S = 62.0
 MAX_FREEZE_S = 3 * 24 * 3600.0
 
 
@@ -46,7 +49,7 @@ class RateLimiter:
         self.burst = weight_per_minute / 4
         if not 0 <= reserve <= self.burst / 2:
             raise ValueError(f"reserve: {reserve!r}; expected 0 to {self.burst / 2:g}, half of the burst")
-        self._per_s = (weight_per_minute - self.burst) / 60
+        self._per_s = (weight_per_minute - self.burst) / MINUTE_S
         self.reserve = reserve
         self._clock = clock
         self._tokens = self.burst

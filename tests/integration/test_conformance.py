@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import fixgw.venues.conformance_amend
-import fixgw.venues.conformance_faults  # noqa: F401  these two enter their checks
+import fixgw.venues.conformance_faults
+import fixgw.venues.conformance_picture  # noqa: F401  these three enter their checks
 from fixgw.sim.launch import launch
 from fixgw.venues.conformance import CHECKS, Bench
 from fixgw.venues.fake_gateway import FakeGateway

@@ -20,6 +20,7 @@ import pytest
 from fixgw.sim.binance import SimServer
 from fixgw.sim.config import DEMO_BALANCES, ApiAccount, ConfigError, SimConfig, parse_market
 from fixgw.sim.core import Simulator
+from fixgw.sim.limits import parse_limits
 from fixgw.sim.model import OrderRequest
 from fixgw.sim.replay import Replay, frames
 
@@ -103,6 +104,35 @@ async def _emptied(server: SimServer) -> bool:
             return True
         await asyncio.sleep(0.01)
     return False
+
+
+def test_weight_by_parameter_and_of_the_handshake(tmp_path: Path) -> None:
+    """REST and the WebSocket API count into one weight; a connection that there is no weight for is not made."""
+
+    async def scenario(server: SimServer, http: aiohttp.ClientSession) -> None:
+        async def used(path: str) -> int:
+            async with http.get(path) as reply:
+                assert reply.status == 200
+                return int(reply.headers["X-MBX-USED-WEIGHT-1M"])
+
+        server.sim.clock_ns = lambda: 1_700_000_040_000_000_000
+        before = await used("/api/v3/time")
+        assert await used("/api/v3/depth?symbol=BTCUSDT&limit=1000") == before + 50
+        assert await used("/api/v3/ticker/24hr") == before + 130
+        async with http.ws_connect("/ws-api/v3") as ws:
+            await ws.send_json({"id": 1, "method": "depth", "params": {"symbol": "BTCUSDT", "limit": 5000}})
+            answer = await ws.receive_json()
+            assert answer["status"] == 200 and answer["rateLimits"][0]["count"] == before + 130 + 2 + 250
+        limit = server.sim.limiter.config.weight_1m
+        assert await used("/api/v3/time") == before + 383
+        for _ in range((limit - before - 383) // 80):
+            await used("/api/v3/ticker/24hr")
+        async with http.get("/api/v3/depth?symbol=BTCUSDT&limit=5000") as reply:
+            assert reply.status == 429 and int(reply.headers["Retry-After"]) > 0
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="429"):
+            await http.ws_connect("/ws-api/v3")
+
+    go(tmp_path, scenario, limits=parse_limits("weight=1000"))
 
 
 def test_stream_forms(tmp_path: Path) -> None:
