@@ -35,7 +35,7 @@ class Draft:
 
     # one is made for each command
     __slots__ = (
-        "_children", "_exec_count", "_orders", "epoch", "events", "external", "install", "seq", "state", "ts_ns",
+        "_children", "_exec_count", "_orders", "account", "epoch", "events", "external", "install", "seq", "state", "ts_ns",
     )  # fmt: skip
 
     def __init__(self, state: State, ts_ns: int) -> None:
@@ -48,6 +48,8 @@ class Draft:
         self._orders: dict[str, Order] = {}
         self._children: dict[str, Child] = {}
         self._exec_count = 0
+        # of a client's message, as its Received has it
+        self.account = ""
         # keys of external trades in this decision
         self.external: set[str] = set()
 

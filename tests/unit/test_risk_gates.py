@@ -8,7 +8,7 @@ from risk_requests import NOW, SCOPES, SYMBOL, D, ask, code, limits, order_of, r
 from fixgw.core.commands import Quote
 from fixgw.core.events import OrderReceived, Received, SettingsLoaded
 from fixgw.core.evolve import evolve
-from fixgw.core.repeats import MAX_REPEATS
+from fixgw.core.pace import MAX_REPEATS
 from fixgw.core.settings import Entitlements
 from fixgw.core.state import State, dump_state, new_state
 from fixgw.risk import base, collar, entitlements, repeated_order, session_state, staleness, throttle
