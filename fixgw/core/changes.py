@@ -124,7 +124,7 @@ def replace_order(draft: Draft, cmd: ReplaceOrder) -> None:
         draft.report(order, "I", status_reply=True)
         return
     denied = (
-        throttle.admit(draft.state, cmd.session, draft.account, cmd.ts_ns, "G")
+        throttle.admit(draft.state, draft.refusing, cmd.session, cmd.ts_ns, "G")
         or _refusal(draft, cmd, order)
         or _replace_refusal(draft, cmd, order)
     )

@@ -125,7 +125,7 @@ def _order_received(state: State, ev: e.OrderReceived) -> None:
     if ev.expire_ns is not None:
         state.expiries.setdefault(ev.expire_ns // MINUTE_NS, {})[ev.order_id] = ev.expire_ns
     _count(state, order, 1, *_risk(order))
-    note_repeat(state, ev)
+    note_repeat(state, session, ev)
 
 
 def _order_confirmed(state: State, ev: e.OrderConfirmed) -> None:

@@ -33,7 +33,7 @@ def new_order(draft: Draft, cmd: NewOrder, unusable: Denied | None = None) -> No
     if known is not None and (cmd.poss_resend or cmd.poss_dup):
         draft.report(draft.order(known), "I", status_reply=True)
         return
-    throttled = throttle.admit(state, cmd.session, draft.account, cmd.ts_ns, "D")
+    throttled = throttle.admit(state, draft.refusing, cmd.session, cmd.ts_ns, "D")
     if throttled is not None:
         _throttled(draft, cmd, throttled)
         return

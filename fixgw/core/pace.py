@@ -12,6 +12,7 @@ the places of all others of the firm.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from decimal import Decimal
 
 import msgspec
@@ -19,8 +20,8 @@ import msgspec
 from . import commands as c
 from . import events as e
 from .numbers import plain_text
-from .settings import CoreSettings, Limits
-from .state import Pace, SessionState, State
+from .settings import AccountSettings, CoreSettings, Limits, SessionSettings
+from .state import SessionState, State
 
 SECOND_NS = 1_000_000_000
 MAX_REPEATS = 1024
@@ -49,67 +50,61 @@ class RepeatLimit(msgspec.Struct, frozen=True, gc=False):
 
 class Paces(msgspec.Struct, frozen=True, gc=False):
     """What is in force for one (session, account). `rates`: what counts; `refusing`: the same where the risk stage is
-    configured, else nothing."""
+    configured, else nothing; `by_account`: whether any account has a message rate: else nobody looks for the account."""
 
     rates: tuple[MessageRate, ...] = ()
     refusing: tuple[MessageRate, ...] = ()
     repeats: tuple[RepeatLimit, ...] = ()
+    by_account: bool = False
 
 
-_NONE = Paces()
-
-
-class _OfSettings:
-    """The paces of one configuration. Only its names get in, so it is bounded."""
-
-    __slots__ = ("by_account", "found", "settings")
-
-    def __init__(self, settings: CoreSettings | None) -> None:
-        self.settings = settings
-        self.found: dict[tuple[str, str], Paces] = {}
-        # whether any account has a message rate: else nobody looks for the account of a message
-        accounts = settings.accounts.values() if settings is not None else ()
-        self.by_account = any(account.limits.msg_rate is not None for account in accounts)
-
-
-_kept = _OfSettings(None)
-
-
-def _of(settings: CoreSettings) -> _OfSettings:
-    global _kept
-    kept = _kept
-    if kept.settings is not settings:
-        kept = _kept = _OfSettings(settings)
-    return kept
+# the configuration that was asked for last, and (session, account), or session alone, -> what is in force. One value, so that
+# whoever looks sees the paces of just these settings; only names of the configuration get in, so it is bounded
+_kept: tuple[CoreSettings | None, dict[tuple[str, str] | str, Paces]] = (None, {})
 
 
 def paces_of(settings: CoreSettings, session: str, account: str) -> Paces:
     """What counts for a message or an order of this session; `account`: ours, "" where it is not known."""
-    found = _of(settings).found.get((session, account))
-    return found if found is not None else _resolve(settings, session, account)
+    known, paces = _kept
+    if known is settings and (found := paces.get((session, account) if account else session)) is not None:
+        return found
+    return _resolve(settings, session, account)
 
 
 def _resolve(settings: CoreSettings, session_name: str, account_name: str) -> Paces:
+    global _kept
     session, account = settings.sessions.get(session_name), settings.accounts.get(account_name)
     if session is None or session.role != "trading":
-        return _NONE  # a drop copy has no limits of its own: its messages, none of which is acted on, take nobody's place
-    scopes = [("", "session " + session_name, session.limits)]
-    if account is not None:
-        scopes.append(("a:" + account_name, "account " + account_name, account.limits))
-    scopes.append(("firm", "firm", settings.firm))
+        return Paces()  # a drop copy has no limits of its own: its messages, none of which is acted on, take nobody's place
+    scopes = _scopes(session, account, settings.firm)
     rates = tuple(_rate(key, label, limits) for key, label, limits in scopes if limits.msg_rate is not None)
-    paces = Paces(
+    made = Paces(
         rates=rates,
         refusing=rates if "throttle" in settings.risk_stages else (),
-        repeats=tuple(
-            RepeatLimit(key, label, min(limits.repeat_max, MAX_REPEATS), limits.repeat_window_ns)
-            for key, label, limits in scopes
-            if limits.repeat_max is not None
-        ),
+        repeats=repeat_limits(session, account, settings.firm),
+        by_account=any(account.limits.msg_rate is not None for account in settings.accounts.values()),
     )
     if account is not None or not account_name:
-        _of(settings).found[session_name, account_name] = paces
-    return paces
+        if _kept[0] is not settings:
+            _kept = (settings, {})
+        _kept[1][(session_name, account_name) if account_name else session_name] = made
+    return made
+
+
+def _scopes(session: SessionSettings, account: AccountSettings | None, firm: Limits) -> Iterator[tuple[str, str, Limits]]:
+    yield "", "session " + session.name, session.limits
+    if account is not None:
+        yield "a:" + account.name, "account " + account.name, account.limits
+    yield "firm", "firm", firm
+
+
+def repeat_limits(session: SessionSettings, account: AccountSettings | None, firm: Limits) -> tuple[RepeatLimit, ...]:
+    """How often the same order may come, in each scope that limits it."""
+    return tuple(
+        RepeatLimit(key, label, min(limits.repeat_max, MAX_REPEATS), limits.repeat_window_ns)
+        for key, label, limits in _scopes(session, account, firm)
+        if limits.repeat_max is not None
+    )
 
 
 def _rate(key: str, label: str, limits: Limits) -> MessageRate:
@@ -119,10 +114,8 @@ def _rate(key: str, label: str, limits: Limits) -> MessageRate:
 
 
 def account_of(state: State, command: c.ClientCommand) -> str:
-    """Our account that a message is for, where an account has a message rate; "" where none has, and where it is not known:
-    a message that names none that we know, or no order that we know, counts in its session and the firm alone."""
-    if not _of(state.settings).by_account:
-        return ""
+    """Our account that a message is for, "" where it is not known: a message that names none that we know, or no order that we
+    know, counts in its session and the firm alone."""
     request = command.request if isinstance(command, c.Unsupported) else command
     if isinstance(request, c.NewOrder):
         session = state.settings.sessions.get(request.session)
@@ -138,25 +131,24 @@ def count_message(state: State, session: SessionState, ev: e.Received) -> None:
     """A message takes its place in every scope; one that does not fit in one of them takes none in any. (Cancels are never
     refused: those beyond the rate go uncounted.) Whoever hammers still gets its rate."""
     rates = paces_of(state.settings, ev.session, ev.account).rates
-    ts_ns, taken = ev.ts_ns, []
-    for rate in rates:
-        scope = state.pace(rate.key) if rate.key else session
-        start_ns = max(scope.tat_ns, ts_ns)
-        if start_ns - ts_ns > rate.tolerance_ns:
-            return
-        taken.append((scope, start_ns + rate.step_ns))
-    for scope, tat_ns in taken:
-        scope.tat_ns = tat_ns
+    if not rates:
+        return
+    ts_ns = ev.ts_ns
+    if len(rates) == 1 and not rates[0].key:  # the frequent case by itself
+        (rate,) = rates
+        start_ns = max(session.tat_ns, ts_ns)
+        if start_ns - ts_ns <= rate.tolerance_ns:
+            session.tat_ns = start_ns + rate.step_ns
+        return
+    scopes = [state.pace(rate.key) if rate.key else session for rate in rates]
+    if all(scope.tat_ns - ts_ns <= rate.tolerance_ns for scope, rate in zip(scopes, rates, strict=True)):
+        for scope, rate in zip(scopes, rates, strict=True):
+            scope.tat_ns = max(scope.tat_ns, ts_ns) + rate.step_ns
 
 
 def places_taken(rate_per_s: int, tat_ns: int, now_ns: int) -> int:
     """How many places of a burst are taken at this moment."""
     return max(0, -(-(tat_ns - now_ns) // (SECOND_NS // rate_per_s)))
-
-
-def scope_at(state: State, key: str, session: str) -> SessionState | Pace | None:
-    """What a scope has counted so far, None: nothing. Read only."""
-    return state.paces.get(key) if key else state.sessions.get(session)
 
 
 @functools.lru_cache(maxsize=64)
@@ -166,7 +158,7 @@ def repeat_key(symbol: str, side: str, qty: Decimal, price: Decimal | None) -> s
     return f"{symbol}|{side}|{plain_text(qty)}|{plain_text(price) if price is not None else None}"
 
 
-def note_repeat(state: State, ev: e.OrderReceived) -> None:
+def note_repeat(state: State, session: SessionState, ev: e.OrderReceived) -> None:
     """Where a scope limits repeats: one more at this time, and what has left the window forgotten. An order counts up to the
     first scope that refuses it: the loop of one client, which its own limit stops, leaves the same order to the others."""
     limits = paces_of(state.settings, ev.session, ev.account).repeats
@@ -174,23 +166,27 @@ def note_repeat(state: State, ev: e.OrderReceived) -> None:
         return
     key = repeat_key(ev.symbol, ev.side, ev.order_qty if ev.cash_qty is None else ev.cash_qty, ev.price)
     for limit in limits:
-        scope = state.pace(limit.key) if limit.key else state.session(ev.session)
+        scope = state.pace(limit.key) if limit.key else session
         if _note(scope.repeats, key, ev.ts_ns, ev.ts_ns - limit.window_ns) >= limit.most:
             break
 
 
 def _note(repeats: dict[str, list[int]], key: str, ts_ns: int, horizon: int) -> int:
     """How many of them came within the window before this one."""
-    before = repeats.pop(key, None)
-    kept = [ts for ts in before if ts > horizon] if before is not None else []
-    repeats[key] = [*kept, ts_ns][-MAX_REPEATS:]
+    before, count = repeats.pop(key, None), 0
+    if before is None:
+        repeats[key] = [ts_ns]
+    else:
+        kept = [ts for ts in before if ts > horizon]
+        count = len(kept)
+        repeats[key] = [*kept, ts_ns][-MAX_REPEATS:]
     # the oldest key stands first: drop what has left the window, a few at a time
     for _ in range(2):
         oldest = next(iter(repeats))
         if repeats[oldest][-1] > horizon:
             break
         del repeats[oldest]
-    return len(kept)
+    return count
 
 
 def keep_limited(state: State) -> None:

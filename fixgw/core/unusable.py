@@ -32,7 +32,7 @@ def unsupported(draft: Draft, cmd: Unsupported) -> None:
 def _business_reject(draft: Draft, cmd: Unsupported, denied: Denied) -> None:
     throttled = None
     if cmd.msg_type in ("D", "G"):
-        throttled = throttle.admit(draft.state, cmd.session, draft.account, cmd.ts_ns, cmd.msg_type)
+        throttled = throttle.admit(draft.state, draft.refusing, cmd.session, cmd.ts_ns, cmd.msg_type)
     denied = throttled or denied
     draft.business_reject(
         cmd.session,
@@ -60,7 +60,7 @@ def _refuse_change(draft: Draft, request: CancelOrder | ReplaceOrder, denied: De
         draft.report(draft.order(order.order_id), "I", status_reply=True)
         return
     if isinstance(request, ReplaceOrder):
-        denied = throttle.admit(state, request.session, draft.account, request.ts_ns, "G") or denied
+        denied = throttle.admit(state, draft.refusing, request.session, request.ts_ns, "G") or denied
     draft.cancel_reject(
         request.session,
         order,

@@ -11,6 +11,7 @@ from decimal import Decimal
 import msgspec
 
 from ..core.numbers import BPS, CTX, ZERO
+from ..core.pace import RepeatLimit, repeat_limits
 from ..core.settings import AccountSettings, Entitlements, Limits, SessionSettings, limit_for
 
 
@@ -47,7 +48,7 @@ class Collar(msgspec.Struct, frozen=True, gc=False):
 class Bounds(msgspec.Struct, frozen=True, gc=False):
     """`scopes`: session, account, firm; the other tuples are those of them with such a limit. `quote_age`: (ns, label) of
     the strictest; `buying_power`: the label of the first scope that asks for it; `entitled`: (label, what it may trade) of the
-    scopes that are restricted."""
+    scopes that are restricted; `repeats`: how often the same order may come."""
 
     scopes: tuple[Scope, ...]
     order_qty: tuple[Scope, ...]
@@ -58,9 +59,10 @@ class Bounds(msgspec.Struct, frozen=True, gc=False):
     quote_age: tuple[int, str] | None
     buying_power: str | None
     entitled: tuple[tuple[str, Entitlements], ...]
+    repeats: tuple[RepeatLimit, ...]
 
 
-NO_BOUNDS = Bounds((), (), (), (), (), None, None, None, ())
+NO_BOUNDS = Bounds((), (), (), (), (), None, None, None, (), ())
 _ANYTHING = Entitlements()
 
 
@@ -103,6 +105,7 @@ def bounds_of(
             for (_, label, _), may in zip(named, (session.entitlements, account.entitlements, may_firm), strict=True)
             if may != _ANYTHING
         ),
+        repeats=repeat_limits(session, account, firm),
     )
 
 

@@ -8,7 +8,7 @@ works as that.
 from __future__ import annotations
 
 from ..core.numbers import text as fmt
-from ..core.pace import paces_of, repeat_key, scope_at
+from ..core.pace import repeat_key
 from ..core.reasons import Reason
 from .base import Denied, RiskRequest
 from .measure import NEW
@@ -18,16 +18,14 @@ LIMITS = ("repeat_max", "repeat_window_ms")
 
 def check(request: RiskRequest) -> Denied | None:
     """REPEATED_ORDER for a new order, by the first of session, account and firm that has had enough of it; or None."""
-    if request.kind != NEW:
+    limits = request.bounds.repeats
+    if not limits or request.kind != NEW:
         return None
-    state, session = request.state, request.session.name
-    limits = paces_of(state.settings, session, request.account.name).repeats
-    if not limits:
-        return None
+    session, sessions, paces = request.session.name, request.state.sessions, request.state.paces
     qty = request.qty if request.cash_qty is None else request.cash_qty
     key = repeat_key(request.symbol, request.side, qty, request.price)
     for limit in limits:
-        counted = scope_at(state, limit.key, session)
+        counted = paces.get(limit.key) if limit.key else sessions.get(session)
         times = counted.repeats.get(key) if counted is not None else None
         if times is None and limit.most > 0:
             continue

@@ -9,7 +9,7 @@ not matter, only that it is there. Triggers are our own doing and pass.
 
 from __future__ import annotations
 
-from ..core.pace import MessageRate, paces_of, scope_at
+from ..core.pace import MessageRate, paces_of
 from ..core.reasons import Reason
 from ..core.state import State
 from .base import Denied, RiskRequest
@@ -22,21 +22,20 @@ def check(request: RiskRequest) -> Denied | None:
     """THROTTLE, or None."""
     if request.kind == TRIGGER:
         return None
-    msg_type, session, account = "D" if request.kind == NEW else "G", request.session.name, request.account.name
-    return _fits(request.state, paces_of(request.state.settings, session, account).rates, session, request.ts_ns, msg_type)
+    msg_type, session = "D" if request.kind == NEW else "G", request.session.name
+    rates = paces_of(request.state.settings, session, request.account.name).rates
+    return admit(request.state, rates, session, request.ts_ns, msg_type)
 
 
-def admit(state: State, session: str, account: str, ts_ns: int, msg_type: str) -> Denied | None:
-    """THROTTLE for a message of this type at this time, or None; asked by decide, where the configuration has this stage.
-    `account`: as the message's Received has it, so that what is asked here is what evolve counts."""
-    return _fits(state, paces_of(state.settings, session, account).refusing, session, ts_ns, msg_type)
-
-
-def _fits(state: State, rates: tuple[MessageRate, ...], session: str, ts_ns: int, msg_type: str) -> Denied | None:
-    """Of several scopes that are full the one that will be so for longest is named: then the message fits."""
-    full, wait_ns = None, 0
+def admit(state: State, rates: tuple[MessageRate, ...], session: str, ts_ns: int, msg_type: str) -> Denied | None:
+    """THROTTLE for a message of this type at this time, or None. decide asks with the rates that evolve will count it in
+    (Draft.refusing; none where the configuration has not this stage). Of several scopes that are full the one that will be so
+    for longest is named: then the message fits."""
+    if not rates:
+        return None
+    full, wait_ns, sessions, paces = None, 0, state.sessions, state.paces
     for rate in rates:
-        counted = scope_at(state, rate.key, session)
+        counted = paces.get(rate.key) if rate.key else sessions.get(session)
         if counted is not None and (beyond_ns := counted.tat_ns - ts_ns - rate.tolerance_ns) > wait_ns:
             full, wait_ns = rate, beyond_ns
     if full is None:
