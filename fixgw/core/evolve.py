@@ -17,7 +17,7 @@ from .child import CLOSED, SENT, Child, apply_child, apply_fill, new_child
 from .freezing import freeze_oldest, thaw_child, thaw_order
 from .numbers import CTX, ZERO
 from .order import OPEN, REJECTED, Order, Pending, apply_order, new_order
-from .pace import count_message, keep_limited, note_repeat
+from .pace import count_message, note_repeat, settings_changed
 from .retention import forget, keep_refused, release
 from .settings import quote_of
 from .sharing import share_child, share_order
@@ -410,8 +410,8 @@ def _instruments(state: State, ev: e.InstrumentsLoaded) -> None:
 
 
 def _settings(state: State, ev: e.SettingsLoaded) -> None:
-    state.settings = ev.settings
-    keep_limited(state)
+    before, state.settings = state.settings, ev.settings
+    settings_changed(state, before)
     for name in ev.settings.sessions:
         state.session(name)
     for name in ev.settings.venues:

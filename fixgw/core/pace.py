@@ -189,11 +189,22 @@ def _note(repeats: dict[str, list[int]], key: str, ts_ns: int, horizon: int) -> 
     return count
 
 
-def keep_limited(state: State) -> None:
-    """After a change of the configuration: what no limit counts any more is forgotten."""
-    settings = state.settings
-    scopes = {"a:" + name: account.limits for name, account in settings.accounts.items()} | {"firm": settings.firm}
+def settings_changed(state: State, before: CoreSettings) -> None:
+    """After a change of the configuration: what no limit counts any more is forgotten, and where the rate is another one its
+    burst begins anew. What an old slow rate had let through ahead of its time would shut a new fast one for minutes."""
+    now, old = _limits_by_scope(state.settings), _limits_by_scope(before)
     for key in list(state.paces):
-        limits = scopes.get(key)
-        if limits is None or (limits.msg_rate is None and limits.repeat_max is None):
+        if key not in now or (now[key].msg_rate is None and now[key].repeat_max is None):
             del state.paces[key]
+    for key, limits in now.items():
+        was = old.get(key)
+        if was is None or (was.msg_rate, was.msg_burst) != (limits.msg_rate, limits.msg_burst):
+            scope = state.sessions.get(key[2:]) if key.startswith("s:") else state.paces.get(key)
+            if scope is not None:
+                scope.tat_ns = 0
+
+
+def _limits_by_scope(settings: CoreSettings) -> dict[str, Limits]:
+    found = {"s:" + name: session.limits for name, session in settings.sessions.items()}
+    found |= {"a:" + name: account.limits for name, account in settings.accounts.items()}
+    return found | {"firm": settings.firm}

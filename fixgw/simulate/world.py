@@ -68,7 +68,8 @@ def core_settings(rng_choice: Callable[[Any], Any]) -> s.CoreSettings:
         accounts={
             ACCOUNT: s.AccountSettings(
                 name=ACCOUNT, venue=VENUE, venue_account=VENUE_ACCOUNT,
-                limits=s.Limits(msg_rate=70, msg_burst=25, repeat_max=70), entitlements=s.Entitlements(sides=frozenset("12")),
+                limits=s.Limits(msg_rate=70, msg_burst=25, repeat_max=70),
+                entitlements=s.Entitlements(symbols=frozenset((SYMBOL,))),
             )
         },
         venues={VENUE: s.VenueSettings(name=VENUE, recv_window_ns=RECV_WINDOW_NS, can_amend=True)},

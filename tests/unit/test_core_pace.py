@@ -309,6 +309,19 @@ def test_what_no_limit_counts_any_more_is_forgotten() -> None:
     assert script.line("new b buy 1 @100")[0] == "A A b 0/1"
 
 
+@pytest.mark.parametrize("scope", ["oms44", "main", "firm"])
+def test_another_rate_begins_anew_and_the_same_one_goes_on(scope: str) -> None:
+    script = Script(World(core(**{scope: rate(1, 5)})))
+    for number in range(5):
+        assert script.line(f"new a{number} buy 1 @100")[0][0] == "A"
+    load = c.LoadSettings(ts_ns=script.world.tick(), settings=core(**{scope: rate(1, 5)}, hash="second"))
+    script.world.run(load)
+    assert script.line("new b buy 1 @100") == ["j THROTTLE"]
+    # five places of a second each are no five seconds of the new one
+    script.world.run(c.LoadSettings(ts_ns=script.world.tick(), settings=core(**{scope: rate(100, 2)}, hash="third")))
+    assert [script.line(f"new c{number} buy 1 @100")[0][0] for number in range(3)] == ["A", "A", "j"]
+
+
 @pytest.mark.parametrize(("ahead_ns", "taken"), [(-5, 0), (0, 0), (1, 1), (SECOND // 4, 1), (SECOND // 4 + 1, 2), (SECOND, 4)])
 def test_places_that_are_taken(ahead_ns: int, taken: int) -> None:
     assert places_taken(4, 10**18 + ahead_ns, 10**18) == taken
