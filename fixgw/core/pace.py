@@ -85,9 +85,10 @@ def _resolve(settings: CoreSettings, session_name: str, account_name: str) -> Pa
         by_account=any(account.limits.msg_rate is not None for account in settings.accounts.values()),
     )
     if account is not None or not account_name:
-        if _kept[0] is not settings:
-            _kept = (settings, {})
-        _kept[1][(session_name, account_name) if account_name else session_name] = made
+        kept = _kept
+        if kept[0] is not settings:
+            kept = _kept = (settings, {})
+        kept[1][(session_name, account_name) if account_name else session_name] = made
     return made
 
 
