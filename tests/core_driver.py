@@ -29,7 +29,14 @@ class Driver(ModelVenue):
     """A world, a venue, and the line between them. `step` makes one move; `settle` ends all faults and waits for rest."""
 
     def __init__(self, world: World | None = None) -> None:
-        amending = core_settings(venues={VENUE: s.VenueSettings(name=VENUE, can_amend=True)})
+        # far enough away that most orders come through
+        paced = s.Limits(msg_rate=20, msg_burst=8, repeat_max=6)
+        amending = core_settings(
+            venues={VENUE: s.VenueSettings(name=VENUE, can_amend=True)},
+            accounts={ACCOUNT: s.AccountSettings(name=ACCOUNT, venue=VENUE, venue_account=VENUE_ACCOUNT, limits=paced)},
+            firm=s.Limits(msg_rate=30, msg_burst=10, repeat_max=8),
+            risk_stages=("session_state", "throttle", "repeated_order"),
+        )
         super().__init__(world or World(amending))
         self.to_venue: list[e.AnyEvent] = []
         self.gap = False

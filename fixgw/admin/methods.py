@@ -295,9 +295,9 @@ class AdminMethods:
         return found
 
     def _limits(self, params: Params, user: str) -> object:
-        session = self._session_of(params)
+        session, now_ns = self._session_of(params), self._engine.now_ns()
         return self._view(
-            lambda state: {"limits": views.limit_rows(state, session), "levels": views.level_rows(state)}
+            lambda state: {"limits": views.limit_rows(state, session, now_ns), "levels": views.level_rows(state)}
         )
 
     # --- writes ---

@@ -5,6 +5,7 @@ A client's figures are as the client wrote them; sums are without the zeros that
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..core.child import Fill
 from ..core.events import AnyEvent, Reported
 from ..core.numbers import ZERO, plain
 from ..core.order import Order
+from ..core.pace import places_taken
 from ..core.reports import CancelReject, Report
 from ..core.settings import Limits, quote_of
 from ..core.state import State
@@ -20,6 +22,8 @@ from ..risk.base import limits_enforced
 
 Row = dict[str, Any]
 _PENDING = {"6": "cancel", "E": "replace"}
+# kinds of repeated orders that are looked at for a table of limits: the engine waits meanwhile
+SEEN_KINDS = 1000
 
 
 def is_unknown(state: State, order: Order) -> bool:
@@ -168,13 +172,13 @@ def balance_rows(state: State, account: str) -> list[Row]:
     return rows
 
 
-def limit_rows(state: State, session: str) -> list[Row]:
+def limit_rows(state: State, session: str, now_ns: int) -> list[Row]:
     """Every limit in force with what counts against it now; one whose risk stage is not configured is not in force."""
     rows: list[Row] = []
     in_force = limits_enforced(state.settings.risk_stages)
     for key, limits in _scopes(state, session):
         scope, name = split_scope(key)
-        for limit, symbol, used, most in _limits_of(state, key, limits):
+        for limit, symbol, used, most in (*_limits_of(state, key, limits), *_paces_of(state, key, limits, now_ns)):
             if limit not in in_force:
                 continue
             rows.append({"scope": scope, "name": name, "limit": limit, "symbol": symbol, "used": used, "max": most})
@@ -216,14 +220,25 @@ def _limits_of(state: State, key: str, limits: Limits) -> Iterator[tuple[str, st
                 yield field, item, plain(used), most
     if limits.max_open_orders is not None:
         yield "max_open_orders", "", exposure.open_orders if exposure is not None else 0, limits.max_open_orders
-    if limits.msg_rate is not None:
-        yield "msgs_per_s", "", None, limits.msg_rate
-    if limits.repeat_max is not None:
-        yield "repeat_max", "", None, limits.repeat_max
     if limits.max_quote_age_ns is not None:
         yield "max_quote_age_ms", "", None, limits.max_quote_age_ns // 1_000_000
     if limits.buying_power:
         yield "buying_power", "", None, "available balance"
+
+
+def _paces_of(state: State, key: str, limits: Limits, now_ns: int) -> Iterator[tuple[str, str, object, object]]:
+    """What counts over time: the places of the burst that are taken now; of all orders how often the most repeated one came
+    within the window (of the SEEN_KINDS that came last)."""
+    name = split_scope(key)[1]
+    counted = state.sessions.get(name) if key.startswith("s:") else state.paces.get(key)
+    if limits.msg_rate is not None:
+        yield "msgs_per_s", "", None, limits.msg_rate
+        taken = places_taken(limits.msg_rate, counted.tat_ns, now_ns) if counted is not None else 0
+        yield "msg_burst", "", min(taken, limits.msg_burst), limits.msg_burst
+    if limits.repeat_max is not None:
+        horizon, kinds = now_ns - limits.repeat_window_ns, counted.repeats if counted is not None else {}
+        times = (kinds[kind] for kind in itertools.islice(reversed(kinds), SEEN_KINDS))
+        yield "repeat_max", "", max((sum(at_ns > horizon for at_ns in each) for each in times), default=0), limits.repeat_max
 
 
 def level_rows(state: State) -> list[Row]:

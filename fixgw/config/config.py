@@ -18,7 +18,7 @@ from ..core.settings import (
     VenueSettings,
 )
 from ..venues.settings import VenueFileSettings
-from .models import ORD_TYPES, SIDES, TIFS, FirmFile, LimitsTable, SessionFile, VenueTable
+from .models import ORD_TYPES, SIDES, TIFS, EntitlementsTable, FirmFile, LimitsTable, SessionFile, VenueTable
 from .paths import Paths
 from .symbols import symbol_map
 from .types import roll_seconds
@@ -59,6 +59,7 @@ class Config:
                     venue=table.venue,
                     venue_account=table.venue_account,
                     limits=core_limits(table.limits),
+                    entitlements=core_entitlements(table.entitlements),
                 )
                 for table in sorted(firm.accounts, key=lambda table: table.name)
             },
@@ -74,6 +75,7 @@ class Config:
                 for table in sorted(firm.instruments, key=lambda table: table.symbol)
             },
             firm=core_limits(firm.limits),
+            firm_entitlements=core_entitlements(firm.entitlements),
             risk_stages=firm.risk.stages,
             max_order_age_ns=firm.engine.max_order_age_s * _S,
             cl_ord_id_retention_ns=firm.engine.cl_ord_id_retention_days * _DAY,
@@ -92,11 +94,10 @@ class Config:
         )
 
     def _session(self, session: SessionFile) -> SessionSettings:
-        entitled = session.entitlements
         symbols: dict[str, str] = {}
         if session.role == "trading":
             instruments = self.firm_file.instruments
-            symbols = symbol_map(instruments, session.symbols, session.usd_alias, entitled.symbols)
+            symbols = symbol_map(instruments, session.symbols, session.usd_alias, session.entitlements.symbols)
         accounts = dict(sorted(session.accounts.items()))
         if session.default_account is not None:
             accounts[""] = session.default_account
@@ -106,13 +107,7 @@ class Config:
             role=session.role,
             symbols=symbols,
             accounts=accounts,
-            entitlements=Entitlements(
-                symbols=None if entitled.symbols is None else frozenset(entitled.symbols),
-                venues=None if entitled.venues is None else frozenset(entitled.venues),
-                sides=None if entitled.sides is None else frozenset(SIDES[word] for word in entitled.sides),
-                ord_types=None if entitled.ord_types is None else frozenset(ORD_TYPES[word] for word in entitled.ord_types),
-                tifs=None if entitled.tifs is None else frozenset(TIFS[word] for word in entitled.tifs),
-            ),
+            entitlements=core_entitlements(session.entitlements),
             limits=core_limits(session.limits),
             cancel_on_disconnect=session.cancel_on_disconnect,
             roll_time_s=roll_seconds(session.roll_time),
@@ -156,6 +151,17 @@ class Config:
         if self.firm_file.fix.listen_host not in ("127.0.0.1", "::1", "localhost"):
             found.append("fixgw.toml: fix.listen_host is not loopback, and FIX is plain TCP without authentication")
         return found
+
+
+def core_entitlements(table: EntitlementsTable) -> Entitlements:
+    """[entitlements] in the words of the core."""
+    return Entitlements(
+        symbols=None if table.symbols is None else frozenset(table.symbols),
+        venues=None if table.venues is None else frozenset(table.venues),
+        sides=None if table.sides is None else frozenset(SIDES[word] for word in table.sides),
+        ord_types=None if table.ord_types is None else frozenset(ORD_TYPES[word] for word in table.ord_types),
+        tifs=None if table.tifs is None else frozenset(TIFS[word] for word in table.tifs),
+    )
 
 
 def core_limits(table: LimitsTable) -> Limits:

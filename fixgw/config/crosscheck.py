@@ -10,7 +10,7 @@ from pathlib import Path
 from ..venues.settings import VenueFileSettings
 from .config import Config
 from .errors import Problem, shown
-from .models import LimitsTable, SessionFile
+from .models import EntitlementsTable, LimitsTable, SessionFile
 from .venuecheck import venue_problems
 
 _FIRM = "fixgw.toml"
@@ -66,7 +66,7 @@ def _firm(config: Config, known_venues: set[str] | None) -> Iterator[Problem]:
     yield from _instruments(config, known_venues)
     yield from _accounts(config, known_venues)
     yield from _limits(config, _FIRM, "limits", firm.limits)
-    yield from _session_only("limits", firm.limits)
+    yield from _entitled_names(config, _FIRM, "entitlements", firm.entitlements, known_venues)
     for number, table in enumerate(firm.venues):
         if known_venues is not None and table.name not in known_venues:
             yield Problem(_FIRM, f"venues.{number}.name", shown(table.name), _one_of(known_venues))
@@ -89,6 +89,9 @@ def _entitlements_enforced(config: Config) -> Iterator[Problem]:
     """A session's symbols name every instrument of the firm: only the risk stage keeps it from those it may not trade."""
     stages = config.firm_file.risk.stages
     restricted = sorted(name for name, session in config.sessions.items() if session.entitlements.model_fields_set)
+    accounts = config.firm_file.accounts
+    restricted += [f"account {account.name}" for account in accounts if account.entitlements.model_fields_set]
+    restricted += ["the firm"] if config.firm_file.entitlements.model_fields_set else []
     if restricted and "entitlements" not in stages:
         expected = f'expected "entitlements" among them: without it [entitlements] of {", ".join(restricted)} restrict nothing'
         yield Problem(_FIRM, "risk.stages", shown(list(stages)), expected)
@@ -137,15 +140,20 @@ def _accounts(config: Config, known_venues: set[str] | None) -> Iterator[Problem
             expected = f"expected the account whose keys venues/{account.venue}.toml holds, {file.account!r}"
             yield Problem(_FIRM, f"{key}.venue_account", shown(account.venue_account), expected)
         yield from _limits(config, _FIRM, f"{key}.limits", account.limits)
-        yield from _session_only(f"{key}.limits", account.limits)
+        yield from _entitled_names(config, _FIRM, f"{key}.entitlements", account.entitlements, known_venues)
 
 
-def _session_only(key: str, limits: LimitsTable) -> Iterator[Problem]:
-    """Throttles count the messages of one session; elsewhere they would silently do nothing."""
-    for name in ("msgs_per_s", "repeat_max"):
-        value = getattr(limits, name)
-        if value is not None:
-            yield Problem(_FIRM, f"{key}.{name}", shown(value), "a limit of sessions only: put it into sessions/NAME.toml")
+def _entitled_names(
+    config: Config, file: str, key: str, entitled: EntitlementsTable, known_venues: set[str] | None
+) -> Iterator[Problem]:
+    """An entitlement to what does not exist is a slip."""
+    instruments = config.instrument_names()
+    for symbol in entitled.symbols or ():
+        if symbol not in instruments:
+            yield Problem(file, f"{key}.symbols", shown(symbol), _one_of(instruments))
+    for venue in entitled.venues or ():
+        if known_venues is not None and venue not in known_venues:
+            yield Problem(file, f"{key}.venues", shown(venue), _one_of(known_venues))
 
 
 def _limits(config: Config, file: str, key: str, limits: LimitsTable) -> Iterator[Problem]:
@@ -203,12 +211,7 @@ def _session(
     if session.default_account is not None and session.default_account not in accounts:
         yield Problem(file, "default_account", shown(session.default_account), _one_of(accounts))
     entitled = session.entitlements.symbols
-    for symbol in entitled or ():
-        if symbol not in instruments:
-            yield Problem(file, "entitlements.symbols", shown(symbol), _one_of(instruments))
-    for venue in session.entitlements.venues or ():
-        if venues is not None and venue not in venues:
-            yield Problem(file, "entitlements.venues", shown(venue), _one_of(venues))
+    yield from _entitled_names(config, file, "entitlements", session.entitlements, venues)
     for alias, symbol in session.symbols.items():
         if symbol not in instruments:
             yield Problem(file, f"symbols.{alias}", shown(symbol), _one_of(instruments))

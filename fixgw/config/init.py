@@ -62,6 +62,8 @@ def configuration(*, demo: bool) -> dict[str, str]:
         gross_btc=500 if demo else 5,
         gross_eth=5000 if demo else 50,
         firm_open_orders=50_000 if demo else 500,
+        firm_rate=10_000 if demo else 40,
+        firm_burst=10_000 if demo else 40,
     )
     files = {"fixgw.toml": firm + (templates.SIMULATOR.format(**names) if demo else "")}
     for name, text in session_files(demo=demo).items():

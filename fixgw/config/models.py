@@ -64,6 +64,16 @@ class LimitsTable(Model):
         return value
 
 
+class EntitlementsTable(Model):
+    """[entitlements] of the firm, an account or a session: what is left out is not restricted."""
+
+    symbols: Instruments | None = None
+    venues: Names | None = None
+    sides: Annotated[tuple[Literal["buy", "sell"], ...], BeforeValidator(as_tuple)] | None = None
+    ord_types: Annotated[tuple[Literal["market", "limit", "stop", "stop_limit"], ...], BeforeValidator(as_tuple)] | None = None
+    tifs: Annotated[tuple[Literal["day", "gtc", "ioc", "fok", "gtd"], ...], BeforeValidator(as_tuple)] | None = None
+
+
 class FixTable(Model):
     """[fix]: what the front listens on, and its caps (fixgw/fix/front.py)."""
 
@@ -139,6 +149,7 @@ class AccountTable(Model):
     venue: Name
     venue_account: Text
     limits: LimitsTable = LimitsTable()
+    entitlements: EntitlementsTable = EntitlementsTable()
 
 
 def _fee(value: Decimal) -> Decimal:
@@ -180,21 +191,12 @@ class FirmFile(Model):
     journal: JournalTable = JournalTable()
     risk: RiskTable = RiskTable()
     limits: LimitsTable = LimitsTable()
+    entitlements: EntitlementsTable = EntitlementsTable()
     engine: EngineTable = EngineTable()
     instruments: Annotated[tuple[InstrumentTable, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     accounts: Annotated[tuple[AccountTable, ...], BeforeValidator(as_tuple)] = ()
     venues: Annotated[tuple[VenueTable, ...], BeforeValidator(as_tuple)] = ()
     simulator: SimulatorTable | None = None
-
-
-class EntitlementsTable(Model):
-    """[entitlements] of a session: what is left out is not restricted."""
-
-    symbols: Instruments | None = None
-    venues: Names | None = None
-    sides: Annotated[tuple[Literal["buy", "sell"], ...], BeforeValidator(as_tuple)] | None = None
-    ord_types: Annotated[tuple[Literal["market", "limit", "stop", "stop_limit"], ...], BeforeValidator(as_tuple)] | None = None
-    tifs: Annotated[tuple[Literal["day", "gtc", "ioc", "fok", "gtd"], ...], BeforeValidator(as_tuple)] | None = None
 
 
 class ScopeTable(Model):

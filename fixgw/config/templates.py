@@ -47,6 +47,12 @@ inbox_reserved = 5000             # places of these that only cancels and venue 
 max_open_notional = "{firm_open_notional}"    # open orders in all instruments of one quote currency, in flight included
 max_gross = {{ "BTC/USDT" = "{gross_btc}", "ETH/USDT" = "{gross_eth}" }}   # base currency, |position| + all open orders
 max_open_orders = {firm_open_orders}
+msgs_per_s = {firm_rate}                 # of all sessions together, on average ...
+msg_burst = {firm_burst}                  # ... and at once; also repeat_max and repeat_window_ms, as in sessions/NAME.toml
+
+# What the firm may trade, whatever a session may; by list, as in sessions/NAME.toml. An account has [accounts.entitlements].
+# [entitlements]
+# sides = ["buy", "sell"]
 
 [[instruments]]
 symbol = "BTC/USDT"

@@ -125,7 +125,7 @@ def replace_order(draft: Draft, cmd: ReplaceOrder) -> None:
         tell_status(draft, order, cmd.cl_ord_id)
         return
     denied = (
-        throttle.admit(draft.state, cmd.session, cmd.ts_ns, "G")
+        throttle.admit(draft.state, draft.refusing, cmd.session, cmd.ts_ns, "G")
         or _refusal(draft, cmd, order)
         or _replace_refusal(draft, cmd, order)
     )

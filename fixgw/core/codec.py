@@ -10,7 +10,7 @@ import msgspec
 from .commands import AnyCommand
 from .events import AnyEvent
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):

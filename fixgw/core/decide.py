@@ -13,6 +13,7 @@ from . import changes, new_order, operations, reconcile, sanity, unusable, venue
 from . import commands as c
 from . import events as e
 from .draft import Draft, NoSuch, Refusal
+from .pace import account_of, paces_of
 from .state import State
 
 __all__ = ["NoSuch", "Refusal", "decide", "partition_of"]
@@ -36,7 +37,15 @@ def decide(state: State, command: c.Command) -> list[e.AnyEvent]:
         if _seen_before(state, command):
             return []
         counts = _CLIENT[kind] or (kind is c.Unsupported and command.msg_type in _COUNTED)  # type: ignore[attr-defined]
-        draft.events.append(e.Received(command.session, command.reset_epoch, command.msg_seq, command.ts_ns, counts))
+        account = ""
+        if counts:
+            paces = paces_of(state.settings, command.session, "")
+            if paces.by_account and (account := account_of(state, command)):
+                paces = paces_of(state.settings, command.session, account)
+            draft.refusing = paces.refusing
+        draft.events.append(
+            e.Received(command.session, command.reset_epoch, command.msg_seq, command.ts_ns, counts, account)
+        )
         _HANDLERS[kind](draft, command)
     elif isinstance(command, c.VenueCommand):
         screened, problems = sanity.screen(command)

@@ -17,6 +17,7 @@ from .child import Child, apply_child, apply_fill, new_child
 from .cold import Row
 from .ids import exec_id, order_id
 from .order import NEW, Order, apply_order, new_order
+from .pace import MessageRate
 from .reasons import Reason
 from .reports import BusinessReject, CancelReject, Report
 from .state import State
@@ -35,7 +36,7 @@ class Draft:
 
     # one is made for each command
     __slots__ = (
-        "_children", "_exec_count", "_orders", "epoch", "events", "external", "install", "seq", "state", "ts_ns",
+        "_children", "_exec_count", "_orders", "epoch", "events", "external", "install", "refusing", "seq", "state", "ts_ns",
     )  # fmt: skip
 
     def __init__(self, state: State, ts_ns: int) -> None:
@@ -48,6 +49,8 @@ class Draft:
         self._orders: dict[str, Order] = {}
         self._children: dict[str, Child] = {}
         self._exec_count = 0
+        # the message rates that a client's message must fit
+        self.refusing: tuple[MessageRate, ...] = ()
         # keys of external trades in this decision
         self.external: set[str] = set()
 

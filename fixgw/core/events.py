@@ -274,13 +274,15 @@ class Reported(Event, frozen=True, tag="reported"):
 
 
 class Received(Event, frozen=True, tag="seen"):
-    """A client's message was taken in; `counts`: against the throttle."""
+    """A client's message was taken in; `counts`: against the throttle; `account`: ours that it is for, where an account has a
+    message rate and the message names one ("": it counts in its session and the firm alone)."""
 
     session: str
     reset_epoch: int
     msg_seq: int
     ts_ns: int
     counts: bool = False
+    account: str = ""
 
 
 class SessionReset(Event, frozen=True, tag="sessionreset", kw_only=True):

@@ -17,7 +17,7 @@ from .child import CLOSED, SENT, Child, apply_child, apply_fill, new_child
 from .freezing import freeze_oldest, thaw_child, thaw_order
 from .numbers import CTX, ZERO
 from .order import OPEN, REJECTED, Order, Pending, apply_order, new_order
-from .repeats import note_repeat
+from .pace import count_message, note_repeat, settings_changed
 from .retention import forget, keep_refused, release
 from .settings import quote_of
 from .sharing import share_child, share_order
@@ -125,7 +125,7 @@ def _order_received(state: State, ev: e.OrderReceived) -> None:
     if ev.expire_ns is not None:
         state.expiries.setdefault(ev.expire_ns // MINUTE_NS, {})[ev.order_id] = ev.expire_ns
     _count(state, order, 1, *_risk(order))
-    note_repeat(state, ev)
+    note_repeat(state, session, ev)
 
 
 def _order_confirmed(state: State, ev: e.OrderConfirmed) -> None:
@@ -326,13 +326,8 @@ def _received(state: State, ev: e.Received) -> None:
     session = state.session(ev.session)
     session.reset_epoch = ev.reset_epoch
     session.last_in_seq = max(session.last_in_seq, ev.msg_seq)
-    settings = state.settings.sessions.get(ev.session)
-    if ev.counts and settings is not None and settings.limits.msg_rate is not None:
-        # a message that does not fit is refused and spends nothing: whoever hammers still gets its rate
-        step_ns = 1_000_000_000 // settings.limits.msg_rate
-        start_ns = max(session.tat_ns, ev.ts_ns)
-        if start_ns - ev.ts_ns <= (settings.limits.msg_burst - 1) * step_ns:
-            session.tat_ns = start_ns + step_ns
+    if ev.counts:
+        count_message(state, session, ev)
 
 
 def _session_reset(state: State, ev: e.SessionReset) -> None:
@@ -415,7 +410,8 @@ def _instruments(state: State, ev: e.InstrumentsLoaded) -> None:
 
 
 def _settings(state: State, ev: e.SettingsLoaded) -> None:
-    state.settings = ev.settings
+    before, state.settings = state.settings, ev.settings
+    settings_changed(state, before)
     for name in ev.settings.sessions:
         state.session(name)
     for name in ev.settings.venues:

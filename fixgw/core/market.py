@@ -109,7 +109,7 @@ def _market(
         instrument=instrument,
         spec_key=f"{venue.name}|{instrument.symbol}",
         with_fee=1 + CTX.divide(venue.taker_fee_bps, BPS),
-        bounds=bounds_of(session, account, settings.firm, instrument.symbol),
+        bounds=bounds_of(session, account, settings.firm, instrument.symbol, settings.firm_entitlements),
     )
 
 

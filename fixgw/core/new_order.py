@@ -34,7 +34,7 @@ def new_order(draft: Draft, cmd: NewOrder, unusable: Denied | None = None) -> No
     if known is not None and (cmd.poss_resend or cmd.poss_dup):
         tell_status(draft, draft.order(known), cmd.cl_ord_id)
         return
-    throttled = throttle.admit(state, cmd.session, cmd.ts_ns, "D")
+    throttled = throttle.admit(state, draft.refusing, cmd.session, cmd.ts_ns, "D")
     if throttled is not None:
         _throttled(draft, cmd, throttled)
         return

@@ -36,7 +36,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Entitlements(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a session may trade; None admits everything that the gateway supports. Values are FIX enum characters."""
+    """What a session, an account or the firm may trade; None admits everything that the gateway supports. Values are FIX enum
+    characters."""
 
     symbols: frozenset[str] | None = None
     venues: frozenset[str] | None = None
@@ -71,6 +72,7 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     venue: str
     venue_account: str
     limits: Limits = Limits()
+    entitlements: Entitlements = Entitlements()
 
 
 class VenueSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -104,6 +106,7 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     venues: dict[str, VenueSettings] = {}
     instruments: dict[str, InstrumentSettings] = {}
     firm: Limits = Limits()
+    firm_entitlements: Entitlements = Entitlements()
     # names of risk checks (modules of fixgw/risk) in the order in which they run
     risk_stages: tuple[str, ...] = ()
     max_order_age_ns: int = 30_000_000_000

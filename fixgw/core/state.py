@@ -65,6 +65,13 @@ class SessionState(msgspec.Struct, array_like=True):
     open_orders: dict[str, None] = {}
 
 
+class Pace(msgspec.Struct, array_like=True):
+    """What an account or the firm has counted over time, as a session has it (core/pace.py)."""
+
+    tat_ns: int = 0
+    repeats: dict[str, list[int]] = {}
+
+
 class VenueState(msgspec.Struct, array_like=True):
     """One venue."""
 
@@ -117,6 +124,8 @@ class State(msgspec.Struct):
     venues: dict[str, VenueState] = {}
     accounts: dict[str, AccountState] = {}
     exposures: dict[str, Exposure] = {}
+    # "a:ACCOUNT" and "firm", those with a message rate or a limit of repeats
+    paces: dict[str, Pace] = {}
     # "venue|symbol" -> the venue's rules
     instruments: dict[str, InstrumentSpec] = {}
     # sent and not yet answered: child -> time sent (oldest first)
@@ -187,6 +196,13 @@ class State(msgspec.Struct):
         found = self.accounts.get(name)
         if found is None:
             found = self.accounts[name] = AccountState(name=name)
+        return found
+
+    def pace(self, scope: str) -> Pace:
+        """What an account or the firm has counted over time; made on first use."""
+        found = self.paces.get(scope)
+        if found is None:
+            found = self.paces[scope] = Pace()
         return found
 
     def exposure(self, scope: str, symbol: str) -> SymbolExposure:

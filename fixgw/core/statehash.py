@@ -93,6 +93,7 @@ class StateHasher:
             "venue": dict(state.venues),
             "account": dict(state.accounts),
             "exposure": dict(state.exposures),
+            "pace": dict(state.paces),
             "instrument": dict(state.instruments),
             "gateway": {
                 "": (

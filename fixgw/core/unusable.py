@@ -31,7 +31,9 @@ def unsupported(draft: Draft, cmd: Unsupported) -> None:
 
 
 def _business_reject(draft: Draft, cmd: Unsupported, denied: Denied) -> None:
-    throttled = throttle.admit(draft.state, cmd.session, cmd.ts_ns, cmd.msg_type) if cmd.msg_type in ("D", "G") else None
+    throttled = None
+    if cmd.msg_type in ("D", "G"):
+        throttled = throttle.admit(draft.state, draft.refusing, cmd.session, cmd.ts_ns, cmd.msg_type)
     denied = throttled or denied
     draft.business_reject(
         cmd.session,
@@ -59,7 +61,7 @@ def _refuse_change(draft: Draft, request: CancelOrder | ReplaceOrder, denied: De
         tell_status(draft, draft.order(order.order_id), request.cl_ord_id)
         return
     if isinstance(request, ReplaceOrder):
-        denied = throttle.admit(state, request.session, request.ts_ns, "G") or denied
+        denied = throttle.admit(state, draft.refusing, request.session, request.ts_ns, "G") or denied
     draft.cancel_reject(
         request.session,
         order,

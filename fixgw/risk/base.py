@@ -81,7 +81,8 @@ class RiskRequest(msgspec.Struct, frozen=True, gc=False):
 
     def __post_init__(self) -> None:
         if self.bounds is NO_BOUNDS:
-            bounds = bounds_of(self.session, self.account, self.state.settings.firm, self.symbol)
+            core = self.state.settings
+            bounds = bounds_of(self.session, self.account, core.firm, self.symbol, core.firm_entitlements)
             msgspec.structs.force_setattr(self, "bounds", bounds)
             msgspec.structs.force_setattr(self, "with_fee", 1 + CTX.divide(self.fee_bps, BPS))
         exposure, symbol = self.state.exposure, self.symbol

@@ -11,7 +11,8 @@ from decimal import Decimal
 import msgspec
 
 from ..core.numbers import BPS, CTX, ZERO
-from ..core.settings import AccountSettings, Limits, SessionSettings, limit_for
+from ..core.pace import RepeatLimit, repeat_limits
+from ..core.settings import AccountSettings, Entitlements, Limits, SessionSettings, limit_for
 
 
 class Scope(msgspec.Struct, frozen=True, gc=False):
@@ -46,7 +47,8 @@ class Collar(msgspec.Struct, frozen=True, gc=False):
 
 class Bounds(msgspec.Struct, frozen=True, gc=False):
     """`scopes`: session, account, firm; the other tuples are those of them with such a limit. `quote_age`: (ns, label) of
-    the strictest; `buying_power`: the label of the first scope that asks for it."""
+    the strictest; `buying_power`: the label of the first scope that asks for it; `entitled`: (label, what it may trade) of the
+    scopes that are restricted; `repeats`: how often the same order may come."""
 
     scopes: tuple[Scope, ...]
     order_qty: tuple[Scope, ...]
@@ -56,13 +58,18 @@ class Bounds(msgspec.Struct, frozen=True, gc=False):
     collar: Collar | None
     quote_age: tuple[int, str] | None
     buying_power: str | None
+    entitled: tuple[tuple[str, Entitlements], ...]
+    repeats: tuple[RepeatLimit, ...]
 
 
-NO_BOUNDS = Bounds((), (), (), (), (), None, None, None)
+NO_BOUNDS = Bounds((), (), (), (), (), None, None, None, (), ())
+_ANYTHING = Entitlements()
 
 
-def bounds_of(session: SessionSettings, account: AccountSettings, firm: Limits, symbol: str) -> Bounds:
-    """From nothing; whoever asks often keeps it."""
+def bounds_of(
+    session: SessionSettings, account: AccountSettings, firm: Limits, symbol: str, may_firm: Entitlements = _ANYTHING
+) -> Bounds:
+    """From nothing; whoever asks often keeps it. `may_firm`: what the firm may trade."""
     named = (
         ("s:" + session.name, "session " + session.name, session.limits),
         ("a:" + account.name, "account " + account.name, account.limits),
@@ -93,6 +100,12 @@ def bounds_of(session: SessionSettings, account: AccountSettings, firm: Limits, 
         collar=_tightest_collar([(limit_for(limits.collar_bps, symbol), label) for _, label, limits in named]),
         quote_age=min(ages, default=None),
         buying_power=next((label for _, label, limits in named if limits.buying_power), None),
+        entitled=tuple(
+            (label, may)
+            for (_, label, _), may in zip(named, (session.entitlements, account.entitlements, may_firm), strict=True)
+            if may != _ANYTHING
+        ),
+        repeats=repeat_limits(session, account, firm),
     )
 
 

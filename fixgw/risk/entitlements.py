@@ -1,4 +1,5 @@
-"""What a session may trade: symbol, venue, side, order type, time in force. None admits all, an empty set nothing.
+"""What may be traded: symbol, venue, side, order type, time in force; by the session, the account and the firm, all of which
+must admit it. None admits all, an empty set nothing.
 
 At a trigger the order's own type counts, not what it is sent as.
 """
@@ -6,23 +7,31 @@ At a trigger the order's own type counts, not what it is sent as.
 from __future__ import annotations
 
 from ..core.reasons import Reason
+from ..core.settings import Entitlements
 from .base import Denied, RiskRequest
 
 
 def check(request: RiskRequest) -> Denied | None:
-    """ENTITLEMENT for the first of 55, 100, 54, 40, 59 that is not allowed, or None."""
-    may = request.session.entitlements
+    """ENTITLEMENT for the first of 55, 100, 54, 40, 59 that is not allowed in the first scope that refuses, or None."""
+    entitled = request.bounds.entitled
+    if not entitled:
+        return None
     order = request.order if request.kind == "trigger" else None
     ord_type = order.ord_type if order is not None else request.ord_type
     tif = order.tif if order is not None else request.tif
-    if (
-        (may.symbols is None or request.symbol in may.symbols)
-        and (may.venues is None or request.account.venue in may.venues)
-        and (may.sides is None or request.side in may.sides)
-        and (may.ord_types is None or ord_type in may.ord_types)
-        and (may.tifs is None or tif in may.tifs)
-    ):
-        return None
+    for label, may in entitled:
+        if not (
+            (may.symbols is None or request.symbol in may.symbols)
+            and (may.venues is None or request.account.venue in may.venues)
+            and (may.sides is None or request.side in may.sides)
+            and (may.ord_types is None or ord_type in may.ord_types)
+            and (may.tifs is None or tif in may.tifs)
+        ):
+            return _denied(request, label, may, ord_type, tif)
+    return None
+
+
+def _denied(request: RiskRequest, label: str, may: Entitlements, ord_type: str, tif: str) -> Denied:
     for tag, what, value, allowed in (
         (55, "symbol", request.symbol, may.symbols),
         (100, "venue", request.account.venue, may.venues),
@@ -32,6 +41,5 @@ def check(request: RiskRequest) -> Denied | None:
     ):
         if allowed is not None and value not in allowed:
             limit = ",".join(sorted(allowed)) or "none"
-            text = f"session {request.session.name} may not trade {what} {value}, allowed: {limit}"
-            return Denied(Reason.ENTITLEMENT, tag, value, limit, text)
+            return Denied(Reason.ENTITLEMENT, tag, value, limit, f"{label} may not trade {what} {value}, allowed: {limit}")
     raise AssertionError("one of them is not allowed")

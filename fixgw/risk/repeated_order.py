@@ -1,14 +1,15 @@
-"""The same order (symbol, side, quantity, price) more than repeat_max times within repeat_window_ns: a client's loop.
+"""The same order (symbol, side, quantity, price) more than repeat_max times within repeat_window_ns: a client's loop, or one
+that went out by several sessions.
 
-evolve keeps the times per session, at most MAX_REPEATS of one kind: a larger repeat_max works as that. Account and firm
-have no such count.
+evolve keeps the times per session, account and firm (core/pace.py), at most MAX_REPEATS of one kind: a larger repeat_max
+works as that.
 """
 
 from __future__ import annotations
 
 from ..core.numbers import text as fmt
+from ..core.pace import repeat_key
 from ..core.reasons import Reason
-from ..core.repeats import MAX_REPEATS, repeat_key
 from .base import Denied, RiskRequest
 from .measure import NEW
 
@@ -16,23 +17,26 @@ LIMITS = ("repeat_max", "repeat_window_ms")
 
 
 def check(request: RiskRequest) -> Denied | None:
-    """REPEATED_ORDER for a new order, or None."""
-    limits = request.session.limits
-    session = request.state.sessions.get(request.session.name)
-    if limits.repeat_max is None or request.kind != NEW or session is None:
+    """REPEATED_ORDER for a new order, by the first of session, account and firm that has had enough of it; or None."""
+    limits = request.bounds.repeats
+    if not limits or request.kind != NEW:
         return None
+    session, sessions, paces = request.session.name, request.state.sessions, request.state.paces
     qty = request.qty if request.cash_qty is None else request.cash_qty
-    times = session.repeats.get(repeat_key(request.symbol, request.side, qty, request.price))
-    if times is None and limits.repeat_max > 0:
-        return None
-    horizon = request.ts_ns - limits.repeat_window_ns
-    count = sum(1 for ts_ns in times or () if ts_ns > horizon)
-    most = min(limits.repeat_max, MAX_REPEATS)
-    if count < most:
-        return None
-    window_ms = limits.repeat_window_ns // 1_000_000
-    text = (
-        f"number {count + 1} of the same order ({request.symbol} side {request.side} quantity {fmt(qty)}) "
-        f"within {window_ms} ms, session {request.session.name} allows {most}"
-    )
-    return Denied(Reason.REPEATED_ORDER, 38, str(count + 1), f"{most} in {window_ms} ms", text)
+    key = repeat_key(request.symbol, request.side, qty, request.price)
+    for limit in limits:
+        counted = paces.get(limit.key) if limit.key else sessions.get(session)
+        times = counted.repeats.get(key) if counted is not None else None
+        if times is None and limit.most > 0:
+            continue
+        horizon = request.ts_ns - limit.window_ns
+        count = sum(1 for ts_ns in times or () if ts_ns > horizon)
+        if count < limit.most:
+            continue
+        window_ms = limit.window_ns // 1_000_000
+        text = (
+            f"number {count + 1} of the same order ({request.symbol} side {request.side} quantity {fmt(qty)}) "
+            f"within {window_ms} ms, {limit.label} allows {limit.most}"
+        )
+        return Denied(Reason.REPEATED_ORDER, 38, str(count + 1), f"{limit.most} in {window_ms} ms", text)
+    return None

@@ -1,47 +1,45 @@
-"""Message throttle of a session: msg_rate a second on average, msg_burst at once (GCRA, the leaky bucket as one number).
+"""Message throttle: msgs_per_s on average, msg_burst at once (GCRA, the leaky bucket as one number), of the session, of the
+account where the message tells it, and of the firm.
 
-evolve moves the theoretical arrival time on by 1e9 // msg_rate at each counted message; here is asked whether this one
-still fits, before anything else of it is looked at: whatever is wrong with a message, it costs its place. Where the stage
-stands in the configured order does not matter, only that it is there. Triggers are our own doing and pass. Only a session
-has a rate; those of accounts and firm have no meaning.
+evolve moves a scope's theoretical arrival time on by 1e9 // msg_rate at each counted message (core/pace.py); here is asked
+whether this one still fits in all of them, before anything else of it is looked at: whatever is wrong with a message, it
+costs its place. One that does not fit in one scope takes no place in any. Where the stage stands in the configured order does
+not matter, only that it is there. Triggers are our own doing and pass.
 """
 
 from __future__ import annotations
 
+from ..core.pace import MessageRate, paces_of
 from ..core.reasons import Reason
 from ..core.state import State
 from .base import Denied, RiskRequest
 from .measure import NEW, TRIGGER
 
 LIMITS = ("msgs_per_s", "msg_burst")
-SECOND_NS = 1_000_000_000
 
 
 def check(request: RiskRequest) -> Denied | None:
     """THROTTLE, or None."""
     if request.kind == TRIGGER:
         return None
-    return _fits(request.state, request.session.name, request.ts_ns, "D" if request.kind == NEW else "G")
+    msg_type, session = "D" if request.kind == NEW else "G", request.session.name
+    rates = paces_of(request.state.settings, session, request.account.name).rates
+    return admit(request.state, rates, session, request.ts_ns, msg_type)
 
 
-def admit(state: State, session_name: str, ts_ns: int, msg_type: str) -> Denied | None:
-    """THROTTLE for a message of this type at this time, or None; asked by decide, where the configuration has this stage."""
-    return _fits(state, session_name, ts_ns, msg_type) if "throttle" in state.settings.risk_stages else None
-
-
-def _fits(state: State, session_name: str, ts_ns: int, msg_type: str) -> Denied | None:
-    limits = state.settings.sessions[session_name].limits
-    rate = limits.msg_rate
-    if rate is None:
+def admit(state: State, rates: tuple[MessageRate, ...], session: str, ts_ns: int, msg_type: str) -> Denied | None:
+    """THROTTLE for a message of this type at this time, or None. decide asks with the rates that evolve will count it in
+    (Draft.refusing; none where the configuration has not this stage). Of several scopes that are full the one that will be so
+    for longest is named: then the message fits."""
+    if not rates:
         return None
-    session = state.sessions.get(session_name)
-    ahead_ns = session.tat_ns - ts_ns if session is not None else 0
-    if ahead_ns <= 0:
+    full, wait_ns, sessions, paces = None, 0, state.sessions, state.paces
+    for rate in rates:
+        counted = paces.get(rate.key) if rate.key else sessions.get(session)
+        if counted is not None and (beyond_ns := counted.tat_ns - ts_ns - rate.tolerance_ns) > wait_ns:
+            full, wait_ns = rate, beyond_ns
+    if full is None:
         return None
-    tolerance_ns = (limits.msg_burst - 1) * (SECOND_NS // rate)
-    if ahead_ns <= tolerance_ns:
-        return None
-    limit = f"{rate}/s burst {limits.msg_burst}"
-    wait_ms = -(-(ahead_ns - tolerance_ns) // 1_000_000)
-    text = f"session {session_name}: more messages than {limit}; the next one fits in {wait_ms} ms"
+    limit = f"{full.rate}/s burst {full.burst}"
+    text = f"{full.label}: more messages than {limit}; the next one fits in {-(-wait_ns // 1_000_000)} ms"
     return Denied(Reason.THROTTLE, 35, msg_type, limit, text)

@@ -54,6 +54,7 @@ def core_settings(rng_choice: Callable[[Any], Any]) -> s.CoreSettings:
     firm = s.Limits(
         max_net={"*": LOT * rng_choice((30, 60))}, max_open_orders=40, max_gross={"*": LOT * 200},
         collar_bps={"*": Decimal(1500)}, buying_power=rng_choice((True, True, False)),
+        msg_rate=80, msg_burst=30, repeat_max=80,
     )  # fmt: skip
     sessions = {
         name: s.SessionSettings(
@@ -64,10 +65,16 @@ def core_settings(rng_choice: Callable[[Any], Any]) -> s.CoreSettings:
     sessions[COPY] = s.SessionSettings(name=COPY, role="drop_copy", scope_sessions=frozenset("*"))
     return s.CoreSettings(
         hash="simulated", sessions=sessions, firm=firm,
-        accounts={ACCOUNT: s.AccountSettings(name=ACCOUNT, venue=VENUE, venue_account=VENUE_ACCOUNT)},
+        accounts={
+            ACCOUNT: s.AccountSettings(
+                name=ACCOUNT, venue=VENUE, venue_account=VENUE_ACCOUNT,
+                limits=s.Limits(msg_rate=70, msg_burst=25, repeat_max=70),
+                entitlements=s.Entitlements(symbols=frozenset((SYMBOL,))),
+            )
+        },
         venues={VENUE: s.VenueSettings(name=VENUE, recv_window_ns=RECV_WINDOW_NS, can_amend=True)},
         instruments={SYMBOL: s.InstrumentSettings(symbol=SYMBOL, base="BTC", quote="USDT", venues=(VENUE,))},
-        risk_stages=("session_state", "throttle", "order_qty", "collar", "open_orders", "notional", "position",
+        risk_stages=("session_state", "throttle", "entitlements", "order_qty", "collar", "open_orders", "notional", "position",
             "repeated_order", "buying_power"),
     )  # fmt: skip
 

@@ -7,10 +7,8 @@ soon. Every test leaves the stack as it found it: no open orders, no faults, no 
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,20 +17,15 @@ from typing import Any
 import pytest
 from client import Conversation
 from dialogue import VERSIONS, Desk
+from stack import await_ready, fixgw, running
 
 from fixgw.admin.client import AdminClient
 from fixgw.admin.protocol import AdminError
 from fixgw.sim.client import SimClient
 
-START_S = 90.0
-STOP_S = 30.0
 # how long the venue may still accept a request after it was sent (longer than the delays of the rows), and how long its
 # host waits for an answer
 RECV_WINDOW_MS, REQUEST_TIMEOUT_MS, MARGIN_MS = 1500, 1600, 100
-
-
-def fixgw(*arguments: str) -> list[str]:
-    return [sys.executable, "-c", "from fixgw.cli import main; main()", *arguments]
 
 
 def _prepare(root: Path) -> None:
@@ -56,24 +49,8 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """The content of the ready file while everything runs; the folder under "dir"."""
     root = tmp_path_factory.mktemp("conversation") / "firm"
     _prepare(root)
-    file = root / "told.json"
-    log = root.parent / "run.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(fixgw("run", str(root), "--ready-file", str(file)), stdout=output, stderr=output)
-    try:
-        deadline = time.monotonic() + START_S
-        while not file.exists():
-            assert process.poll() is None and time.monotonic() < deadline, f"not ready\n{log.read_text()[-3000:]}"
-            time.sleep(0.05)
-        yield {**json.loads(file.read_text()), "dir": str(root)}
-        assert process.poll() is None, f"ended by itself\n{log.read_text()[-3000:]}"
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(10)
+    with running(root) as told:
+        yield told
 
 
 @pytest.fixture(scope="session")
@@ -95,17 +72,10 @@ def clients(ready: dict[str, Any], admin: AdminClient) -> Iterator[dict[str, Con
     made["copy"] = Conversation(address, "FIX.4.4", "PB44")
     for client in made.values():
         client.connect()
-    _await_ready(admin)
+    await_ready(admin)
     yield made
     for client in made.values():
         client.logout()
-
-
-def _await_ready(admin: AdminClient) -> None:
-    deadline = time.monotonic() + 30
-    while (venue := admin.call("status")["venues"][0])["state"] != "READY":
-        assert time.monotonic() < deadline, venue
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -125,7 +95,7 @@ def clean(admin: AdminClient, sim: SimClient) -> Iterator[None]:
                     admin.call("cancel", order_id=order["order_id"], reason="left over by a test")
         assert time.monotonic() < deadline, f"cannot be canceled: {orders}"
         time.sleep(0.05)
-    _await_ready(admin)
+    await_ready(admin)
 
 
 @pytest.fixture(params=list(VERSIONS))

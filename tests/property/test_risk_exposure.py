@@ -30,6 +30,7 @@ EXPOSURE_CHECKS: tuple[Check, ...] = (order_qty.check, notional.check, open_orde
 
 QTYS = st.decimals("0.1", "9", places=2)
 PRICES = st.decimals("80", "120", places=1)
+Rate = tuple[int, int] | None
 OWNER = st.integers(0, len(OWNERS) - 1)
 PICK = st.integers(0, 1_000)
 ORDERS = st.tuples(
@@ -350,3 +351,42 @@ def test_the_throttle_admits_no_more_than_burst_and_rate(rate: int, burst: int, 
     step = 1_000_000_000 // rate
     for first, last in itertools.combinations(range(len(admitted)), 2):
         assert last - first + 1 <= burst + (admitted[last] - admitted[first]) // step
+
+
+RATES = st.one_of(st.none(), st.tuples(st.integers(1, 50), st.integers(1, 10)))
+GAPS = st.integers(0, 200_000_000)
+
+
+@settings(max_examples=150, deadline=None)
+@given(RATES, RATES, RATES, st.lists(st.tuples(OWNER, GAPS, st.booleans()), max_size=60))
+def test_no_scope_admits_more_than_its_burst_and_rate(
+    firm: Rate, session: Rate, account: Rate, messages: list[tuple[int, int, bool]]
+) -> None:
+    """Whoever sends and whatever the others refuse. Cancels count where they fit; and what is refused changes nothing."""
+
+    def rate(given: Rate) -> Limits:
+        return Limits() if given is None else Limits(msg_rate=given[0], msg_burst=given[1])
+
+    def places(state: State) -> dict[str, int]:
+        return {name: found.tat_ns for name, found in (*state.sessions.items(), *state.paces.items()) if found.tat_ns}
+
+    desk = Desk(rate(firm), rate(session), rate(account))
+    now_ns, admitted = 10**18, dict[str, list[int]]()
+    for number, (pick, gap, cancel) in enumerate(messages):
+        now_ns += gap
+        owner = OWNERS[pick]
+        denied = throttle.check(desk.ask("new", owner, "1", D(1), D(100), None, now_ns))
+        before = places(desk.state)
+        evolve(desk.state, e.Received(owner[0], 0, number, now_ns, True, owner[1]))
+        if denied is not None:
+            assert places(desk.state) == before, "a message that was refused took a place"
+        elif not cancel:
+            for key in ("s:" + owner[0], "a:" + owner[1], "firm"):
+                admitted.setdefault(key, []).append(now_ns)
+    for key, times in admitted.items():
+        limits = {"s": session, "a": account, "f": firm}[key[0]]
+        if limits is None:
+            continue
+        step = 1_000_000_000 // limits[0]
+        for first, last in itertools.combinations(range(len(times)), 2):
+            assert last - first + 1 <= limits[1] + (times[last] - times[first]) // step, key

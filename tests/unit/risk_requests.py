@@ -30,19 +30,24 @@ def limits(**given: Any) -> Limits:
 def settings(
     scope: str = "session", entitlements: Entitlements | None = None, all_scopes: dict[str, Limits] | None = None, **given: Any
 ) -> CoreSettings:
-    """Settings with the limits of one scope ("session", "account", "firm"), or of several."""
+    """Settings with the limits and the entitlements of one scope ("session", "account", "firm"), or limits of several."""
+    may = {scope: entitlements or Entitlements()}
     at = all_scopes if all_scopes is not None else {scope: limits(**given)}
     none = Limits()
     session = SessionSettings(
-        name="S", entitlements=entitlements or Entitlements(), limits=at.get("session", none)
+        name="S", entitlements=may.get("session", Entitlements()), limits=at.get("session", none)
     )
-    account = AccountSettings(name="A", venue="V", venue_account="main", limits=at.get("account", none))
+    account = AccountSettings(
+        name="A", venue="V", venue_account="main", limits=at.get("account", none),
+        entitlements=may.get("account", Entitlements()),
+    )
     return CoreSettings(
         hash="test",
         sessions={"S": session},
         accounts={"A": account},
         venues={"V": VenueSettings(name="V")},
         firm=at.get("firm", none),
+        firm_entitlements=may.get("firm", Entitlements()),
     )
 
 

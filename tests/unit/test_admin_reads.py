@@ -46,6 +46,9 @@ class Engine:
     def state(self) -> State:
         return self.world.state
 
+    def now_ns(self) -> int:
+        return self.world.now_ns
+
     @property
     def durable_seq(self) -> int:
         return len(self.world.records)

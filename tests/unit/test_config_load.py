@@ -248,12 +248,74 @@ def test_entitlements_need_their_risk_stage(demo: Path) -> None:
     problem = only(demo)
     assert (problem.file, problem.key) == ("fixgw.toml", "risk.stages") and "'session_state', 'throttle'" in problem.value
     assert 'expected "entitlements" among them' in problem.expected and "OMS42, OMS44, OMS50" in problem.expected
+    # an account and the firm are told as well
+    edit(demo / "fixgw.toml", "[accounts.limits]", '[accounts.entitlements]\nsides = ["buy"]\n\n[accounts.limits]')
+    edit(demo / "fixgw.toml", "# [entitlements]", "[entitlements]")
+    assert "OMS42, OMS44, OMS50, account sim-main restrict" in only(demo).expected
+    edit(demo / "fixgw.toml", '# sides = ["buy", "sell"]', 'sides = ["buy", "sell"]')
+    assert "account sim-main, the firm restrict" in only(demo).expected
+    edit(demo / "fixgw.toml", '[entitlements]\nsides = ["buy", "sell"]\n', "")
+    edit(demo / "fixgw.toml", '[accounts.entitlements]\nsides = ["buy"]\n', "")
     # a session that is restricted in nothing needs no stage
     for file in (demo / "sessions").glob("OMS*.toml"):
         lines = file.read_text().splitlines()
         start = lines.index("[entitlements]")
         file.write_text("\n".join(lines[: start + 1] + lines[lines.index("", start) :]))
     load(demo)
+
+
+@pytest.mark.parametrize(
+    ("where", "key"), [("# [entitlements]", "entitlements"), ("[accounts.limits]", "accounts.0.entitlements")]
+)
+@pytest.mark.parametrize(
+    ("said", "field", "value", "expected"),
+    [
+        ('symbols = ["DOGE/USDT"]', "symbols", "'DOGE/USDT'", "expected one of BTC/USDT, ETH/USDT"),
+        ('venues = ["nosuch"]', "venues", "'nosuch'", "expected one of sim"),
+        ('sides = ["long"]', "sides.0", "'long'", "'buy' or 'sell'"),
+        ('tiffs = ["day"]', "tiffs", "", "did you mean 'tifs'?"),
+    ],
+)
+def test_entitlements_of_account_and_firm_are_checked(
+    demo: Path, where: str, key: str, said: str, field: str, value: str, expected: str
+) -> None:
+    table = "[entitlements]" if key == "entitlements" else "[accounts.entitlements]"
+    edit(demo / "fixgw.toml", where, f"{table}\n{said}\n\n{where}")
+    problem = only(demo)
+    assert (problem.file, problem.key) == ("fixgw.toml", f"{key}.{field}")
+    assert value in problem.value and expected in problem.expected
+
+
+def test_throttles_and_entitlements_of_account_and_firm(demo: Path) -> None:
+    limits = "msgs_per_s = 7\nmsg_burst = 8\nrepeat_max = 9\nrepeat_window_ms = 10\n"
+    edit(demo / "fixgw.toml", "[accounts.limits]\n", f'[accounts.entitlements]\nsides = ["sell"]\n\n[accounts.limits]\n{limits}')
+    edit(demo / "fixgw.toml", "msgs_per_s = 10000", "msgs_per_s = 70")
+    edit(demo / "fixgw.toml", "msg_burst = 10000", "msg_burst = 80\nrepeat_max = 90\nrepeat_window_ms = 100")
+    edit(demo / "fixgw.toml", "# [entitlements]", '[entitlements]\ntifs = ["day"]')
+    core = load(demo).core_settings()
+    account = core.accounts["sim-main"]
+    for found, factor in ((account.limits, 1), (core.firm, 10)):
+        assert (found.msg_rate, found.msg_burst, found.repeat_max) == (7 * factor, 8 * factor, 9 * factor)
+        assert found.repeat_window_ns == 10_000_000 * factor
+    assert account.entitlements.sides == frozenset("2") and account.entitlements.tifs is None
+    assert core.firm_entitlements.tifs == frozenset("0") and core.firm_entitlements.sides is None
+
+
+@pytest.mark.parametrize(("stage", "key"), [("throttle", "msgs_per_s"), ("repeated_order", "repeat_max")])
+def test_a_throttle_of_account_or_firm_needs_its_stage(demo: Path, stage: str, key: str) -> None:
+    for file in (demo / "sessions").glob("OMS*.toml"):
+        text = file.read_text()
+        file.write_text(text[: text.index("msgs_per_s")])
+    edit(demo / "fixgw.toml", f'"{stage}", ', "")
+    firm = demo / "fixgw.toml"
+    firm.write_text("\n".join(line for line in firm.read_text().splitlines() if not line.startswith("msg")))
+    load(demo)
+    edit(firm, "[accounts.limits]", f"[accounts.limits]\n{key} = 5")
+    problem = only(demo)
+    assert (problem.key, problem.value) == (f"accounts.0.limits.{key}", "5") and f'"{stage}" in [risk]' in problem.expected
+    edit(firm, f"{key} = 5", "")
+    edit(firm, "[limits]", f"[limits]\n{key} = 5")
+    assert only(demo).key == f"limits.{key}"
 
 
 def test_two_sessions_with_the_same_wire_ids(demo: Path) -> None:

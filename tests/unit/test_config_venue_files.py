@@ -8,7 +8,7 @@ from fixgw.config import ConfigErrors, load
 from fixgw.config.init import init
 from fixgw.venues.settings import VenueConfigError, load_venue_file
 
-VENUE, SESSION, DROP_COPY = "venues/sim.toml", "sessions/OMS44.toml", "sessions/PB44.toml"
+FIRM, VENUE, SESSION, DROP_COPY = "fixgw.toml", "venues/sim.toml", "sessions/OMS44.toml", "sessions/PB44.toml"
 
 
 @pytest.fixture
@@ -77,6 +77,8 @@ def test_a_credential_of_the_wrong_type_is_not_shown(demo: Path) -> None:
     [
         (SESSION, "msgs_per_s = 500", "", "limits.msg_burst = 500: expected msgs_per_s beside it"),
         (SESSION, "repeat_max = 500", "", "limits.repeat_window_ms = 1000: expected repeat_max beside it"),
+        (FIRM, "msgs_per_s = 10000", "", "limits.msg_burst = 10000: expected msgs_per_s beside it"),
+        (FIRM, "[accounts.limits]", "[accounts.limits]\nrepeat_window_ms = 5", "accounts.0.limits.repeat_window_ms = 5: "),
         (DROP_COPY, "", "\n[limits]\nmax_open_orders = 3\n", "expected no [limits]: a drop copy sends no orders"),
         (DROP_COPY, "", '\n[entitlements]\nsides = ["buy"]\n', "expected no [entitlements]: a drop copy sends no orders"),
     ],

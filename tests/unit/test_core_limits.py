@@ -128,7 +128,7 @@ def test_the_limits_shown_are_those_that_are_checked() -> None:
     script = Script(World(limited("notional", max_open_notional={SYMBOL: "300", "*": "1000"})))
     script.line("new a buy 2 @100")
     script.line("new b buy 4 @100 symbol=ETH/USDT")
-    rows = [row for row in limit_rows(script.world.state, "OMS44") if row["limit"] == "max_open_notional"]
+    rows = [row for row in limit_rows(script.world.state, "OMS44", script.world.now_ns) if row["limit"] == "max_open_notional"]
     assert [(row["symbol"], row["used"], row["max"]) for row in rows] == [(SYMBOL, 200, 300), ("*/USDT", 600, 1000)]
 
 
@@ -147,9 +147,9 @@ def test_only_what_a_stage_enforces_is_shown_as_a_limit_in_force(left_out: str) 
     sessions = {"OMS44": session_settings("OMS44", limits=EVERY)}
     script = Script(World(core_settings(sessions=sessions, accounts=accounts, firm=EVERY, risk_stages=stages)))
     script.line("new a buy 1 @100")
-    rows = limit_rows(script.world.state, "OMS44")
+    rows = limit_rows(script.world.state, "OMS44", script.world.now_ns)
     # what only says how another limit counts has no row
-    expected = set(LimitsTable.model_fields) - {"msg_burst", "repeat_window_ms"} - limits_enforced((left_out,))
+    expected = set(LimitsTable.model_fields) - {"repeat_window_ms"} - limits_enforced((left_out,))
     for scope in ("session", "account", "firm"):
         assert {row["limit"] for row in rows if row["scope"] == scope} == expected, scope
 

@@ -8,11 +8,12 @@ from risk_requests import NOW, SCOPES, SYMBOL, D, ask, code, limits, order_of, r
 from fixgw.core.commands import Quote
 from fixgw.core.events import OrderReceived, Received, SettingsLoaded
 from fixgw.core.evolve import evolve
-from fixgw.core.repeats import MAX_REPEATS
+from fixgw.core.pace import MAX_REPEATS
 from fixgw.core.settings import Entitlements
 from fixgw.core.state import State, dump_state, new_state
 from fixgw.risk import base, collar, entitlements, repeated_order, session_state, staleness, throttle
 
+LABELS = {"session": "session S", "account": "account A", "firm": "firm"}
 ALL_SCOPES = pytest.mark.parametrize("scope", list(SCOPES))
 
 
@@ -128,20 +129,23 @@ def test_reducing_counts_what_is_left_of_a_partly_filled_order() -> None:
     ],
 )
 @pytest.mark.parametrize("kind", ["new", "replace", "trigger"])
-def test_entitlements_refuse(kind: str, may: dict, given: dict, tag: int, value: str, limit: str) -> None:
-    core = settings(entitlements=Entitlements(**{key: frozenset(allowed) for key, allowed in may.items()}))
+@ALL_SCOPES
+def test_entitlements_refuse(scope: str, kind: str, may: dict, given: dict, tag: int, value: str, limit: str) -> None:
+    core = settings(scope, entitlements=Entitlements(**{key: frozenset(allowed) for key, allowed in may.items()}))
     order = None if kind == "new" else order_of(ord_type="1" if "price" in given else "2")
     denied = run(entitlements.check, ask(state_of(core), kind, order=order, **given))
     assert denied is not None
     assert (denied.reason.value, denied.tag, denied.value, denied.limit) == ("ENTITLEMENT", tag, value, limit)
+    assert denied.text.startswith(f"{LABELS[scope]} may not trade ")
 
 
-def test_entitlements_admit() -> None:
+@ALL_SCOPES
+def test_entitlements_admit(scope: str) -> None:
     may = Entitlements(
         symbols=frozenset({SYMBOL}), venues=frozenset({"V"}), sides=frozenset({"1"}), ord_types=frozenset({"2", "3"}),
         tifs=frozenset({"1"}),
     )
-    state = state_of(settings(entitlements=may))
+    state = state_of(settings(scope, entitlements=may))
     assert run(entitlements.check, ask(state)) is None
     assert run(entitlements.check, ask(state_of(settings()))) is None
     # a stop that may be placed may also trigger, though it goes out as a market order
@@ -264,37 +268,40 @@ def test_staleness_takes_the_strictest_scope_and_lets_risk_be_reduced() -> None:
 # --- throttle and repeated orders, through the real evolve ---
 
 
-def _loaded(**given: int) -> State:
+def _loaded(scope: str = "session", **given: int) -> State:
     state = new_state()
-    evolve(state, SettingsLoaded(settings=settings(**given)))
+    evolve(state, SettingsLoaded(settings=settings(scope, **given)))
     return state
 
 
 def _message(state: State, ts_ns: int, kind: str = "new") -> str:
     """Ask, then let evolve count the message, as decide and the engine do."""
     verdict = code(run(throttle.check, ask(state, kind, ts_ns=ts_ns)))
-    evolve(state, Received(session="S", reset_epoch=0, msg_seq=1, ts_ns=ts_ns, counts=True))
+    evolve(state, Received(session="S", reset_epoch=0, msg_seq=1, ts_ns=ts_ns, counts=True, account="A"))
     return verdict
 
 
-def test_throttle_admits_the_burst_then_the_rate() -> None:
-    state = _loaded(msg_rate=10, msg_burst=3)
+@ALL_SCOPES
+def test_throttle_admits_the_burst_then_the_rate(scope: str) -> None:
+    state = _loaded(scope, msg_rate=10, msg_burst=3)
     step = 100_000_000
     assert [_message(state, NOW) for _ in range(4)] == ["", "", "", "THROTTLE"]
     # the refused one spent nothing: the next place is free one step later
     assert run(throttle.check, ask(state, ts_ns=NOW + step)) is None
     assert code(run(throttle.check, ask(state, ts_ns=NOW + step - 1))) == "THROTTLE"
     # at the rate itself it never refuses
-    quiet = _loaded(msg_rate=10, msg_burst=1)
+    quiet = _loaded(scope, msg_rate=10, msg_burst=1)
     assert {_message(quiet, NOW + index * step) for index in range(50)} == {""}
 
 
-def test_throttle_names_the_message_and_the_limit_and_leaves_triggers_alone() -> None:
-    state = _loaded(msg_rate=10, msg_burst=1)
+@ALL_SCOPES
+def test_throttle_names_the_message_and_the_limit_and_leaves_triggers_alone(scope: str) -> None:
+    state = _loaded(scope, msg_rate=10, msg_burst=1)
     _message(state, NOW)
     for kind, msg_type in (("new", "D"), ("replace", "G")):
         denied = run(throttle.check, ask(state, kind))
         assert denied is not None and (denied.tag, denied.value, denied.limit) == (35, msg_type, "10/s burst 1")
+        assert denied.text.startswith(f"{LABELS[scope]}: more messages than 10/s burst 1; the next one fits in 100 ms")
     assert run(throttle.check, ask(state, "trigger", order=order_of())) is None
     assert run(throttle.check, ask(_loaded())) is None
 
@@ -314,20 +321,23 @@ def _same_order(state: State, ts_ns: int, qty: str = "1", price: str | None = "1
     return verdict
 
 
-def test_repeated_order() -> None:
-    state = _loaded(repeat_max=2, repeat_window_ns=1000)
+@ALL_SCOPES
+def test_repeated_order(scope: str) -> None:
+    state = _loaded(scope, repeat_max=2, repeat_window_ns=1000)
     assert [_same_order(state, NOW + at) for at in (0, 400, 999)] == ["", "", "REPEATED_ORDER"]
     # another quantity, price or side is another order
     assert [_same_order(state, NOW + 999, **other) for other in ({"qty": "2"}, {"price": "101"}, {"side": "2"})] == [""] * 3
     assert _same_order(state, NOW + 1000) == ""  # the first has left the window
     denied = run(repeated_order.check, ask(state, ts_ns=NOW + 1001))
     assert denied is not None and (denied.tag, denied.value) == (38, "3") and denied.limit.startswith("2 in ")
+    assert denied.text.endswith(f"{LABELS[scope]} allows 2")
     assert run(repeated_order.check, ask(state, "replace", ts_ns=NOW + 1001, order=order_of())) is None
     assert run(repeated_order.check, ask(_loaded())) is None
 
 
-def test_repeated_order_above_what_is_kept_is_still_bounded() -> None:
-    state = _loaded(repeat_max=10_000, repeat_window_ns=10**9)
+@ALL_SCOPES
+def test_repeated_order_above_what_is_kept_is_still_bounded(scope: str) -> None:
+    state = _loaded(scope, repeat_max=10_000, repeat_window_ns=10**9)
     verdicts = [_same_order(state, NOW + at) for at in range(MAX_REPEATS + 1)]
     assert verdicts == [""] * MAX_REPEATS + ["REPEATED_ORDER"]
 
