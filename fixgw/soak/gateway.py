@@ -9,12 +9,10 @@ the supervisor where FIXGW_GATEWAY_MODULE names it.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,38 +22,10 @@ from ..config import Config
 from ..core import reconcile
 from ..core.settings import CoreSettings
 from ..marketdata import edge
+from . import heap
 
 RETENTION_ENV = "FIXGW_SOAK_RETENTION_S"
 STATE_FILE = "soak_state.json"
-# once a second: what is in use, of malloc's heap (glibc's mallinfo2) and of Python's small blocks
-HEAP_FILE = "soak_heap.json"
-# a typical one; Python tells their number only
-BLOCK_BYTES = 64
-_TELL_S = 1.0
-
-
-class _MallInfo(ctypes.Structure):
-    """struct mallinfo2 of glibc 2.33 and later."""
-
-    _fields_ = [
-        (name, ctypes.c_size_t)
-        for name in ["arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"]
-    ]
-
-
-def tell_heap(path: Path, stop: threading.Event) -> None:
-    """Write HEAP_FILE until stopped; nothing where the C library does not tell."""
-    try:
-        ask = ctypes.CDLL(None).mallinfo2
-    except AttributeError:
-        return
-    ask.restype = _MallInfo
-    temporary = path.with_suffix(".tmp")
-    while not stop.wait(_TELL_S):
-        heap = ask()
-        used = heap.uordblks + heap.hblkhd + sys.getallocatedblocks() * BLOCK_BYTES
-        temporary.write_text(json.dumps({"pid": os.getpid(), "used": used}))
-        temporary.replace(path)
 
 
 def deep_bytes(root: object) -> int:
@@ -92,8 +62,7 @@ def main() -> int:
 
     def told_of(gateway: app.Gateway) -> None:
         start(gateway)
-        path = gateway.paths.run / HEAP_FILE
-        threading.Thread(target=tell_heap, args=(path, ended), name="soak-heap", daemon=True).start()
+        heap.start_telling(gateway.paths.run, ended)
 
     def measured(gateway: app.Gateway) -> None:
         ended.set()

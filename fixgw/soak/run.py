@@ -21,10 +21,10 @@ from ..chaos.run import DROP_COPY, SESSIONS
 from ..chaos.world import World
 from ..fix.client import ClientError, FixClient
 from ..sim.client import SimError
-from ..supervisor.plan import GATEWAY_MODULE_ENV
-from .gateway import HEAP_FILE, RETENTION_ENV, STATE_FILE
+from ..supervisor.plan import GATEWAY_MODULE_ENV, VENUE_MODULE_ENV
+from .gateway import RETENTION_ENV, STATE_FILE
 from .latency import Latency
-from .sample import HeapFile, JournalSize, Sample, look
+from .sample import JournalSize, Sample, look
 from .trend import GROWS, Point, Trend, judge_trend
 
 PRODUCT = ("supervisor", "front", "gateway", "venue:sim", "follower")
@@ -93,7 +93,10 @@ class Soak(msgspec.Struct):
 def run_soak(directory: Path, plan: Plan, say: Callable[[str], None]) -> Soak:
     """Run, sample and judge. Raises RuntimeError, TimeoutError when the installation does not come up."""
     soak = Soak(plan=plan, samples=[], marks=[], died=[], trends=[], flags=[])
-    env = {GATEWAY_MODULE_ENV: "fixgw.soak.gateway", RETENTION_ENV: str(plan.retention_s)} if plan.retention_s else {}
+    env = {}
+    if plan.retention_s:
+        env = {GATEWAY_MODULE_ENV: "fixgw.soak.gateway", VENUE_MODULE_ENV: "fixgw.soak.venue_host"}
+        env[RETENTION_ENV] = str(plan.retention_s)
     latency = Latency()
     with World(directory, env=env) as world:
         world.wait_venue()
@@ -152,7 +155,6 @@ def _steady(
     """The time itself: disturb and sample."""
     trouble = _Trouble(world, plan, clients)
     journal = JournalSize(world.directory / "data" / "journal")
-    heap = HeapFile(world.directory / "run" / HEAP_FILE)
     began = time.monotonic()
     next_sample = 0.0
     while (at_s := time.monotonic() - began) < plan.duration_s:
@@ -162,7 +164,7 @@ def _steady(
             took = latency.take()
             sent = sum(load.sent for load in loads)
             with contextlib.suppress(OSError, ValueError, KeyError):  # the ready file is just being written
-                soak.samples.append(look(world, at_s, journal, heap, sent, took.p50_ms, took.p99_ms))
+                soak.samples.append(look(world, at_s, journal, sent, took.p50_ms, took.p99_ms))
                 if len(soak.samples) % 10 == 1:
                     say(_line(soak.samples[-1], plan))
         time.sleep(0.05)
@@ -253,17 +255,20 @@ def trends(samples: list[Sample], warmup_s: float) -> list[Trend]:
     for name in names:
         limit = MEMORY_LIMIT_MB_H if name in PRODUCT else None
         points = [Point(s.at_s, p.rss_mb, p.pid) for s in samples if (p := s.processes.get(name)) is not None]
+        used = [Point(s.at_s, p.used_mb, p.pid) for s in samples if (p := s.processes.get(name)) and p.used_mb is not None]
         if name == "gateway":
             found.append(judge_trend("gateway memory, all", "MB", points, warmup_s, None))
             at = {s.at_s: s for s in samples}
             without = [Point(p.at_s, p.value - at[p.at_s].index_mb, p.life) for p in points]
             found.append(judge_trend("gateway memory, without QuickFIX's index", "MB", without, warmup_s, limit))
             # the index fills what the start left free on the heap, and could so hide what grows besides
-            used = [Point(p.at_s, mb - at[p.at_s].index_mb, p.life) for p in points if (mb := at[p.at_s].used_mb) is not None]
+            used = [Point(p.at_s, p.value - at[p.at_s].index_mb, p.life) for p in used]
             if used:
                 found.append(judge_trend("gateway memory in use, without index", "MB", used, warmup_s, limit))
         else:
             found.append(judge_trend(f"{name} memory", "MB", points, warmup_s, limit))
+            if used:
+                found.append(judge_trend(f"{name} memory in use", "MB", used, warmup_s, limit))
     found.append(judge_trend("QuickFIX's index in memory", "MB", of(lambda s: s.index_mb), warmup_s, None))
     found.append(judge_trend("QuickFIX's store files", "MB", of(lambda s: s.store_mb), warmup_s, None))
     found.append(judge_trend("journal, records", "MB", of(lambda s: s.journal_mb), warmup_s, None))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import msgspec
 from ..chaos.world import World, is_ours
 from ..journal.reader import JournalReader
 from ..journal.segment import RECORD_BYTES
+from . import heap
 
 # measured with 1.16.0: one node of the map number -> place in the file, per message sent, until a reset; the first million
 # or so may not show, because they fit into what the start left free on the heap
@@ -26,11 +26,13 @@ class Process(msgspec.Struct, frozen=True):
     rss_mb: float
     handles: int
     threads: int
+    # what its heap holds; None: not told
+    used_mb: float | None = None
 
 
 class Sample(msgspec.Struct, frozen=True):
     """One moment. `at_s`: since the start. Sizes in MB (10^6 bytes); `index_mb`: QuickFIX's index in memory, by the number
-    of messages; `store_mb`: its files; `used_mb`: what the gateway's heap holds, None: not told."""
+    of messages; `store_mb`: its files."""
 
     at_s: float
     processes: dict[str, Process]
@@ -43,11 +45,10 @@ class Sample(msgspec.Struct, frozen=True):
     index_messages: int
     index_mb: float
     store_mb: float
-    used_mb: float | None = None
 
 
-def read_process(pid: int) -> Process | None:
-    """None when it is gone."""
+def read_process(pid: int, told: Path) -> Process | None:
+    """None when it is gone. `told`: the folder in which heap.py tells."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
         handles = len(os.listdir(f"/proc/{pid}/fd"))
@@ -56,7 +57,8 @@ def read_process(pid: int) -> Process | None:
     fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
     if "VmRSS" not in fields:
         return None  # a zombie
-    return Process(pid, int(fields["VmRSS"].split()[0]) * 1024 / _MB, handles, int(fields["Threads"]))
+    rss_mb = int(fields["VmRSS"].split()[0]) * 1024 / _MB
+    return Process(pid, rss_mb, handles, int(fields["Threads"]), heap.used_mb(told, pid))
 
 
 def _helpers(parent: int) -> dict[str, int]:
@@ -93,21 +95,6 @@ class JournalSize:
         return folder_bytes(self._directory)
 
 
-class HeapFile:
-    """What the gateway (gateway.py) told last of its heap."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def used_mb(self, pid: int) -> float | None:
-        """In use; None when the process has not told."""
-        try:
-            told = json.loads(self._path.read_text())
-        except (OSError, ValueError):
-            return None
-        return told["used"] / _MB if told["pid"] == pid else None
-
-
 def folder_bytes(folder: Path, suffix: str = "") -> int:
     """Sum of the sizes of the files in a folder; a file that vanishes meanwhile counts nothing."""
     total = 0
@@ -129,12 +116,12 @@ def index_messages(store: Path) -> int:
 
 
 def look(
-    world: World, at_s: float, journal: JournalSize, heap: HeapFile, requests: int, p50: float | None, p99: float | None
+    world: World, at_s: float, journal: JournalSize, requests: int, p50: float | None, p99: float | None
 ) -> Sample:
     """Take a sample. A process that is just being restarted is left out."""
     pids = dict(world.ready()["pids"])
     pids |= _helpers(pids.get("gateway", -1))
-    read = {name: read_process(pid) for name, pid in pids.items() if is_ours(pid)}
+    read = {name: read_process(pid, world.directory / "run") for name, pid in pids.items() if is_ours(pid)}
     journal.follow()
     store = world.directory / "data" / "fix"
     messages = index_messages(store)
@@ -150,5 +137,4 @@ def look(
         index_messages=messages,
         index_mb=messages * INDEX_BYTES_PER_MESSAGE / _MB,
         store_mb=folder_bytes(store) / _MB,
-        used_mb=heap.used_mb(pids.get("gateway", -1)),
     )

@@ -24,8 +24,10 @@ GATEWAY_FATAL: Final = frozenset({3, 4, 5, 6})
 HOST_UNUSABLE: Final = frozenset({2})
 # without its venue the gateway is up and says so to clients; the others do not wait for it longer than this
 VENUE_READY_S: Final = 20.0
-# for `fixgw chaos` only: another module in the gateway's place, and another bound of the restart back-off, in seconds
+# for `fixgw chaos` and `soak` only: other modules in the place of the gateway's and the venue hosts', and another bound of the
+# restart back-off, in seconds
 GATEWAY_MODULE_ENV: Final = "FIXGW_GATEWAY_MODULE"
+VENUE_MODULE_ENV: Final = "FIXGW_VENUE_MODULE"
 BACKOFF_MAX_ENV: Final = "FIXGW_BACKOFF_MAX_S"
 _STATUS_TIMEOUT_S: Final = 2.0
 
@@ -156,7 +158,7 @@ class Plan:
             folder.mkdir(mode=0o700, exist_ok=True)
             file = folder / f"{name}.toml"
             write_changed(file, venue_toml(settings))
-            command = [sys.executable, "-m", "fixgw.venues.host", "--config", str(file)]
+            command = [sys.executable, "-m", os.environ.get(VENUE_MODULE_ENV, "fixgw.venues.host"), "--config", str(file)]
             return [*command, "--socket", str(self._paths.venues_socket), "--name", name]
 
         return argv

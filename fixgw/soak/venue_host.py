@@ -1,0 +1,27 @@
+"""fixgw.venues.host with shorter memories, as gateway.py has them: what is kept for minutes by design has levelled off when the
+trend is judged. Started by the supervisor where FIXGW_VENUE_MODULE names it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+from ..venues import host, tracker
+from . import heap
+from .gateway import RETENTION_ENV
+
+
+def main() -> int:
+    """fixgw.venues.host's."""
+    retention_ns = int(float(os.environ[RETENTION_ENV]) * 1e9)
+    # the gateway asks for the trades of a third of the retention time, and so often
+    tracker.NAMED_NS = min(tracker.NAMED_NS, retention_ns)
+    tracker.FULL_NS = min(tracker.FULL_NS, retention_ns)
+    heap.start_telling(Path(sys.argv[sys.argv.index("--socket") + 1]).parent, threading.Event())
+    return host.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
