@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import socket
 import sys
 import threading
@@ -16,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from fixgw.admin.client import AdminClient, NotRunning
 from fixgw.admin.protocol import MAX_REQUEST_BYTES, METHODS, AdminError
-from fixgw.admin.server import AdminServer
+from fixgw.admin.server import AdminServer, login_name
 from fixgw.cli import main
 
 ORDER = {
@@ -214,6 +215,35 @@ def test_nobody_is_asked_who_said_it_or_wants_json(
     for words in (["cancel", "O1", *given], ["session", "S", "reset", *given], ["session", "S", "show"]):
         result = CliRunner().invoke(main, [*words, "--dir", str(directory)], input="")
         assert result.exit_code == 0 and "Reason" not in result.output, result.output
+
+
+def test_the_journaled_user_is_the_kernels_not_the_clients(
+    directory: Path, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = pwd.getpwuid(os.getuid()).pw_name
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, me)
+    assert fixgw(directory, "cancel", "O1").exit_code == 0
+    monkeypatch.setenv("LOGNAME", "mallory")
+    assert fixgw(directory, "cancel", "O1").exit_code == 0
+    assert [user for _, _, user in gateway.asked] == [me, f"{me} (as mallory)"]
+
+
+def test_a_claimed_name_is_bounded_and_clean(directory: Path, gateway: Gateway) -> None:
+    me = pwd.getpwuid(os.getuid()).pw_name
+    for claimed in ("", "  ", me, "a\x1b[31m\nb", "x" * 5000):
+        with AdminClient(directory / "run" / "admin.sock", user=claimed) as client:
+            client.call("status")
+    asked = [user for _, _, user in gateway.asked]
+    assert asked == [me, me, me, f"{me} (as a?[31m?b)", f"{me} (as {'x' * 64})"]
+
+
+def test_a_uid_without_an_account_is_told_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    assert login_name(12345) == "uid 12345"
 
 
 def test_errors_reach_the_user(directory: Path, tmp_path: Path) -> None:
