@@ -168,7 +168,7 @@ def _at_least(row: dict[str, Any]) -> str:
 @click.command()
 @click.option("--session", metavar="NAME", help="Only of this session.")
 @click.option("--open", "only_open", is_flag=True, help="Only orders that are not finished.")
-@click.option("--symbol", metavar="SYMBOL", help="Only of this instrument, as BTC/USDT.")
+@click.option("--symbol", metavar="SYMBOL", help="Only of this instrument: BTC/USDT, or as any session calls it.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many.")
 @_directory
 @_json
@@ -210,7 +210,7 @@ def order(directory: Path, as_json: bool, order_id: str) -> None:
 
 @click.command()
 @click.option("--session", metavar="NAME", help="Only of this session.")
-@click.option("--symbol", metavar="SYMBOL", help="Only of this instrument, as BTC/USDT.")
+@click.option("--symbol", metavar="SYMBOL", help="Only of this instrument: BTC/USDT, or as any session calls it.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many.")
 @_directory
 @_json
@@ -232,7 +232,7 @@ def fills(directory: Path, as_json: bool, session: str | None, symbol: str | Non
 
 @click.command()
 @click.option("--account", metavar="NAME", help="Only of this account.")
-@click.option("--symbol", metavar="SYMBOL", help="Only of this instrument, as BTC/USDT.")
+@click.option("--symbol", metavar="SYMBOL", help="Only of this instrument: BTC/USDT, or as any session calls it.")
 @_directory
 @_json
 def positions(directory: Path, as_json: bool, account: str | None, symbol: str | None) -> None:

@@ -196,9 +196,12 @@ class AdminMethods:
     def _orders(self, params: Params, user: str) -> object:
         limit = _limit(params)
         session, symbol, only_open = self._session_of(params), str(params.get("symbol") or ""), bool(params.get("open"))
+        meant = self._meant_by(symbol, session)
 
         def asked_for(order: Order) -> bool:
-            return session in ("", order.session) and symbol in ("", order.symbol, order.client_symbol)
+            if session not in ("", order.session):
+                return False
+            return not symbol or order.symbol in meant or symbol == order.client_symbol
 
         def make(state: State) -> tuple[list[Params], Iterator[Row]]:
             found = (state.orders[order_id] for order_id in reversed(state.open_orders if only_open else state.orders))
@@ -255,6 +258,7 @@ class AdminMethods:
     def _list_fills(self, params: Params, user: str) -> object:
         limit = _limit(params)
         session, symbol = self._session_of(params), str(params.get("symbol") or "")
+        meant = self._meant_by(symbol, session)
 
         def make(state: State) -> Params:
             rows: list[Params] = []
@@ -263,7 +267,9 @@ class AdminMethods:
             for event in reversed(list(self._fills)):  # effects may add to it meanwhile
                 message = event.message
                 assert isinstance(message, Report)
-                if session not in ("", event.session) or symbol not in ("", message.instrument, message.symbol):
+                if session not in ("", event.session):
+                    continue
+                if symbol and message.instrument not in meant and symbol != message.symbol:
                     continue
                 row = views.fill_row(event, state)
                 if row is None:
@@ -280,10 +286,11 @@ class AdminMethods:
 
     def _positions(self, params: Params, user: str) -> object:
         account, symbol = str(params.get("account") or ""), str(params.get("symbol") or "")
+        meant = self._meant_by(symbol)
 
         def make(state: State) -> Params:
             return {
-                "positions": views.position_rows(state, account, symbol),
+                "positions": views.position_rows(state, account, meant),
                 "balances": views.balance_rows(state, account),
             }
 
@@ -291,7 +298,7 @@ class AdminMethods:
         if account and not found["positions"] and not found["balances"]:
             _known("account", account, self._config.account_names())
         if not found["positions"]:
-            self._known_symbol(symbol, aliases=False)
+            self._known_symbol(symbol)
         return found
 
     def _limits(self, params: Params, user: str) -> object:
@@ -429,11 +436,20 @@ class AdminMethods:
     def _known_session(self, name: str) -> None:
         _known("session", name, self._config.sessions)
 
-    def _known_symbol(self, symbol: str, *, aliases: bool = True) -> None:
-        """Asked when nothing was found: what is not configured any more may still have orders. `aliases`: what sessions call
-        an instrument counts."""
-        called = {name for item in self._engine.state.settings.sessions.values() for name in item.symbols} if aliases else ()
-        if symbol and symbol not in called:
+    def _meant_by(self, symbol: str, session: str = "") -> frozenset[str]:
+        """The instruments that `symbol` may mean: itself, or what sessions call so, first of all the one that is asked for;
+        two sessions may mean two instruments by one name. Empty for ""."""
+        settings = self._engine.state.settings
+        if not symbol or symbol in settings.instruments:
+            return frozenset((symbol,) if symbol else ())
+        maps = {name: item.symbols[symbol] for name, item in settings.sessions.items() if symbol in item.symbols}
+        called = {maps[session]} if session in maps else set(maps.values())
+        # what is configured no more may still have orders
+        return frozenset(called or {symbol})
+
+    def _known_symbol(self, symbol: str) -> None:
+        """Asked when nothing was found: what is not configured any more may still have orders."""
+        if symbol and self._meant_by(symbol) == {symbol}:
             _known("symbol", symbol, self._config.instrument_names())
 
 

@@ -4,9 +4,11 @@ Request   {"id": 1, "method": "orders", "params": {...}, "user": "alice"}
 Reply     {"id": 1, "result": ...}   or   {"id": 1, "error": {"code": "NOT_FOUND", "message": "..."}}
 
 `user` is what the client calls itself. The journal names the login of the peer's uid, as the kernel tells it, with a claim
-of another name beside it: "root (as alice)". Quantities, prices and amounts are text ("0.5"), times are integer ns since the epoch in keys that end in _ns (the CLI adds ISO text), absent
-values are null. FIX enumerations keep their FIX characters (side "1", ord_status "0"). One request at a time per
-connection; replies come in order. Error codes: BAD_REQUEST, UNKNOWN_METHOD, BAD_PARAMS, NOT_FOUND, REFUSED, BUSY, FAILED.
+of another name beside it: "root (as alice)". Quantities, prices and amounts are text ("0.5"), times are integer ns since the
+epoch in keys that end in _ns (the CLI adds ISO text), absent values are null. FIX enumerations keep their FIX characters
+(side "1", ord_status "0"). `symbol`: an instrument, or what any session calls it (the one that is asked for, first of all).
+One request at a time per connection; replies come in order. Error codes: BAD_REQUEST, UNKNOWN_METHOD, BAD_PARAMS, NOT_FOUND,
+REFUSED, BUSY, FAILED.
 
 Reads show durable state only. Each list is {"<name>": [...], "more": bool} with at most `limit` rows, newest first.
 

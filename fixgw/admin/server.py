@@ -1,8 +1,8 @@
 """The server of the admin socket: a few bounded threads that call the gateway's methods.
 
-A method gets (params, user: see journaled_name) and returns what JSON can hold; Decimals leave as fixed-point text, never with an exponent.
-It raises AdminError for what the user must know; ValueError, KeyError and TypeError are told as BAD_PARAMS; anything else
-is told as FAILED and logged, because an operator's typo must never end the process that holds orders.
+A method gets (params, user: see journaled_name) and returns what JSON can hold; Decimals leave as fixed-point text, never
+with an exponent. It raises AdminError for what the user must know; ValueError, KeyError and TypeError are told as
+BAD_PARAMS; anything else is told as FAILED and logged, because an operator's typo must never end the process that holds orders.
 """
 
 from __future__ import annotations

@@ -87,7 +87,12 @@ def traded() -> World:
         max_order_qty={"*": Decimal("1E+5")}, max_open_notional={"*": Decimal("1E+9")}, max_gross={"*": Decimal("1E+6")},
         max_net={SYMBOL: Decimal("1E+6")}, collar_bps={"*": Decimal("1E+3")},
     )  # fmt: skip
-    sessions = {"OMS44": session_settings("OMS44", limits=limits), "OMS42": session_settings("OMS42")}
+    # COIN: another instrument to each
+    names = {SYMBOL: SYMBOL, "ETH/USDT": "ETH/USDT"}
+    sessions = {
+        "OMS44": session_settings("OMS44", limits=limits, symbols=names | {"BTC-USDT": SYMBOL, "COIN": SYMBOL}),
+        "OMS42": session_settings("OMS42", symbols=names | {"XBTUSDT": SYMBOL, "COIN": "ETH/USDT"}),
+    }
     stages = ("session_state", "throttle", "order_qty", "notional", "position")
     world = World(core_settings(sessions=sessions, risk_stages=stages))
     spec = c.InstrumentSpec(
@@ -239,6 +244,19 @@ def test_an_unknown_symbol_is_an_error(directory: Path, words: list[str]) -> Non
     assert result.exit_code == 1 and "symbol 'NOPE' is unknown, expected one of BTC/USDT, ETH/USDT" in result.output
     none = fixgw(directory, *words, "--symbol", "ETH/USDT")
     assert none.exit_code == 0 and "no " in none.output
+
+
+@pytest.mark.parametrize("words", [["orders"], ["orders", "--open"], ["fills"], ["positions"]])
+def test_what_a_session_calls_an_instrument_finds_it(directory: Path, words: list[str]) -> None:
+    wanted = told(directory, *words, "--symbol", SYMBOL)[words[0]]
+    assert wanted
+    # BTC-USDT: nobody has written it in an order; XBTUSDT: only a session without orders knows it; COIN: two mean two by it
+    for name in ("BTC-USDT", "XBTUSDT", "COIN"):
+        assert told(directory, *words, "--symbol", name)[words[0]] == wanted
+    if words != ["positions"]:
+        assert told(directory, *words, "--symbol", "XBTUSDT", "--session", "OMS44")[words[0]] == wanted
+        assert told(directory, *words, "--symbol", "COIN", "--session", "OMS44")[words[0]] == wanted
+        assert told(directory, *words, "--symbol", "COIN", "--session", "OMS42")[words[0]] == []
 
 
 def test_an_unknown_account_is_an_error(directory: Path) -> None:
