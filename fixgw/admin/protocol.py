@@ -45,7 +45,8 @@ Reads show durable state only. Each list is {"<name>": [...], "more": bool} with
                   next_target?: int >= 1, reason} -> the row of `sessions`; NOT_FOUND, REFUSED (set_seq and reset want
                   the session logged out); `show` is a read and wants no reason
     resolve       {order_id, outcome: "not_placed"|"canceled"|"open"|"fill"|"bust"|"correct", evidence, trade_id?, qty?,
-                  px?} -> {order_id, outcome, ord_status, cum_qty}; NOT_FOUND, REFUSED (the outcome contradicts the order)
+                  px?} -> {order_id, outcome, ord_status, cum_qty}; NOT_FOUND, REFUSED (the outcome contradicts the order);
+                  "correct" keeps the trade's fee and liquidity and adds {fee, fee_asset}, if they can be had
 """
 
 from __future__ import annotations
