@@ -139,8 +139,9 @@ def test_logon_fields(engine: dict[str, quickfix.DataDictionary], version: str) 
 
 # the same by another word
 SYNONYMS = {
-    ("FIX42", 88, "2"), ("FIX42", 269, "9"), ("FIX42", 427, "2"), ("FIX44", 88, "2"), ("FIX44", 167, "PFAND"), ("FIX44", 269, "9"),
-    ("FIX44", 427, "2"), ("FIX44", 452, "14"), ("FIX44", 532, "2"), ("FIX44", 751, "1"), ("FIX42", 35, "b"), ("FIX44", 35, "b"),
+    ("FIX42", 35, "b"), ("FIX42", 88, "2"), ("FIX42", 269, "9"), ("FIX42", 427, "2"),
+    ("FIX44", 35, "b"), ("FIX44", 88, "2"), ("FIX44", 167, "PFAND"), ("FIX44", 269, "9"), ("FIX44", 427, "2"),
+    ("FIX44", 452, "14"), ("FIX44", 532, "2"), ("FIX44", 751, "1"),
 }  # fmt: skip
 
 
