@@ -23,7 +23,6 @@ from ..core.decide import NoSuch, Refusal
 from ..core.order import Order
 from ..core.reports import Report
 from ..core.state import State
-from ..core.statehash import state_hash
 from ..engine import Engine
 from ..fix.acceptor import Acceptor, SessionError
 from ..fix.from_config import acceptor_session
@@ -51,11 +50,15 @@ LOOK_BACK_S = 0.5
 class AdminMethods:
     """Implements every method of protocol.METHODS."""
 
-    def __init__(self, config: Config, engine: Engine, acceptor: Acceptor, links: VenueLinks) -> None:
+    def __init__(
+        self, config: Config, engine: Engine, acceptor: Acceptor, links: VenueLinks, full_because: Callable[[], str]
+    ) -> None:
+        """`full_because`: why there is no room for new orders, "" while there is; what the engine refuses them by."""
         self._config = config
         self._engine = engine
         self._acceptor = acceptor
         self._links = links
+        self._full_because = full_because
         self._started_ns = time.time_ns()
         self._fills: deque[e.Reported] = deque(maxlen=RECENT_FILLS)
         self._logons: dict[str, tuple[int | None, int | None]] = {}
@@ -108,7 +111,7 @@ class AdminMethods:
 
     def _status(self, params: Params, user: str) -> object:
         hosts, ended = self._links.hosts(), ends(self._config.paths.ended)
-        journal = self._engine.journal
+        journal, full_because = self._engine.journal, self._full_because()
 
         def make(state: State) -> Params:
             venues = []
@@ -140,12 +143,12 @@ class AdminMethods:
                 "firm_state": state.level,
                 "last_seq": state.seq,
                 "durable_seq": journal.durable_seq,
-                "state_hash": state_hash(state) if params.get("hash") else None,
                 "open_orders": len(state.open_orders),
                 "unknown_orders": len({state.children[child].order_id for child in state.uncertain}),
                 "in_flight": len(state.inflight),
                 "inbox": self._engine.waiting,
-                "journal_full": journal.full,
+                "journal_full": bool(full_because),
+                "full_because": full_because,
                 "venues": venues,
             }
 

@@ -13,8 +13,8 @@ REFUSED, BUSY, FAILED.
 Reads show durable state only. Each list is {"<name>": [...], "more": bool} with at most `limit` rows, newest first.
 
     status        {} -> {firm, version, pid, started_ns, install, epoch, sync, settings_hash, firm_state,
-                  last_seq, durable_seq, state_hash, open_orders, unknown_orders, in_flight (requests
-                  to venues without an answer), inbox, journal_full,
+                  last_seq, durable_seq, open_orders, unknown_orders, in_flight (requests to venues without an
+                  answer), inbox, journal_full: bool (new orders are refused for want of room), full_because: text or "",
                   venues: [{name, account, up, state, reason, level, host_pid, unknown_orders}]}
                   state of a venue: "DOWN", "RECONCILING", "READY"; level, firm_state: "ACTIVE", "REDUCING", "HALTED"
     sessions      {session?} -> {sessions: [{name, role, begin_string, client_comp_id, gateway_comp_id, enabled, connected,

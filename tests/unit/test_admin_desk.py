@@ -59,7 +59,7 @@ def world() -> World:
 def directory(tmp_path: Path, world: World) -> Iterator[Path]:
     (tmp_path / "run").mkdir(mode=0o700)
     acceptor, links = SimpleNamespace(status=lambda: []), SimpleNamespace(hosts=dict)
-    methods = AdminMethods(Config(world, tmp_path), Desk(world), acceptor, links)  # type: ignore[arg-type]
+    methods = AdminMethods(Config(world, tmp_path), Desk(world), acceptor, links, str)  # type: ignore[arg-type]
     server = AdminServer(tmp_path / "run" / "admin.sock", methods.table())
     server.start()
     yield tmp_path

@@ -15,6 +15,7 @@ from core_world import ACCOUNT, SYMBOL, VENUE, VENUE_ACCOUNT, World, core_settin
 
 from fixgw.admin.methods import AdminMethods
 from fixgw.admin.server import AdminServer
+from fixgw.app import Gateway
 from fixgw.cli import main
 from fixgw.config import Paths
 from fixgw.core import commands as c
@@ -37,7 +38,8 @@ class Engine:
         self.world = world
         self.on_durable: list[Callable[..., None]] = []
         self.waiting = 0
-        self.journal = SimpleNamespace(read=self._read, durable_seq=len(world.records), full=False)
+        self.full = ""
+        self.journal = SimpleNamespace(read=self._read, durable_seq=len(world.records))
 
     def _read(self, start: int) -> Iterator[tuple[int, bytes]]:
         return ((seq, payload) for seq, payload in enumerate(self.world.records, 1) if seq >= start)
@@ -134,7 +136,7 @@ def engine(world: World) -> Engine:
 def directory(tmp_path: Path, engine: Engine) -> Iterator[Path]:
     (tmp_path / "run").mkdir(mode=0o700)
     acceptor, links = SimpleNamespace(status=lambda: []), SimpleNamespace(hosts=dict)
-    methods = AdminMethods(Config(engine.world, tmp_path), engine, acceptor, links)  # type: ignore[arg-type]
+    methods = AdminMethods(Config(engine.world, tmp_path), engine, acceptor, links, lambda: engine.full)  # type: ignore[arg-type]
     server = AdminServer(tmp_path / "run" / "admin.sock", methods.table())
     server.start()
     yield tmp_path
@@ -196,6 +198,29 @@ def test_status_tells_why_a_venue_host_is_not_there(directory: Path) -> None:
     assert why in fixgw(directory, "status").output
     (directory / "run" / "ended.json").write_text("{")
     assert told(directory, "status")["venues"][0]["reason"] == ""
+
+
+def test_status_tells_when_and_why_new_orders_find_no_room(directory: Path, engine: Engine) -> None:
+    status = told(directory, "status")
+    assert (status["journal_full"], status["full_because"]) == (False, "") and "state_hash" not in status
+    engine.full = "disk low"
+    status = told(directory, "status")
+    assert (status["journal_full"], status["full_because"]) == (True, "disk low")
+    lines = [line.split(maxsplit=1) for line in fixgw(directory, "status").output.splitlines()]
+    assert ["journal_full", "yes"] in lines and ["full_because", "disk low"] in lines
+
+
+@pytest.mark.parametrize("journal", [False, True])
+@pytest.mark.parametrize("disk", [False, True])
+def test_what_status_tells_of_room_is_what_the_engine_refuses_by(journal: bool, disk: bool) -> None:
+    table = SimpleNamespace(reserve_mb=64)
+    config = SimpleNamespace(firm_file=SimpleNamespace(journal=table))
+    gateway: Any = SimpleNamespace(
+        journal=SimpleNamespace(full=journal), space=SimpleNamespace(low=disk), config=config, paths=SimpleNamespace(data="/d")
+    )
+    why = Gateway._full_because(gateway)
+    assert bool(why) == Gateway._is_full(gateway) == (journal or disk)
+    assert ("reserve" in why, "disk low" in why) == (journal, disk)
 
 
 def reported(world: World, after: int = 0) -> int:
