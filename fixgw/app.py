@@ -98,7 +98,8 @@ class Gateway:
             rebooted=self.journal.boot_id_changed and not self.journal.was_clean,
             on_lost=lambda reason: self._fatal(reason, EXIT_RESTART),
         )
-        self.admin = AdminServer(self.paths.admin_socket, AdminMethods(config, self.engine, self.acceptor, self.links).table())
+        methods = AdminMethods(config, self.engine, self.acceptor, self.links, self._full_because)
+        self.admin = AdminServer(self.paths.admin_socket, methods.table())
         self.housekeeping = Housekeeping(
             self.journal,
             self.paths.data / "projection.db",
@@ -207,6 +208,16 @@ class Gateway:
     def _is_full(self) -> bool:
         """The journal, or the disk for everything else, has no room for new orders."""
         return self.journal.full or self.space.low
+
+    def _full_because(self) -> str:
+        """Why _is_full, for people; "" where it is not."""
+        # the ballast comes back when twice its size is free
+        wanted_mb = 2 * self.config.firm_file.journal.reserve_mb
+        reasons = {
+            "journal full: its reserve is in use": self.journal.full,
+            f"disk low: new orders again once {wanted_mb} MB are free for {self.paths.data}": self.space.low,
+        }
+        return "; ".join(reason for reason, holds in reasons.items() if holds)
 
     def _space_changed(self, _: bool) -> None:
         """From the journal's preallocating thread or the space watch, possibly before there is an engine."""

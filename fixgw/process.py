@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import sys
@@ -30,6 +31,20 @@ def die_with_parent(number: int = signal.SIGTERM, parent: int = 0) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != parent:
         raise SystemExit(f"{Path(sys.argv[0]).name}: the parent process has already ended")
+
+
+def check_ready_file(path: Path) -> None:
+    """That a ready file can be put there, found out before anything is started for whoever waits for it. No room on the disk is
+    no reason to refuse: it may come. Raises OSError with the file's name."""
+    probe = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        probe.unlink()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 # sun_path of Linux, without the final zero

@@ -74,7 +74,7 @@ class AdminClient:
 
 
 def default_user() -> str:
-    """Who asks: the login name, else the uid."""
+    """What we call ourselves: $LOGNAME and the like, else the uid. The server knows better and takes it as a claim."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):

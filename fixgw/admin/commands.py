@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -16,6 +16,8 @@ from .protocol import AdminError
 from .render import print_fields, print_json, print_table
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+NO_REASON: Final = "no reason given"
 
 ORDER_COLUMNS = [
     "order_id",
@@ -86,28 +88,23 @@ def _directory(command: _F) -> _F:
 
 
 def _json(command: _F) -> _F:
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+    # eager: what asks for a reason must know of it
+    return click.option("--json", "as_json", is_flag=True, is_eager=True, help="Print JSON.")(command)
 
 
 def _reason_or_ask(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
-    """Every change is journaled with its reason. A person at a terminal is asked for it; a script must bring it."""
+    """Every change is journaled with its reason. A person at a terminal is asked for it, Enter is an answer too; a script is
+    never held up: a kill that is refused for want of words helps nobody."""
     if value is not None and value.strip():
         return value.strip()
-    if value is None and sys.stdin.isatty() and not ctx.resilient_parsing:
-        return str(click.prompt("Reason", value_proc=_some_text))
-    given = "missing" if value is None else f"{value!r}"
-    raise click.UsageError(f"--reason: {given}, expected a text: it is journaled with your name", ctx)
-
-
-def _some_text(value: str) -> str:
-    """For click.prompt: asks again while there is none."""
-    if not value.strip():
-        raise click.UsageError("a reason is needed: it is journaled with your name")
-    return value.strip()
+    if value is None and sys.stdin.isatty() and not ctx.params.get("as_json") and not ctx.resilient_parsing:
+        # on stderr: the answer may go to a file
+        return str(click.prompt("Reason", default=NO_REASON, err=True)).strip() or NO_REASON
+    return NO_REASON
 
 
 def _reason(command: _F) -> _F:
-    help_text = "Why; needed, and journaled with your name. Asked for on a terminal when left out."
+    help_text = f"Why; journaled with your name. When left out: asked for on a terminal, else {NO_REASON!r}."
     return click.option("--reason", callback=_reason_or_ask, metavar="TEXT", help=help_text)(command)
 
 
@@ -171,7 +168,7 @@ def _at_least(row: dict[str, Any]) -> str:
 @click.command()
 @click.option("--session", metavar="NAME", help="Only of this session.")
 @click.option("--open", "only_open", is_flag=True, help="Only orders that are not finished.")
-@click.option("--symbol", metavar="SYMBOL", help="Only of this instrument, as BTC/USDT.")
+@click.option("--symbol", metavar="SYMBOL", help="Only of this instrument: BTC/USDT, or as any session calls it.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many.")
 @_directory
 @_json
@@ -213,7 +210,7 @@ def order(directory: Path, as_json: bool, order_id: str) -> None:
 
 @click.command()
 @click.option("--session", metavar="NAME", help="Only of this session.")
-@click.option("--symbol", metavar="SYMBOL", help="Only of this instrument, as BTC/USDT.")
+@click.option("--symbol", metavar="SYMBOL", help="Only of this instrument: BTC/USDT, or as any session calls it.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many.")
 @_directory
 @_json
@@ -235,7 +232,7 @@ def fills(directory: Path, as_json: bool, session: str | None, symbol: str | Non
 
 @click.command()
 @click.option("--account", metavar="NAME", help="Only of this account.")
-@click.option("--symbol", metavar="SYMBOL", help="Only of this instrument, as BTC/USDT.")
+@click.option("--symbol", metavar="SYMBOL", help="Only of this instrument: BTC/USDT, or as any session calls it.")
 @_directory
 @_json
 def positions(directory: Path, as_json: bool, account: str | None, symbol: str | None) -> None:
@@ -290,6 +287,7 @@ def cancel(directory: Path, as_json: bool, order_id: str, reason: str) -> None:
 
     \b
     Example:
+      fixgw cancel A1B2C0010000042 --dir demo
       fixgw cancel A1B2C0010000042 --reason "asked by phone" --dir demo
     """
     _tell(_ask(directory, "cancel", order_id=order_id, reason=reason), as_json, "cancel is under way")
@@ -366,7 +364,7 @@ def resume(directory: Path, as_json: bool, session: str | None, venue: str | Non
 @click.argument("action", type=click.Choice(["show", "set-seq", "reset", "logout", "enable", "disable"]))
 @click.option("--next-sender", type=click.IntRange(1), help="set-seq: the next MsgSeqNum(34) that we send.")
 @click.option("--next-target", type=click.IntRange(1), help="set-seq: the next MsgSeqNum(34) that we expect.")
-@click.option("--reason", metavar="TEXT", help="Why; needed for all but show, and journaled with your name.")
+@click.option("--reason", metavar="TEXT", help="Why (all but show); as in `fixgw cancel --help`.")
 @_directory
 @_json
 def session(

@@ -5,16 +5,13 @@ A read waits until what it shows is durable; a write answers once its record is.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from decimal import Decimal
+from collections.abc import Callable, Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from .. import __version__
 from ..config import Config
@@ -26,18 +23,19 @@ from ..core.decide import NoSuch, Refusal
 from ..core.order import Order
 from ..core.reports import Report
 from ..core.state import State
-from ..core.statehash import state_hash
 from ..engine import Engine
 from ..fix.acceptor import Acceptor, SessionError
 from ..fix.from_config import acceptor_session
 from ..fix.owed import Owed
+from ..journal.errors import JournalError
 from ..venues.gateway_link import VenueLinks
 from . import views
+from .asked import Params, decimal_of, ends, known, limit_of, text_of
 from .protocol import AdminError
 from .server import Method
 
-Params = dict[str, Any]
-MAX_ROWS = 10_000
+log = logging.getLogger(__name__)
+
 DURABLE_WAIT_S = 5.0
 # the last fills kept at hand; older ones stand in the projection and the journal
 RECENT_FILLS = 2_000
@@ -52,11 +50,15 @@ LOOK_BACK_S = 0.5
 class AdminMethods:
     """Implements every method of protocol.METHODS."""
 
-    def __init__(self, config: Config, engine: Engine, acceptor: Acceptor, links: VenueLinks) -> None:
+    def __init__(
+        self, config: Config, engine: Engine, acceptor: Acceptor, links: VenueLinks, full_because: Callable[[], str]
+    ) -> None:
+        """`full_because`: why there is no room for new orders, "" while there is; what the engine refuses them by."""
         self._config = config
         self._engine = engine
         self._acceptor = acceptor
         self._links = links
+        self._full_because = full_because
         self._started_ns = time.time_ns()
         self._fills: deque[e.Reported] = deque(maxlen=RECENT_FILLS)
         self._logons: dict[str, tuple[int | None, int | None]] = {}
@@ -108,8 +110,8 @@ class AdminMethods:
         return found
 
     def _status(self, params: Params, user: str) -> object:
-        hosts, ends = self._links.hosts(), _ends(self._config.paths.ended)
-        journal = self._engine.journal
+        hosts, ended = self._links.hosts(), ends(self._config.paths.ended)
+        journal, full_because = self._engine.journal, self._full_because()
 
         def make(state: State) -> Params:
             venues = []
@@ -123,7 +125,7 @@ class AdminMethods:
                         "up": host is not None,
                         "state": venue.state,
                         # without a host the supervisor knows better why
-                        "reason": (ends.get(f"venue:{venue.name}") if host is None else None) or venue.reason,
+                        "reason": (ended.get(f"venue:{venue.name}") if host is None else None) or venue.reason,
                         "level": venue.level,
                         "host_pid": host.pid if host is not None else None,
                         "unknown_orders": unknown,
@@ -141,12 +143,12 @@ class AdminMethods:
                 "firm_state": state.level,
                 "last_seq": state.seq,
                 "durable_seq": journal.durable_seq,
-                "state_hash": state_hash(state) if params.get("hash") else None,
                 "open_orders": len(state.open_orders),
                 "unknown_orders": len({state.children[child].order_id for child in state.uncertain}),
                 "in_flight": len(state.inflight),
                 "inbox": self._engine.waiting,
-                "journal_full": journal.full,
+                "journal_full": bool(full_because),
+                "full_because": full_because,
                 "venues": venues,
             }
 
@@ -194,11 +196,14 @@ class AdminMethods:
         return told
 
     def _orders(self, params: Params, user: str) -> object:
-        limit = _limit(params)
+        limit = limit_of(params)
         session, symbol, only_open = self._session_of(params), str(params.get("symbol") or ""), bool(params.get("open"))
+        meant = self._meant_by(symbol, session)
 
         def asked_for(order: Order) -> bool:
-            return session in ("", order.session) and symbol in ("", order.symbol, order.client_symbol)
+            if session not in ("", order.session):
+                return False
+            return not symbol or order.symbol in meant or symbol == order.client_symbol
 
         def make(state: State) -> tuple[list[Params], Iterator[Row]]:
             found = (state.orders[order_id] for order_id in reversed(state.open_orders if only_open else state.orders))
@@ -214,7 +219,7 @@ class AdminMethods:
         return {"orders": rows[:limit], "more": len(rows) > limit}
 
     def _order(self, params: Params, user: str) -> object:
-        order_id = _text(params, "order_id")
+        order_id = text_of(params, "order_id")
 
         def make(state: State) -> tuple[Params, list[Params]] | None:
             order = state.find_order(order_id)
@@ -253,8 +258,9 @@ class AdminMethods:
         return [row for row in rows if row is not None]
 
     def _list_fills(self, params: Params, user: str) -> object:
-        limit = _limit(params)
+        limit = limit_of(params)
         session, symbol = self._session_of(params), str(params.get("symbol") or "")
+        meant = self._meant_by(symbol, session)
 
         def make(state: State) -> Params:
             rows: list[Params] = []
@@ -263,7 +269,9 @@ class AdminMethods:
             for event in reversed(list(self._fills)):  # effects may add to it meanwhile
                 message = event.message
                 assert isinstance(message, Report)
-                if session not in ("", event.session) or symbol not in ("", message.instrument, message.symbol):
+                if session not in ("", event.session):
+                    continue
+                if symbol and message.instrument not in meant and symbol != message.symbol:
                     continue
                 row = views.fill_row(event, state)
                 if row is None:
@@ -280,18 +288,19 @@ class AdminMethods:
 
     def _positions(self, params: Params, user: str) -> object:
         account, symbol = str(params.get("account") or ""), str(params.get("symbol") or "")
+        meant = self._meant_by(symbol)
 
         def make(state: State) -> Params:
             return {
-                "positions": views.position_rows(state, account, symbol),
+                "positions": views.position_rows(state, account, meant),
                 "balances": views.balance_rows(state, account),
             }
 
         found: Params = self._view(make)
         if account and not found["positions"] and not found["balances"]:
-            _known("account", account, self._config.account_names())
+            known("account", account, self._config.account_names())
         if not found["positions"]:
-            self._known_symbol(symbol, aliases=False)
+            self._known_symbol(symbol)
         return found
 
     def _limits(self, params: Params, user: str) -> object:
@@ -312,14 +321,14 @@ class AdminMethods:
             raise AdminError("BUSY", str(error)) from error
 
     def _cancel(self, params: Params, user: str) -> object:
-        order_id = _text(params, "order_id")
+        order_id = text_of(params, "order_id")
         self._call(
-            c.AdminCancel(ts_ns=self._engine.now_ns(), order_id=order_id, user=user, reason=_text(params, "reason"))
+            c.AdminCancel(ts_ns=self._engine.now_ns(), order_id=order_id, user=user, reason=text_of(params, "reason"))
         )
         return {"order_id": order_id, "accepted": True}
 
     def _kill(self, params: Params, user: str) -> object:
-        scope, target, level = _text(params, "scope"), str(params.get("target") or ""), _text(params, "level")
+        scope, target, level = text_of(params, "scope"), str(params.get("target") or ""), text_of(params, "level")
         record = self._call(
             c.AdminKill(
                 ts_ns=self._engine.now_ns(),
@@ -327,26 +336,26 @@ class AdminMethods:
                 target=target,
                 level=level,
                 user=user,
-                reason=_text(params, "reason"),
+                reason=text_of(params, "reason"),
             )
         )
         stopped = sum(1 for event in record.events if isinstance(event, e.OrderStopping)) if record is not None else 0
         return {"scope": scope, "target": target, "level": level, "canceling": stopped}
 
     def _resume(self, params: Params, user: str) -> object:
-        scope, target = _text(params, "scope"), str(params.get("target") or "")
+        scope, target = text_of(params, "scope"), str(params.get("target") or "")
         self._call(
             c.AdminResume(
-                ts_ns=self._engine.now_ns(), scope=scope, target=target, user=user, reason=_text(params, "reason")
+                ts_ns=self._engine.now_ns(), scope=scope, target=target, user=user, reason=text_of(params, "reason")
             )
         )
         return {"scope": scope, "target": target, "level": "ACTIVE"}
 
     def _session(self, params: Params, user: str) -> object:
-        name, action = _text(params, "name"), _text(params, "action")
+        name, action = text_of(params, "name"), text_of(params, "action")
         self._known_session(name)
         if action != "show":
-            self._act_on_session(name, action, params, user, _text(params, "reason"))
+            self._act_on_session(name, action, params, user, text_of(params, "reason"))
         rows: Any = self._sessions({"session": name}, user)
         return rows["sessions"][0]
 
@@ -393,17 +402,21 @@ class AdminMethods:
         self._acceptor.set_seq(name, journal, next_in=target, next_out=sender)
 
     def _resolve(self, params: Params, user: str) -> object:
-        order_id = _text(params, "order_id")
+        order_id, outcome, trade_id = text_of(params, "order_id"), text_of(params, "outcome"), str(params.get("trade_id") or "")
+        before = self._last_told(order_id, trade_id) if outcome == "correct" else None
         self._call(
             c.AdminResolve(
                 ts_ns=self._engine.now_ns(),
                 order_id=order_id,
-                outcome=_text(params, "outcome"),
-                evidence=_text(params, "evidence"),
+                outcome=outcome,
+                evidence=text_of(params, "evidence"),
                 user=user,
-                trade_id=str(params.get("trade_id") or ""),
-                qty=_decimal(params, "qty"),
-                px=_decimal(params, "px"),
+                trade_id=trade_id,
+                qty=decimal_of(params, "qty"),
+                px=decimal_of(params, "px"),
+                fee=before.fee if before is not None else None,
+                fee_asset=before.fee_asset if before is not None else "",
+                liquidity=before.liquidity if before is not None else "",
             )
         )
 
@@ -413,10 +426,34 @@ class AdminMethods:
         order = self._view(make)
         return {
             "order_id": order_id,
-            "outcome": params["outcome"],
+            "outcome": outcome,
             "ord_status": order.ord_status,
             "cum_qty": order.cum_qty,
-        }
+        } | ({"fee": before.fee, "fee_asset": before.fee_asset} if before is not None else {})
+
+    def _last_told(self, order_id: str, trade_id: str) -> Report | None:
+        """The report that tells a trade now, from the journal: its record stands in its ExecID. None for an unknown trade."""
+
+        def make(state: State) -> str | None:
+            order = state.find_order(order_id)
+            for child in map(state.find_child, order.children if order is not None else ()):
+                if child is not None and trade_id in child.fills:
+                    return child.fills[trade_id].exec_id
+            return None
+
+        exec_id = self._view(make)
+        if exec_id is None:
+            return None
+        try:
+            _seq, payload = next(self._engine.journal.read(int(exec_id[8:15], 36)))
+        except (JournalError, StopIteration) as error:
+            # deleted by archive_keep_segments: a fee that is not told is better than a trade that cannot be corrected
+            log.warning("order %s: report %s cannot be read, the correction goes without its fee: %s", order_id, exec_id, error)
+            return None
+        for event in decode_record(payload).events:
+            if isinstance(event, e.Reported) and isinstance(event.message, Report) and event.message.exec_id == exec_id:
+                return event.message
+        return None
 
     # --- names that are asked for: a wrong one is told, so that "none" is never the answer to a typo ---
 
@@ -427,54 +464,20 @@ class AdminMethods:
         return name
 
     def _known_session(self, name: str) -> None:
-        _known("session", name, self._config.sessions)
+        known("session", name, self._config.sessions)
 
-    def _known_symbol(self, symbol: str, *, aliases: bool = True) -> None:
-        """Asked when nothing was found: what is not configured any more may still have orders. `aliases`: what sessions call
-        an instrument counts."""
-        called = {name for item in self._engine.state.settings.sessions.values() for name in item.symbols} if aliases else ()
-        if symbol and symbol not in called:
-            _known("symbol", symbol, self._config.instrument_names())
+    def _meant_by(self, symbol: str, session: str = "") -> frozenset[str]:
+        """The instruments that `symbol` may mean: itself, or what sessions call so, first of all the one that is asked for;
+        two sessions may mean two instruments by one name. Empty for ""."""
+        settings = self._engine.state.settings
+        if not symbol or symbol in settings.instruments:
+            return frozenset((symbol,) if symbol else ())
+        maps = {name: item.symbols[symbol] for name, item in settings.sessions.items() if symbol in item.symbols}
+        called = {maps[session]} if session in maps else set(maps.values())
+        # what is configured no more may still have orders
+        return frozenset(called or {symbol})
 
-
-def _known(kind: str, name: str, known: Iterable[str]) -> None:
-    known = sorted(known)
-    if name not in known:
-        raise AdminError("NOT_FOUND", f"{kind} {name!r} is unknown, expected one of {', '.join(known) or '(none)'}")
-
-
-def _ends(path: Path) -> dict[str, str]:
-    """Why processes ended that are not back yet (supervisor/loop.py); empty when nothing is told."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-    except (OSError, msgspec.MsgspecError):
-        return {}
-
-
-def _text(params: Params, key: str) -> str:
-    value = params.get(key)
-    if not isinstance(value, str) or not value.strip():
-        raise AdminError("BAD_PARAMS", f"{key} {value!r}: expected text")
-    return value
-
-
-def _decimal(params: Params, key: str) -> Decimal | None:
-    value = params.get(key)
-    if value is None:
-        return None
-    try:
-        found = Decimal(str(value))
-    except ArithmeticError as error:
-        raise AdminError("BAD_PARAMS", f"{key} {value!r}: expected a decimal number") from error
-    if not found.is_finite():
-        raise AdminError("BAD_PARAMS", f"{key} {value!r}: expected a finite number")
-    return found
-
-
-def _limit(params: Params) -> int:
-    value = params.get("limit", 100)
-    if value is None:
-        return 100
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_ROWS:
-        raise AdminError("BAD_PARAMS", f"limit {value!r}: expected 1 to {MAX_ROWS}")
-    return value
+    def _known_symbol(self, symbol: str) -> None:
+        """Asked when nothing was found: what is not configured any more may still have orders."""
+        if symbol and self._meant_by(symbol) == {symbol}:
+            known("symbol", symbol, self._config.instrument_names())

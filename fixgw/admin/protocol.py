@@ -3,16 +3,18 @@
 Request   {"id": 1, "method": "orders", "params": {...}, "user": "alice"}
 Reply     {"id": 1, "result": ...}   or   {"id": 1, "error": {"code": "NOT_FOUND", "message": "..."}}
 
-`user` is who asks, for the journal (the kernel's uid of the peer is checked by the server besides). Quantities, prices
-and amounts are text ("0.5"), times are integer ns since the epoch in keys that end in _ns (the CLI adds ISO text), absent
-values are null. FIX enumerations keep their FIX characters (side "1", ord_status "0"). One request at a time per
-connection; replies come in order. Error codes: BAD_REQUEST, UNKNOWN_METHOD, BAD_PARAMS, NOT_FOUND, REFUSED, BUSY, FAILED.
+`user` is what the client calls itself. The journal names the login of the peer's uid, as the kernel tells it, with a claim
+of another name beside it: "root (as alice)". Quantities, prices and amounts are text ("0.5"), times are integer ns since the
+epoch in keys that end in _ns (the CLI adds ISO text), absent values are null. FIX enumerations keep their FIX characters
+(side "1", ord_status "0"). `symbol`: an instrument, or what any session calls it (the one that is asked for, first of all).
+One request at a time per connection; replies come in order. Error codes: BAD_REQUEST, UNKNOWN_METHOD, BAD_PARAMS, NOT_FOUND,
+REFUSED, BUSY, FAILED.
 
 Reads show durable state only. Each list is {"<name>": [...], "more": bool} with at most `limit` rows, newest first.
 
     status        {} -> {firm, version, pid, started_ns, install, epoch, sync, settings_hash, firm_state,
-                  last_seq, durable_seq, state_hash, open_orders, unknown_orders, in_flight (requests
-                  to venues without an answer), inbox, journal_full,
+                  last_seq, durable_seq, open_orders, unknown_orders, in_flight (requests to venues without an
+                  answer), inbox, journal_full: bool (new orders are refused for want of room), full_because: text or "",
                   venues: [{name, account, up, state, reason, level, host_pid, unknown_orders}]}
                   state of a venue: "DOWN", "RECONCILING", "READY"; level, firm_state: "ACTIVE", "REDUCING", "HALTED"
     sessions      {session?} -> {sessions: [{name, role, begin_string, client_comp_id, gateway_comp_id, enabled, connected,
@@ -43,7 +45,8 @@ Reads show durable state only. Each list is {"<name>": [...], "more": bool} with
                   next_target?: int >= 1, reason} -> the row of `sessions`; NOT_FOUND, REFUSED (set_seq and reset want
                   the session logged out); `show` is a read and wants no reason
     resolve       {order_id, outcome: "not_placed"|"canceled"|"open"|"fill"|"bust"|"correct", evidence, trade_id?, qty?,
-                  px?} -> {order_id, outcome, ord_status, cum_qty}; NOT_FOUND, REFUSED (the outcome contradicts the order)
+                  px?} -> {order_id, outcome, ord_status, cum_qty}; NOT_FOUND, REFUSED (the outcome contradicts the order);
+                  "correct" keeps the trade's fee and liquidity and adds {fee, fee_asset}, if they can be had
 """
 
 from __future__ import annotations

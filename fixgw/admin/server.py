@@ -1,14 +1,15 @@
 """The server of the admin socket: a few bounded threads that call the gateway's methods.
 
-A method gets (params, user) and returns what JSON can hold; Decimals leave as fixed-point text, never with an exponent.
-It raises AdminError for what the user must know; ValueError, KeyError and TypeError are told as BAD_PARAMS; anything else
-is told as FAILED and logged, because an operator's typo must never end the process that holds orders.
+A method gets (params, user: see journaled_name) and returns what JSON can hold; Decimals leave as fixed-point text, never
+with an exponent. It raises AdminError for what the user must know; ValueError, KeyError and TypeError are told as
+BAD_PARAMS; anything else is told as FAILED and logged, because an operator's typo must never end the process that holds orders.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import pwd
 import socket
 import struct
 import threading
@@ -31,6 +32,8 @@ MAX_CONNECTIONS: Final = 16
 # an operator's shell may sit idle; a peer that stops in the middle of a request may not
 IDLE_TIMEOUT_S: Final = 600.0
 WRITE_TIMEOUT_S: Final = 10.0
+# of a name in the journal
+MAX_NAME: Final = 64
 _UCRED: Final = struct.Struct("3i")
 
 
@@ -104,9 +107,11 @@ class AdminServer:
     def _serve(self, connection: socket.socket) -> None:
         try:
             connection.settimeout(self._idle_timeout_s)
-            if _peer_uid(connection) not in (os.geteuid(), 0):
+            uid = _peer_uid(connection)
+            if uid not in (os.geteuid(), 0):
                 _answer(connection, Reply(id=0, error=Fault("REFUSED", "only the owner of the gateway may connect")))
                 return
+            login = login_name(uid)
             with connection.makefile("rb") as lines:
                 while not self._closing:
                     line = lines.readline(MAX_REQUEST_BYTES + 1)
@@ -117,7 +122,7 @@ class AdminServer:
                             fault = Fault("BAD_REQUEST", f"a request of at most {MAX_REQUEST_BYTES} bytes")
                             _answer(connection, Reply(id=0, error=fault))
                         return
-                    _answer(connection, self._handle(line))
+                    _answer(connection, self._handle(line, login))
         except OSError as error:
             log.debug("admin connection ended: %s", error)
         finally:
@@ -127,8 +132,8 @@ class AdminServer:
                 self._threads.discard(threading.current_thread())
             self._slots.release()
 
-    def _handle(self, line: bytes) -> Reply:
-        """One request line to its reply; never raises."""
+    def _handle(self, line: bytes, login: str) -> Reply:
+        """One request line of the peer whose login name is `login` to its reply; never raises."""
         try:
             request = msgspec.json.decode(line, type=Request)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -139,7 +144,7 @@ class AdminServer:
             fault = Fault("UNKNOWN_METHOD", f"method {request.method[:40]!r}, expected one of {known}")
             return Reply(id=request.id, error=fault)
         try:
-            return Reply(id=request.id, result=_exact(method(request.params, request.user)))
+            return Reply(id=request.id, result=_exact(method(request.params, journaled_name(login, request.user))))
         except AdminError as error:
             return Reply(id=request.id, error=Fault(error.code, error.message))
         except (ValueError, KeyError, TypeError) as error:
@@ -149,6 +154,26 @@ class AdminServer:
         except Exception as error:
             log.exception("admin %s failed", request.method)
             return Reply(id=request.id, error=Fault("FAILED", f"{type(error).__name__}: {error}"))
+
+
+def login_name(uid: int) -> str:
+    """Of a uid that the kernel told; "uid N" for one without an account."""
+    try:
+        return _cleaned(pwd.getpwuid(uid).pw_name) or f"uid {uid}"
+    except (KeyError, OSError):
+        return f"uid {uid}"
+
+
+def journaled_name(login: str, claimed: str) -> str:
+    """Who asked, for the journal: the login name, and beside it what the client calls itself where that is another name: a
+    claim that anybody can make ($LOGNAME), but it tells a person behind sudo from a tool."""
+    claimed = _cleaned(claimed)
+    return login if claimed in ("", login) else f"{login} (as {claimed})"
+
+
+def _cleaned(name: str) -> str:
+    """At most MAX_NAME characters that can be printed."""
+    return "".join(char if char.isprintable() else "?" for char in name[:MAX_NAME]).strip()
 
 
 def _exact(value: object) -> object:

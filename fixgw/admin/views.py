@@ -6,7 +6,7 @@ A client's figures are as the client wrote them; sums are without the zeros that
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from ..core.child import Fill
@@ -124,15 +124,15 @@ def split_scope(key: str) -> tuple[str, str]:
     return _SCOPES[kind], name
 
 
-def position_rows(state: State, account: str, symbol: str) -> list[Row]:
-    """Positions per scope and instrument."""
+def position_rows(state: State, account: str, instruments: Collection[str]) -> list[Row]:
+    """Positions per scope and instrument; none given: of all."""
     rows = []
     for key, exposure in state.exposures.items():
         scope, name = split_scope(key)
         if account and (scope, name) != ("account", account):
             continue
         for item, value in exposure.symbols.items():
-            if symbol and item != symbol:
+            if instruments and item not in instruments:
                 continue
             rows.append(
                 {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from pydantic import BaseModel
 
 from ..core.settings import (
     AccountSettings,
@@ -18,6 +18,7 @@ from ..core.settings import (
     VenueSettings,
 )
 from ..venues.settings import VenueFileSettings
+from .fingerprint import settings_hash
 from .models import ORD_TYPES, SIDES, TIFS, EntitlementsTable, FirmFile, LimitsTable, SessionFile, VenueTable
 from .paths import Paths
 from .symbols import symbol_map
@@ -48,7 +49,7 @@ class Config:
         return frozenset(table.name for table in self.firm_file.accounts)
 
     def core_settings(self) -> CoreSettings:
-        """What decisions depend on. Its hash covers every value of it, and nothing else (no port, no path)."""
+        """What decisions depend on. Its hash is that of the whole configuration (fingerprint.py)."""
         firm = self.firm_file
         settings = CoreSettings(
             hash="",
@@ -80,7 +81,10 @@ class Config:
             max_order_age_ns=firm.engine.max_order_age_s * _S,
             cl_ord_id_retention_ns=firm.engine.cl_ord_id_retention_days * _DAY,
         )
-        return msgspec.structs.replace(settings, hash=settings_hash(settings))
+        files: dict[str, BaseModel] = {"fixgw": firm}
+        files |= {f"sessions/{name}": session for name, session in self.sessions.items()}
+        files |= {f"venues/{name}": venue for name, venue in self.venues.items()}
+        return msgspec.structs.replace(settings, hash=settings_hash(settings, self.paths.root, files))
 
     def core_venue(self, name: str) -> VenueSettings:
         """What the core must know of one venue."""
@@ -181,9 +185,3 @@ def core_limits(table: LimitsTable) -> Limits:
         max_quote_age_ns=None if table.max_quote_age_ms is None else table.max_quote_age_ms * _MS,
         buying_power=table.buying_power,
     )
-
-
-def settings_hash(settings: CoreSettings) -> str:
-    """SHA-256 (hex) over the canonical form: the same whatever the order of keys, sets and files."""
-    canonical = msgspec.json.encode(msgspec.structs.replace(settings, hash=""), order="deterministic")
-    return hashlib.sha256(canonical).hexdigest()

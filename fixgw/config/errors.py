@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 _VALUE_SHOWN = 80
+_SECRET_WORDS = ("secret", "password", "private", "api_key", "apikey", "token", "credentials", "passphrase")
+# of an unknown key, which may be anything: more words, and what looks like a credential whatever it is called
+_MORE_SECRET_WORDS = ("key", "pass", "pwd", "auth", "sign", "mnemonic", "priv", "cred")
+_LOOKS_SECRET = re.compile(r"[A-Za-z0-9+/=_.:-]{20,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,23 @@ class ConfigErrors(Exception):
         assert problems
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
+
+
+def is_secret(key: str) -> bool:
+    """May a value under this (dotted) key be a credential?"""
+    return any(word in key.lower() for word in _SECRET_WORDS)
+
+
+def shown_of_unknown(key: str, value: object) -> str:
+    """The value of a key that nobody knows: a table by its size, and nothing that may be a credential."""
+    if is_secret(key) or any(word in key.lower() for word in _MORE_SECRET_WORDS):
+        return ""
+    if isinstance(value, dict):
+        return f"a table of {len(value)}"
+    if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        return f"a list of {len(value)}"
+    texts = value if isinstance(value, list) else [value]
+    return "" if any(isinstance(text, str) and _LOOKS_SECRET.search(text) for text in texts) else shown(value)
 
 
 def shown(value: object) -> str:

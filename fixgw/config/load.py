@@ -13,14 +13,13 @@ from pydantic import BaseModel, ValidationError
 from ..venues.settings import KeyFault, VenueFileSettings
 from .config import Config
 from .crosscheck import cross_check
-from .errors import ConfigErrors, Problem, shown
+from .errors import ConfigErrors, Problem, is_secret, shown, shown_of_unknown
 from .models import FirmFile, SessionFile
 from .paths import Paths
 
 _MAX_FILE_BYTES = 1 << 20
 _MAX_FILES = 10_000
 _CREDENTIAL_FILES = ("api_key_file", "secret_file", "password_file")
-_SECRET_WORDS = ("secret", "password", "private", "api_key", "apikey", "token", "credentials", "passphrase")
 _M = TypeVar("_M", bound=BaseModel)
 
 
@@ -106,14 +105,12 @@ def _problem(file: str, content: dict[str, Any], model: type[BaseModel], detail:
     if isinstance(fault, KeyFault) and not location:
         location, found = [fault.key], content.get(fault.key)
     key = ".".join(str(part) for part in location)
-    secret = any(word in key.lower() for word in _SECRET_WORDS)
-    value = "" if secret or kind == "missing" or found is None else shown(found)
+    value = "" if is_secret(key) or kind == "missing" or found is None else shown(found)
     if kind == "missing":
         expected = "this key is required"
     elif kind == "extra_forbidden":
         expected = _unknown_key(model, location)
-        # what stands under an unknown key may be anything, a secret too
-        value = ""
+        value = shown_of_unknown(key, found)
     elif kind == "value_error":
         # most say what was expected and no more
         expected = str(fault) if "expected" in str(fault) else f"expected {fault}"

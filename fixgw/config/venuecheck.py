@@ -13,6 +13,11 @@ from ..venues.client_ids import refusal
 from ..venues.settings import VenueFileSettings
 from .errors import Problem, shown
 
+# what a connector's kind means to who writes the file
+_ABOUT = {
+    "ccxt": " (an exchange by ccxt; which one stands in the key exchange)",
+    "null": " (no exchange: confirms each order and fills none, to measure)",
+}
 # where ccxt keeps one module per exchange; the connector takes either
 _CCXT_FOLDERS = ("async_support", "pro")
 
@@ -21,7 +26,8 @@ def venue_problems(venues: list[tuple[str, VenueFileSettings]]) -> Iterator[Prob
     """Names that nothing is known by. `venues`: (file relative to DIR, model)."""
     for file, settings in venues:
         if settings.kind not in known_kinds():
-            yield Problem(file, "kind", shown(settings.kind), f"expected one of {', '.join(sorted(known_kinds()))}")
+            listed = ", ".join(f'"{kind}"{_ABOUT.get(kind, "")}' for kind in sorted(known_kinds()))
+            yield Problem(file, "kind", shown(settings.kind), f"expected the kind of connector, one of {listed}")
         elif settings.kind == "ccxt" and exchange_ids() and settings.exchange not in exchange_ids():
             yield Problem(file, "exchange", shown(settings.exchange), f"expected {_near(settings.exchange, exchange_ids())}")
         elif settings.kind == "ccxt" and refusal(settings.exchange):

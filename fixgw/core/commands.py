@@ -406,7 +406,8 @@ class AdminCancel(Command, frozen=True, tag="admincancel", kw_only=True):
 
 class AdminResolve(Command, frozen=True, tag="resolve", kw_only=True):
     """Operations settle what the venue will not tell. `outcome`: "not_placed", "canceled", "open", "fill", "bust" or
-    "correct"; qty / px / trade_id as that outcome needs."""
+    "correct"; qty / px / trade_id as that outcome needs. fee / fee_asset / liquidity: of "correct", as the trade's last report
+    told them; the state does not keep them."""
 
     order_id: str
     outcome: str
@@ -415,6 +416,9 @@ class AdminResolve(Command, frozen=True, tag="resolve", kw_only=True):
     trade_id: str = ""
     qty: Decimal | None = None
     px: Decimal | None = None
+    fee: Decimal | None = None
+    fee_asset: str = ""
+    liquidity: str = ""
 
 
 class AdminNote(Command, frozen=True, tag="note", kw_only=True):

@@ -353,7 +353,9 @@ def _bust_or_correct(draft: Draft, order: Order, cmd: c.AdminResolve) -> None:
                 px=px,
             )
         )
-        draft.report(draft.order(order.order_id), "G", exec_id=exec_id, last_qty=qty, last_px=px, **common, **reason)
+        # another quantity or price: the fee stays as the venue took it
+        kept: dict[str, Any] = {"fee": cmd.fee, "fee_asset": cmd.fee_asset, "liquidity": cmd.liquidity}
+        draft.report(draft.order(order.order_id), "G", exec_id=exec_id, last_qty=qty, last_px=px, **common, **kept, **reason)
     stop_the_rest(draft, order.order_id)
     after = draft.order(order.order_id)
     if cmd.outcome == "correct" and after.cum_qty > after.order_qty:

@@ -390,7 +390,7 @@ class FixClient:
         if same_as is None:
             self.orders.add(view)
         else:
-            self.orders.alias(view.cl_ord_id, same_as)
+            self.orders.alias(view.cl_ord_id, same_as, replace=True)
         self.send([pair for pair in pairs if pair[0] not in given] + more)
 
     def _known(self, cl_ord_id: str) -> OrderView:

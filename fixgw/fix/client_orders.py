@@ -5,11 +5,13 @@ ClOrdID of its chain (replaces, cancels) leads to it.
 """
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
 _MAX_IDS: Final = 100_000
+# of one order; the oldest are forgotten
+_MAX_REPLACES: Final = 1000
 _TERMINAL: Final = frozenset(["2", "4", "8", "C", "3"])
 
 
@@ -33,6 +35,22 @@ class OrderView:
     avg_px: str = ""
     text: str = ""
     reports: int = 0
+    # ClOrdID of each replace that was asked for or told of -> was it confirmed (150=5)? `newest_replace`: the last of them
+    replaces: dict[str, bool] = field(default_factory=dict)
+    newest_replace: str = ""
+
+    def add_replace(self, cl_ord_id: str, *, confirmed: bool = False) -> None:
+        """A replace under this ClOrdID; what is confirmed stays so."""
+        if cl_ord_id not in self.replaces:
+            if len(self.replaces) >= _MAX_REPLACES:
+                del self.replaces[next(iter(self.replaces))]
+            self.newest_replace = cl_ord_id
+        self.replaces[cl_ord_id] = confirmed or self.replaces.get(cl_ord_id, False)
+
+    def is_replaced(self, cl_ord_id: str) -> bool:
+        """Was the replace of this ClOrdID confirmed; for any other id of the order: its newest replace? By ExecType(150)=5, which
+        all versions have: OrdStatus(39)=5 is of FIX 4.2 alone, and gone with the next fill."""
+        return self.replaces.get(cl_ord_id, self.replaces.get(self.newest_replace, False))
 
     @property
     def terminal(self) -> bool:
@@ -62,9 +80,11 @@ class OrderBook:
             if view.cl_ord_id not in self._by_id:
                 self._put(view.cl_ord_id, view)
 
-    def alias(self, cl_ord_id: str, view: OrderView) -> None:
+    def alias(self, cl_ord_id: str, view: OrderView, *, replace: bool = False) -> None:
         """A further ClOrdID of an order: a replace or cancel of it."""
         with self._lock:
+            if replace:
+                view.add_replace(cl_ord_id)
             if cl_ord_id not in self._by_id:
                 self._put(cl_ord_id, view)
 
@@ -108,6 +128,8 @@ def _update(view: OrderView, fields: dict[int, str]) -> None:
             setattr(view, name, fields[tag])
     if fields.get(150) in ("4", "5") and fields.get(11):
         view.cl_ord_id = fields[11]
+    if fields.get(150) == "5":
+        view.add_replace(fields.get(11, ""), confirmed=True)
     view.text = fields.get(58, "")
     view.reports += 1
 

@@ -61,7 +61,8 @@ class Extension:
     """What a version's dictionary lacks of the standard's later fields and values.
 
     fields: (number, name, type) to define; members: message -> field names to admit; groups: message -> group name ->
-    members; types: field -> other type; values: field -> enum values (named as in FIX 5.0SP2, or here).
+    members; types: field -> other type; values: field -> enum values (named as in FIX 5.0SP2, or here); renamed: field ->
+    enum values that are there under a name that is not theirs (they get that of FIX 5.0SP2).
     """
 
     fields: tuple[tuple[int, str, str], ...] = ()
@@ -69,6 +70,7 @@ class Extension:
     groups: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
     types: dict[str, str] = field(default_factory=dict)
     values: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    renamed: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 EXTENSIONS: Final = {
@@ -95,6 +97,7 @@ EXTENSIONS: Final = {
             "SecurityType": ("DIGITAL",),
             "IDSource": ("Y",),
         },
+        renamed={"CxlRejResponseTo": ("2",)},
     ),
     "FIX44": Extension(
         members={"ExecutionReport": ("ExDestination",), "OrderCancelRequest": ("ExDestination",)},
@@ -104,6 +107,7 @@ EXTENSIONS: Final = {
             "SecurityType": ("DIGITAL",),
             "SecurityIDSource": ("Y",),
         },
+        renamed={"CxlRejResponseTo": ("2",), "SessionRejectReason": ("17",)},
     ),
     "FIXT11": Extension(),
     "FIX50SP2": Extension(),
@@ -144,10 +148,12 @@ def generate(version: str, base: Path | None = None) -> str:
         numbers[str(number)] = name
     for name, kind in extension.types.items():
         defined[name].set("type", kind)
-    names = _value_names(folder) if extension.values else {}
+    names = _value_names(folder) if extension.values or extension.renamed else {}
     for name, values in extension.values.items():
         known = names[str(defined[name].get("number"))]
         _add_values(defined[name], tuple((value, known[value]) for value in values))
+    for name, values in extension.renamed.items():
+        _rename_values(defined[name], {value: names[str(defined[name].get("number"))][value] for value in values})
     for entry in custom:
         _add_values(defined[entry.name], entry.values)
     messages = {str(element.get("name")): element for element in _child(root, "messages", version)}
@@ -171,6 +177,14 @@ def _add_values(element: ET.Element, values: tuple[tuple[str, str], ...]) -> Non
         if enum in present:
             raise DictionaryError(f"field {element.get('name')}: value {enum} is there already")
         ET.SubElement(element, "value", enum=enum, description=description)
+
+
+def _rename_values(element: ET.Element, names: dict[str, str]) -> None:
+    present = {str(value.get("enum")): value for value in element}
+    for enum, description in names.items():
+        if enum not in present or present[enum].get("description") == description:
+            raise DictionaryError(f"field {element.get('name')}: value {enum} is not there, or called {description} already")
+        present[enum].set("description", description)
 
 
 def _add_members(element: ET.Element, members: tuple[str, ...], defined: dict[str, ET.Element]) -> None:

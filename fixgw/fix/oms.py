@@ -136,22 +136,19 @@ def read_address(folder: Path, host: str | None, port: int | None) -> tuple[str,
         raise click.ClickException(f'{path}: expected {{"fix": {{"host": ..., "port": ...}}}}: {error!r}') from error
 
 
-def run_lines(shell: Shell, lines: Iterable[str], screen: Screen, stop_at_failure: bool) -> int:
-    """Runs command lines; returns how many failed. A bad command is told and the next one runs; a failed
-    expectation ends a script."""
+def run_lines(shell: Shell, lines: Iterable[str], screen: Screen, *, numbered: bool, stop_at_failure: bool) -> int:
+    """Runs command lines; returns how many failed: a command that cannot be done, or an expectation that did not come true.
+    `numbered`: a failure is told with its line; `stop_at_failure`: the first one is the end."""
     failures = 0
     for number, line in enumerate(lines, 1):
-        place = f"line {number}: " if stop_at_failure else ""
         try:
             if not shell.run(line):
                 break
-        except CommandError as error:
+        except (CommandError, ExpectationFailed) as error:
             failures += 1
-            screen.say(f"{place}{error}", "red")
-        except ExpectationFailed as error:
-            failures += 1
-            screen.say(f"{place}{error}", "red")
+            screen.say(f"line {number}: {error}" if numbered else str(error), "red")
             if stop_at_failure:
+                screen.say(f"stopped at line {number}; --keep-going goes on after a failure", "yellow")
                 break
     return failures
 
@@ -192,7 +189,8 @@ def catch_up(client: FixClient, message: FixMessage, screen: Screen) -> None:
 @click.argument("session")
 @click.option("--host", help="Where the gateway listens (default: from DIR/run/ready.json).")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the gateway (default: from DIR/run/ready.json).")
-@click.option("--script", type=click.File("r"), help="Run the commands of this file; exit status 1 if one fails.")
+@click.option("--script", type=click.File("r"), help="Run the commands of this file, up to the first that fails.")
+@click.option("--keep-going", is_flag=True, help="--script: go on after a command that failed.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.option("--reset", is_flag=True, help="Log on with ResetSeqNumFlag(141)=Y.")
 @click.option("--timeout", "timeout_s", default=10.0, show_default=True, help="Seconds to wait for the Logon.")
@@ -202,11 +200,15 @@ def oms(
     host: str | None,
     port: int | None,
     script: TextIO | None,
+    keep_going: bool,
     as_json: bool,
     reset: bool,
     timeout_s: float,
 ) -> None:
     """A small FIX client: type `help` at its prompt.
+
+    Commands may also come from a file (--script, which ends at the first that fails) or from a pipe (which goes on). The
+    exit status of both is 1 if one failed.
 
     \b
     Example:
@@ -240,12 +242,14 @@ def oms(
         client.start()
         _log_on(client, timeout_s)
         screen.say(f"logged on as {ids['client_comp_id']} ({ids['begin_string']}) at {where[0]}:{where[1]}")
-        failures = run_lines(shell, script or _typed(sys.stdin), screen, stop_at_failure=script is not None)
+        by_hand = script is None and sys.stdin.isatty()
+        lines, stop = script or _typed(sys.stdin), script is not None and not keep_going
+        failures = run_lines(shell, lines, screen, numbered=not by_hand, stop_at_failure=stop)
     except ClientError as error:
         raise click.ClickException(str(error)) from error
     finally:
         client.stop()
     if client.errors:
         raise click.ClickException(f"the client itself failed: {client.errors[0]!r}")
-    if script is not None and failures:
+    if failures and not by_hand:
         sys.exit(1)

@@ -201,8 +201,8 @@ class Shell:
 
     def do_wait(self, rest: str) -> None:
         """wait STATUS ID SECONDS: until the order has this status (new, partial, filled, canceled, rejected,
-        expired, pendingnew, pendingcancel, pendingreplace, replaced; done: any final one); or: wait logon
-        SECONDS"""
+        expired, pendingnew, pendingcancel, pendingreplace; replaced: the replace ID, or the newest one of the order
+        ID, is confirmed; done: any final one); or: wait logon SECONDS"""
         words = rest.split()
         if len(words) == 2 and words[0] == "logon":
             try:
@@ -213,12 +213,13 @@ class Shell:
         if len(words) != 3 or words[0] not in (*STATUSES, "done"):
             raise CommandError(f"wait: {rest!r}, expected STATUS ID SECONDS with STATUS of {', '.join(STATUSES)}, done")
         wanted, limit_s = words.pop(0), _seconds(words.pop())
-        view = self._view(words)
+        order = self._id(words)
+        view = self._view([order])
         deadline = time.monotonic() + limit_s
-        while not self._has(view, wanted):
+        while not self._has(view, wanted, order):
             left = deadline - time.monotonic()
             seen = self.client.last_number
-            if self._has(view, wanted):
+            if self._has(view, wanted, order):
                 return
             try:
                 self.client.wait_for(lambda message: True, max(left, 0), after=seen)
@@ -227,7 +228,10 @@ class Shell:
                 raise ExpectationFailed(f"wait: {view.cl_ord_id} is not {wanted} in {limit_s} s: {state}") from None
 
     @staticmethod
-    def _has(view: OrderView, wanted: str) -> bool:
+    def _has(view: OrderView, wanted: str, order: str) -> bool:
+        """`order`: the ClOrdID by which the view was asked for."""
+        if wanted == "replaced":
+            return view.is_replaced(order)
         return view.terminal if wanted == "done" else view.ord_status == STATUSES[wanted]
 
     def do_expect(self, rest: str) -> None:
@@ -239,11 +243,12 @@ class Shell:
             return
         if len(words) < 3:
             raise CommandError(f"expect: {rest!r}, expected ID FIELD VALUE or TAG=VALUE ...")
-        view, field, wanted = self._view(words), words.pop(0), " ".join(words[0:])
+        order = self._id(words)
+        view, field, wanted = self._view([order]), words.pop(0), " ".join(words[0:])
         if field == "status":
             if wanted not in STATUSES and wanted != "done":
                 raise CommandError(f"expect: status {wanted!r}, expected one of {', '.join(STATUSES)}, done")
-            good, have = self._has(view, wanted), self.names.value_name(39, view.ord_status)
+            good, have = self._has(view, wanted, order), self.names.value_name(39, view.ord_status)
         elif field in _VIEW_FIELDS:
             have = str(getattr(view, _VIEW_FIELDS[field]))
             good = wanted in have if field == "text" else _same_number(have, wanted)

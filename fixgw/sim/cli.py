@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from fixgw.process import check_ready_file
 from fixgw.sim.config import (
     DEMO_BALANCES,
     ApiAccount,
@@ -84,9 +85,19 @@ def sim(**options: Any) -> None:
     )
     try:
         config = _config(options)
+        if options["ready_file"] is not None:
+            _check(options["ready_file"])
         _run(config, options["ready_file"])
     except (ConfigError, OSError) as exc:
         raise click.ClickException(str(exc)) from None
+
+
+def _check(ready_file: Path) -> None:
+    """Raises ConfigError."""
+    try:
+        check_ready_file(ready_file)
+    except OSError as exc:
+        raise ConfigError(f"--ready-file {ready_file}: {exc.strerror}: expected a file in a folder that can be written") from None
 
 
 def _bps(name: str, text: str) -> Decimal:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import zlib
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Final, cast
 
 import msgspec
 
@@ -21,6 +22,9 @@ from fixgw.sim.core import Simulator
 from fixgw.sim.liquidity import Static
 from fixgw.sim.model import BUY, SELL, ZERO, Event
 
+_FORM: Final = "a receive time in ns, a space and a Binance frame, as 1700000000123456789 {\"stream\":...,\"data\":{...}}"
+# bytes of a line that is not understood
+_SHOWN: Final = 60
 _MAX_GAP_S = 10.0  # a longer silence in the recording is shortened
 
 
@@ -30,13 +34,22 @@ def frames(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     number = 0
     try:
         with cast(BinaryIO, gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")) as file:
-            for number, line in enumerate(file, 1):  # noqa: B007
+            for number, line in enumerate(file, 1):
                 stamp, _, text = line.partition(b" ")
-                yield int(stamp), decode(text)
+                try:
+                    message = decode(text)
+                    # another format has something else at its beginning: a header, a date, a float, a JSON object
+                    is_frame = stamp.isdigit() and isinstance(message.get("data", {}), dict)
+                except (ValueError, msgspec.DecodeError):
+                    is_frame = False
+                if not is_frame:
+                    begin = f"{line[:_SHOWN]!r}{'...' if len(line) > _SHOWN else ''}"
+                    raise ConfigError(f"recording {path}: line {number}: {begin}, expected {_FORM}")
+                yield int(stamp), message
     except OSError as exc:
         raise ConfigError(f"recording {path}: {exc.strerror or exc}") from None
-    except (ValueError, EOFError, msgspec.DecodeError) as exc:
-        raise ConfigError(f"recording {path}: line {number}: {exc}") from None
+    except (EOFError, zlib.error) as exc:
+        raise ConfigError(f"recording {path}: after line {number}: {exc}") from None
 
 
 class Replay:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..config import ConfigErrors, load
 from ..config.preflight import preflight
+from ..process import check_ready_file
 from .child import describe_error
 from .lock import AlreadyRunning, take
 from .loop import Supervisor
@@ -28,6 +29,13 @@ def run(directory: str | Path, ready_file: Path | None = None) -> int:
             print(problem, file=sys.stderr)
         print(f"{directory} cannot be run: see `fixgw check {directory}`", file=sys.stderr)
         return 1
+    if ready_file is not None:
+        try:
+            check_ready_file(ready_file)
+        except OSError as error:
+            text = f"--ready-file {ready_file}: {error.strerror}: expected a file in a folder that can be written"
+            print(text, file=sys.stderr)
+            return 1
     try:
         config.paths.make_directories()
         lock = take(config.paths)

@@ -33,9 +33,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Child:
     """`argv`: built at each start, because ports become known on the way. `ready`: asked until it is true, with the pid.
     `after`: names of children that must have been ready once. `grace_s`: how long it may take to stop. `needed`: without
-    it the first start fails; `fatal`: exit statuses after which a restart would do harm. `ready_within_s`: after it the
-    others do not wait for this one any more. `unusable`: exit statuses that say that its configuration cannot be used;
-    `mend`: where to look then."""
+    it the first start fails; `fatal`: exit statuses after which a restart would do harm, each with what to do.
+    `ready_within_s`: after it the others do not wait for this one any more. `unusable`: exit statuses that say that its
+    configuration cannot be used; `mend`: where to look then."""
 
     name: str
     argv: Callable[[], list[str]]
@@ -45,7 +45,7 @@ class Child:
     after: tuple[str, ...] = ()
     grace_s: float = 5.0
     needed: bool = True
-    fatal: frozenset[int] = frozenset()
+    fatal: Mapping[int, str] = field(default_factory=dict)
     ready_within_s: float | None = None
     backoff_max_s: float = BACKOFF_MAX_S
     unusable: frozenset[int] = frozenset()

@@ -139,7 +139,7 @@ class Supervisor:
         last = child.last_lines(1) if status > 0 else []
         self._tell_end(child, f"ended: {why}{f': {last[0].strip()}' if last else ''}")
         if status in child.fatal:
-            self._fail(f"{text}\n  this would happen again: not restarted", status)
+            self._fail(f"{text}\n  this would happen again: not restarted\n  next: {child.fatal[status]}", status)
         elif child.needed and not child.was_ready:
             self._fail(f"{text}\n  it never became ready", 1)
         else:

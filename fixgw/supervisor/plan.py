@@ -18,8 +18,14 @@ from ..config import Config
 from ..venues.settings import VenueConfigError, VenueFileSettings
 from .child import Child
 
-# a gateway that ended so will end so again: configuration error, corrupt journal, disk, a fault of ours
-GATEWAY_FATAL: Final = frozenset({3, 4, 5, 6})
+# a gateway that ended so will end so again: configuration error, journal damaged or locked, disk, a fault of ours; what to do
+GATEWAY_FATAL: Final = {
+    3: "`fixgw check DIR` says what is wrong",
+    4: "`fixgw journal verify DIR` says what is wrong with the journal. If it is damaged: keep a copy of DIR/data, cut nothing "
+    'by hand, and restore the file that is named; README.md, "When the journal refuses to start", tells how',
+    5: "make room on the disk of DIR/data, or mend it, and run again: what was told to anybody is in the journal",
+    6: "a fault of fixgw: keep DIR/log and a copy of DIR/data for its makers; `fixgw journal tail DIR` shows the last records",
+}
 # a venue host whose configuration cannot be used; started again all the same, because a key file may come back
 HOST_UNUSABLE: Final = frozenset({2})
 # without its venue the gateway is up and says so to clients; the others do not wait for it longer than this

@@ -45,7 +45,9 @@ def test_a_script_that_goes_well(folder: Path, acceptor: Acceptor, name: str) ->
     wait new a 5
     expect a leaves 5.0
     replace a qty 7 price 51 as b
-    wait {"replaced" if name == "OMS42" else "new"} b 5
+    wait replaced b 5
+    wait replaced a 5
+    expect b status replaced
     expect 35=8 150=5 within 5
     expect b qty 7
     expect a price 51
@@ -99,10 +101,11 @@ def test_failures_and_bad_commands_are_told(folder: Path) -> None:
             "wait new a 5",
             "expect a colour red",
             "expect a status filled",
-            "buy 99 BTC/USDT",
+            "buy 9 BTC/USDT",
+            "wait filled last 5",
         ]
     )
-    result = run(folder, "OMS44", script, "--json")
+    result = run(folder, "OMS44", script, "--json", "--keep-going")
     said = [json.loads(line) for line in result.output.splitlines()]
     errors = [line["text"] for line in said if line["type"] == "error"]
     expected = ["'fly' is no command", "expected: buy QTY", "QTY: 'ten'", "@: a value", "'now' is not", "one time in force"]
@@ -112,7 +115,34 @@ def test_failures_and_bad_commands_are_told(folder: Path) -> None:
     assert result.exit_code == 1
     reports = [line for line in said if line["type"] == "message" and line["message"] == "ExecutionReport"]
     assert reports[0]["fields"]["OrderQty"] == "1" and reports[0]["meaning"]["OrdStatus"] == "NEW"
-    assert not any(line["fields"].get("OrderQty") == "99" for line in reports)  # the script ended before
+    assert reports[-1]["fields"]["OrderQty"] == "9" and errors[0].startswith("line 1: ") and errors[-1].startswith("line 18: ")
+
+
+@pytest.mark.parametrize("bad", ["fly me", "expect a status filled", "replace nope qty 1", "wait replaced a 0.1"])
+@pytest.mark.parametrize("options", [[], ["--keep-going"]])
+def test_a_script_ends_at_the_first_line_that_fails(folder: Path, bad: str, options: list[str]) -> None:
+    script = f"# first\nbuy 1 BTC/USDT @ 5 as a\nwait new a 5\n{bad}\nbuy 77.125 BTC/USDT @ 5 as b\nwait new b 5\n"
+    result = run(folder, "OMS44", script, *options)
+    assert result.exit_code == 1 and "line 4: " in result.output, result.output
+    assert ("77.125" in result.output) == bool(options) and ("stopped at line 4" in result.output) == (not options)
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_replaced_is_of_the_replace_that_is_named(folder: Path, name: str) -> None:
+    script = """
+    buy 5 BTC/USDT @ 50 as a
+    wait new a 5
+    replace a price 51 as b
+    wait replaced b 5
+    cancel b
+    wait canceled a 5
+    replace b price 52 as c
+    expect 35=9 434=2 within 5
+    wait replaced b 5
+    wait replaced c 0.1
+    """
+    result = run(folder, name, script)
+    assert result.exit_code == 1 and "line 11: wait:" in result.output and "is not replaced in 0.1 s" in result.output
 
 
 def test_expectations_time_out(folder: Path) -> None:
@@ -125,8 +155,10 @@ def test_expectations_time_out(folder: Path) -> None:
 def test_commands_from_a_pipe(folder: Path) -> None:
     text = "help\nbuy 1 BTC/USDT @ 5\nwait new last 5\norders\nnonsense\nquit\nbuy 77.125 X\n"
     result = CliRunner().invoke(oms, [str(folder), "OMS50", "--reset"], input=text)
-    assert result.exit_code == 0 and "'nonsense' is no command" in result.output and "cancel ID" in result.output
+    assert result.exit_code == 1 and "line 5: 'nonsense' is no command" in result.output and "cancel ID" in result.output
     assert "sent" in result.output and "77.125" not in result.output
+    good = CliRunner().invoke(oms, [str(folder), "OMS50"], input=text.replace("nonsense\n", ""))
+    assert good.exit_code == 0, good.output
 
 
 def test_numbers_go_on_in_the_next_run(folder: Path) -> None:

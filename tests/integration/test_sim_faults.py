@@ -11,8 +11,10 @@ from typing import Any
 
 import ccxt
 import pytest
+from click.testing import CliRunner
 from sim_client import connected
 
+from fixgw.sim.cli import sim as sim_command
 from fixgw.sim.client import SimError
 from fixgw.sim.launch import RunningSim, launch
 
@@ -317,6 +319,11 @@ def test_sigterm_is_clean_and_options_are_checked(tmp_path: Path) -> None:
     assert running.stop() == 0
     with pytest.raises(RuntimeError, match="no-such-file"):
         launch(tmp_path / "b", "--replay", str(tmp_path / "no-such-file.gz"))
+    for where, why in (("nowhere/ready.json", "No such file"), ("a/ledger.jsonl/ready.json", "Not a directory")):
+        words = ["--dir", str(tmp_path / "d"), "--ready-file", str(tmp_path / where)]
+        refused = CliRunner().invoke(sim_command, words)
+        assert refused.exit_code == 1 and str(tmp_path / where) in refused.output and why in refused.output
+        assert not (tmp_path / "d").exists()
     with pytest.raises(RuntimeError, match="BTCUSDT"):
         launch(tmp_path / "c", "--symbol", "BTCUSDT")
 

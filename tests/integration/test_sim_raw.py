@@ -314,16 +314,23 @@ def test_a_whole_recording_ends_at_its_last_best_prices(tmp_path: Path) -> None:
     sim.ledger.close()
 
 
+FORM = "expected a receive time in ns, a space and a Binance frame"
+
+
 def test_a_recording_that_is_not_one(tmp_path: Path) -> None:
     bad = tmp_path / "bad.txt"
     for text, why in (
-        ("", "no frame"), ("1 {}\n", "no frame"), ("x {}\n", "line 1"), ('5 {"data":{"s":"XRPUSDT"}}\n', "XRPUSDT"),
-        ('5 {"data":{"s":"BTCUSDT"}}\n', "no depth snapshot"),
+        ("", "no frame"), ("1 {}\n", "no frame"), ('5 {"data":{"s":"XRPUSDT"}}\n', "XRPUSDT"),
+        ('5 {"data":{"s":"BTCUSDT"}}\n', "no depth snapshot"), ("x {}\n", f"line 1: b'x .*{FORM}"),
+        ('{"e":"trade"}\n', FORM), ("time,price\n1,2\n", f"line 1.*{FORM}"), ("5 []\n", FORM), ("5\n", FORM), ("\n", FORM),
+        ("5 {}\n1700000000.5 {}\n", f"line 2: b'1700000000.5 .*{FORM}"), ('5 {"data":[]}\n', FORM),
+        ("5 {}\n" + "y" * 5000, r"line 2: b'y{60}'\.\.\., "),
     ):  # fmt: skip
         bad.write_text(text)
 
         async def nothing(server: SimServer, http: aiohttp.ClientSession) -> None:
             raise AssertionError("it started")
 
-        with pytest.raises(ConfigError, match=why):
+        with pytest.raises(ConfigError, match=why) as caught:
             go(tmp_path / "s", nothing, liquidity="replay", replay=bad)
+        assert str(bad) in str(caught.value)

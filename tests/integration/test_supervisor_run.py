@@ -239,6 +239,7 @@ def test_a_gateway_that_must_not_be_restarted(root: Path, runs: list[Run]) -> No
     status, output = run.wait()
     assert status == 4, output
     assert "disk on fire" in output and "not restarted" in output
+    assert "next: `fixgw journal verify DIR`" in output and "cut nothing by hand" in output
     assert not alive(pids["simulator"])
 
 

@@ -16,7 +16,10 @@ from fixgw.admin.methods import AdminMethods
 from fixgw.admin.server import AdminServer
 from fixgw.cli import main
 from fixgw.core import commands as c
+from fixgw.core import events as e
 from fixgw.core.codec import decode_record
+from fixgw.core.reports import Report
+from fixgw.fix.outbound import VERSIONS, encode
 
 
 class Desk(Engine):
@@ -45,7 +48,8 @@ def world() -> World:
     for number in (1, 2):
         trade = c.VenueTrade(
             account=VENUE_ACCOUNT, symbol=SYMBOL, venue_cl_ord_id=child.venue_cl_ord_id, venue_order_id="v1",
-            venue_trade_id=f"t{number}", side="1", qty=Decimal("0.5"), px=Decimal(100),
+            venue_trade_id=f"t{number}", side="1", qty=Decimal("0.5"), px=Decimal(100), fee=Decimal(f"0.05{number}"),
+            fee_asset="USDT", liquidity=str(number),
         )  # fmt: skip
         world.run(c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=trade))
     return world
@@ -55,7 +59,7 @@ def world() -> World:
 def directory(tmp_path: Path, world: World) -> Iterator[Path]:
     (tmp_path / "run").mkdir(mode=0o700)
     acceptor, links = SimpleNamespace(status=lambda: []), SimpleNamespace(hosts=dict)
-    methods = AdminMethods(Config(world, tmp_path), Desk(world), acceptor, links)  # type: ignore[arg-type]
+    methods = AdminMethods(Config(world, tmp_path), Desk(world), acceptor, links, str)  # type: ignore[arg-type]
     server = AdminServer(tmp_path / "run" / "admin.sock", methods.table())
     server.start()
     yield tmp_path
@@ -107,6 +111,25 @@ def test_a_corrected_fill_names_what_corrected_it(directory: Path, world: World)
     assert [row["corrected_by"] for row in rows] == [third, third, ""]
     assert [row["corrects"] for row in rows] == ["", first, second]
     assert "corrected_by" in fixgw(directory, "fills").output
+
+
+def test_a_correction_keeps_the_fee(directory: Path, world: World) -> None:
+    order_id = next(iter(world.state.orders))
+    for px in ("99", "98"):  # the second one finds it in the report of the first
+        assert resolve(directory, order_id, "correct", trade_id="t2", qty="0.4", px=px).exit_code == 0
+    told_now = [report.message for report in reports(world) if report.message.exec_type == "G"]
+    assert [(m.last_px, m.fee, m.fee_asset, m.liquidity) for m in told_now] == [
+        (Decimal(px), Decimal("0.052"), "USDT", "2") for px in ("99", "98")
+    ]
+    wire = encode(told_now[-1], VERSIONS["FIX.4.4"]).toString().split("\x01")
+    assert {"150=G", "136=1", "137=0.052", "138=USDT", "851=2", "31=98"} <= set(wire)
+    row = next(row for row in told(directory, "fills")["fills"] if not row["corrected_by"] and row["venue_trade_id"] == "t2")
+    assert (row["last_px"], row["fee"], row["fee_asset"], row["liquidity"]) == ("98", "0.052", "USDT", "2")
+
+
+def reports(world: World) -> list[e.Reported]:
+    events = (event for payload in world.records for event in decode_record(payload).events)
+    return [event for event in events if isinstance(event, e.Reported) and isinstance(event.message, Report)]
 
 
 def test_what_contradicts_the_order_is_refused_and_what_is_not_there_is_not_found(directory: Path, world: World) -> None:

@@ -15,6 +15,7 @@ from core_world import ACCOUNT, SYMBOL, VENUE, VENUE_ACCOUNT, World, core_settin
 
 from fixgw.admin.methods import AdminMethods
 from fixgw.admin.server import AdminServer
+from fixgw.app import Gateway
 from fixgw.cli import main
 from fixgw.config import Paths
 from fixgw.core import commands as c
@@ -37,7 +38,8 @@ class Engine:
         self.world = world
         self.on_durable: list[Callable[..., None]] = []
         self.waiting = 0
-        self.journal = SimpleNamespace(read=self._read, durable_seq=len(world.records), full=False)
+        self.full = ""
+        self.journal = SimpleNamespace(read=self._read, durable_seq=len(world.records))
 
     def _read(self, start: int) -> Iterator[tuple[int, bytes]]:
         return ((seq, payload) for seq, payload in enumerate(self.world.records, 1) if seq >= start)
@@ -90,7 +92,12 @@ def traded() -> World:
         max_order_qty={"*": Decimal("1E+5")}, max_open_notional={"*": Decimal("1E+9")}, max_gross={"*": Decimal("1E+6")},
         max_net={SYMBOL: Decimal("1E+6")}, collar_bps={"*": Decimal("1E+3")},
     )  # fmt: skip
-    sessions = {"OMS44": session_settings("OMS44", limits=limits), "OMS42": session_settings("OMS42")}
+    # COIN: another instrument to each
+    names = {SYMBOL: SYMBOL, "ETH/USDT": "ETH/USDT"}
+    sessions = {
+        "OMS44": session_settings("OMS44", limits=limits, symbols=names | {"BTC-USDT": SYMBOL, "COIN": SYMBOL}),
+        "OMS42": session_settings("OMS42", symbols=names | {"XBTUSDT": SYMBOL, "COIN": "ETH/USDT"}),
+    }
     stages = ("session_state", "throttle", "order_qty", "notional", "position")
     world = World(core_settings(sessions=sessions, risk_stages=stages))
     spec = c.InstrumentSpec(
@@ -132,7 +139,7 @@ def engine(world: World) -> Engine:
 def directory(tmp_path: Path, engine: Engine) -> Iterator[Path]:
     (tmp_path / "run").mkdir(mode=0o700)
     acceptor, links = SimpleNamespace(status=lambda: []), SimpleNamespace(hosts=dict)
-    methods = AdminMethods(Config(engine.world, tmp_path), engine, acceptor, links)  # type: ignore[arg-type]
+    methods = AdminMethods(Config(engine.world, tmp_path), engine, acceptor, links, lambda: engine.full)  # type: ignore[arg-type]
     server = AdminServer(tmp_path / "run" / "admin.sock", methods.table())
     server.start()
     yield tmp_path
@@ -196,6 +203,29 @@ def test_status_tells_why_a_venue_host_is_not_there(directory: Path) -> None:
     assert told(directory, "status")["venues"][0]["reason"] == ""
 
 
+def test_status_tells_when_and_why_new_orders_find_no_room(directory: Path, engine: Engine) -> None:
+    status = told(directory, "status")
+    assert (status["journal_full"], status["full_because"]) == (False, "") and "state_hash" not in status
+    engine.full = "disk low"
+    status = told(directory, "status")
+    assert (status["journal_full"], status["full_because"]) == (True, "disk low")
+    lines = [line.split(maxsplit=1) for line in fixgw(directory, "status").output.splitlines()]
+    assert ["journal_full", "yes"] in lines and ["full_because", "disk low"] in lines
+
+
+@pytest.mark.parametrize("journal", [False, True])
+@pytest.mark.parametrize("disk", [False, True])
+def test_what_status_tells_of_room_is_what_the_engine_refuses_by(journal: bool, disk: bool) -> None:
+    table = SimpleNamespace(reserve_mb=64)
+    config = SimpleNamespace(firm_file=SimpleNamespace(journal=table))
+    gateway: Any = SimpleNamespace(
+        journal=SimpleNamespace(full=journal), space=SimpleNamespace(low=disk), config=config, paths=SimpleNamespace(data="/d")
+    )
+    why = Gateway._full_because(gateway)
+    assert bool(why) == Gateway._is_full(gateway) == (journal or disk)
+    assert ("reserve" in why, "disk low" in why) == (journal, disk)
+
+
 def reported(world: World, after: int = 0) -> int:
     records = (decode_record(payload) for payload in world.records[after:])
     return sum(isinstance(event, e.Reported) and event.session == "OMS44" for item in records for event in item.events)
@@ -242,6 +272,19 @@ def test_an_unknown_symbol_is_an_error(directory: Path, words: list[str]) -> Non
     assert result.exit_code == 1 and "symbol 'NOPE' is unknown, expected one of BTC/USDT, ETH/USDT" in result.output
     none = fixgw(directory, *words, "--symbol", "ETH/USDT")
     assert none.exit_code == 0 and "no " in none.output
+
+
+@pytest.mark.parametrize("words", [["orders"], ["orders", "--open"], ["fills"], ["positions"]])
+def test_what_a_session_calls_an_instrument_finds_it(directory: Path, words: list[str]) -> None:
+    wanted = told(directory, *words, "--symbol", SYMBOL)[words[0]]
+    assert wanted
+    # BTC-USDT: nobody has written it in an order; XBTUSDT: only a session without orders knows it; COIN: two mean two by it
+    for name in ("BTC-USDT", "XBTUSDT", "COIN"):
+        assert told(directory, *words, "--symbol", name)[words[0]] == wanted
+    if words != ["positions"]:
+        assert told(directory, *words, "--symbol", "XBTUSDT", "--session", "OMS44")[words[0]] == wanted
+        assert told(directory, *words, "--symbol", "COIN", "--session", "OMS44")[words[0]] == wanted
+        assert told(directory, *words, "--symbol", "COIN", "--session", "OMS42")[words[0]] == []
 
 
 def test_an_unknown_account_is_an_error(directory: Path) -> None:

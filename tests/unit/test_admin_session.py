@@ -62,7 +62,7 @@ def act(engine: Engine, params: dict[str, Any], *, busy: bool = False) -> list[s
         user_defined_fields="reject", codes="newest", enabled=True,
     )  # fmt: skip
     config = SimpleNamespace(sessions={"OMS44": file}, gateway_comp_id=lambda session: "FIXGW")
-    methods = AdminMethods(config, engine, acceptor, SimpleNamespace())  # type: ignore[arg-type]
+    methods = AdminMethods(config, engine, acceptor, SimpleNamespace(), str)  # type: ignore[arg-type]
     methods._act_on_session("OMS44", params["action"], params, "ann", params["reason"])
     return engine.told
 

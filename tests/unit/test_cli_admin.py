@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import socket
 import sys
 import threading
@@ -16,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from fixgw.admin.client import AdminClient, NotRunning
 from fixgw.admin.protocol import MAX_REQUEST_BYTES, METHODS, AdminError
-from fixgw.admin.server import AdminServer
+from fixgw.admin.server import AdminServer, login_name
 from fixgw.cli import main
 
 ORDER = {
@@ -174,28 +175,75 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("words", CHANGES)
-@pytest.mark.parametrize("given", [[], ["--reason", ""], ["--reason", "  "]])
-def test_a_change_needs_a_reason(directory: Path, gateway: Gateway, words: list[str], given: list[str]) -> None:
-    result = fixgw(directory, *words, *given)
-    assert result.exit_code == 2 and "--reason" in result.output and "expected a text" in result.output, result.output
-    assert gateway.asked == []
-
-
-def test_a_person_is_asked_for_the_reason_until_there_is_one(
-    directory: Path, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("given", [[], ["--reason", ""], ["--reason", "  "], ["--json"]])
+def test_a_change_without_a_reason_is_made_and_says_so(
+    directory: Path, gateway: Gateway, words: list[str], given: list[str]
 ) -> None:
+    result = fixgw(directory, *words, *given)
+    assert result.exit_code == 0, result.output
+    assert [asked["reason"] for _, asked, _ in gateway.asked] == ["no reason given"]
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def terminal(self: CliRunner, *given: Any, **named: Any) -> Iterator[Any]:
+    def on_a_terminal(self: CliRunner, *given: Any, **named: Any) -> Iterator[Any]:
         with isolation(self, *given, **named) as streams:
             monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
             yield streams
 
     isolation = CliRunner.isolation
-    monkeypatch.setattr(CliRunner, "isolation", terminal)
-    words = ["cancel", "O1", "--dir", str(directory)]
-    result = CliRunner().invoke(main, words, input="\n  \nasked by phone\n")
-    assert result.exit_code == 0, result.output
-    assert gateway.asked[-1][1]["reason"] == "asked by phone"
+    monkeypatch.setattr(CliRunner, "isolation", on_a_terminal)
+
+
+@pytest.mark.parametrize("words", CHANGES)
+@pytest.mark.parametrize(
+    ("typed", "reason"), [("asked by phone\n", "asked by phone"), ("\n", "no reason given"), ("  \n", "no reason given")]
+)
+def test_a_person_is_asked_for_the_reason(
+    directory: Path, gateway: Gateway, terminal: None, words: list[str], typed: str, reason: str
+) -> None:
+    result = CliRunner().invoke(main, [*words, "--dir", str(directory)], input=typed)
+    assert result.exit_code == 0 and "Reason [no reason given]:" in result.output, result.output
+    assert [asked["reason"] for _, asked, _ in gateway.asked] == [reason]
+
+
+@pytest.mark.parametrize("given", [["--json"], ["--reason", "r"]])
+def test_nobody_is_asked_who_said_it_or_wants_json(
+    directory: Path, gateway: Gateway, terminal: None, given: list[str]
+) -> None:
+    for words in (["cancel", "O1", *given], ["session", "S", "reset", *given], ["session", "S", "show"]):
+        result = CliRunner().invoke(main, [*words, "--dir", str(directory)], input="")
+        assert result.exit_code == 0 and "Reason" not in result.output, result.output
+
+
+def test_the_journaled_user_is_the_kernels_not_the_clients(
+    directory: Path, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = pwd.getpwuid(os.getuid()).pw_name
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, me)
+    assert fixgw(directory, "cancel", "O1").exit_code == 0
+    monkeypatch.setenv("LOGNAME", "mallory")
+    assert fixgw(directory, "cancel", "O1").exit_code == 0
+    assert [user for _, _, user in gateway.asked] == [me, f"{me} (as mallory)"]
+
+
+def test_a_claimed_name_is_bounded_and_clean(directory: Path, gateway: Gateway) -> None:
+    me = pwd.getpwuid(os.getuid()).pw_name
+    for claimed in ("", "  ", me, "a\x1b[31m\nb", "x" * 5000):
+        with AdminClient(directory / "run" / "admin.sock", user=claimed) as client:
+            client.call("status")
+    asked = [user for _, _, user in gateway.asked]
+    assert asked == [me, me, me, f"{me} (as a?[31m?b)", f"{me} (as {'x' * 64})"]
+
+
+def test_a_uid_without_an_account_is_told_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    assert login_name(12345) == "uid 12345"
 
 
 def test_errors_reach_the_user(directory: Path, tmp_path: Path) -> None:

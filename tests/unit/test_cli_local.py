@@ -31,7 +31,7 @@ def test_check_says_what_is_wrong_where(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace('collar_bps = "500"', "collar_bps = 0.5").replace("enabled", "enable"))
     output = fixgw("check", str(directory), code=1)
     assert "sessions/OMS44.toml: limits.collar_bps = 0.5: expected a quoted number" in output
-    assert "sessions/OMS44.toml: enable: unknown key, did you mean 'enabled'?" in output
+    assert "sessions/OMS44.toml: enable = true: unknown key, did you mean 'enabled'?" in output
     told = json.loads(fixgw("check", str(directory), "--json", code=1))
     assert not told["ok"] and {problem["key"] for problem in told["problems"]} == {"limits.collar_bps", "enable"}
     assert all(set(problem) == {"file", "key", "value", "expected"} for problem in told["problems"])

@@ -1,5 +1,6 @@
 """The configuration: what init writes is valid; every mistake is told with file, key, value and what was expected."""
 
+import shutil
 from decimal import Decimal
 from pathlib import Path
 
@@ -107,8 +108,8 @@ def test_missing_folder_says_how_to_make_one(tmp_path: Path) -> None:
     [
         ("fixgw.toml", "listen_port = 0", "listen_port = 65536", "fix.listen_port", "65536", "less than or equal to 65535"),
         ("fixgw.toml", "listen_port = 0", 'listen_port = "0"', "fix.listen_port", "'0'", "expected a valid integer"),
-        ("fixgw.toml", "listen_port", "listen_prot", "fix.listen_prot", "", "did you mean 'listen_port'?"),
-        ("fixgw.toml", "[engine]", "[motor]", "motor", "", "unknown key"),
+        ("fixgw.toml", "listen_port", "listen_prot", "fix.listen_prot", "0", "did you mean 'listen_port'?"),
+        ("fixgw.toml", "[engine]", "[motor]", "motor", "a table of 4", "unknown key"),
         ("fixgw.toml", 'sync = "commit"', 'sync = "maybe"', "journal.sync", "'maybe'", "'commit' or 'os'"),
         ("fixgw.toml", 'firm = "Demo Firm"', "", "firm", "", "this key is required"),
         ("fixgw.toml", 'trigger = "last"', 'trigger = "mid"', "instruments.0.trigger", "'mid'", "'last', 'bid' or 'ask'"),
@@ -145,9 +146,9 @@ def test_missing_folder_says_how_to_make_one(tmp_path: Path) -> None:
         ("sessions/PB44.toml", 'sessions = ["*"]', "sessions = []", "scope", "", "needs [scope]"),
         ("venues/sim.toml", '"binance"', '"bynance"', "exchange", "'bynance'", "did you mean 'binance' or 'binanceus'"),
         ("venues/sim.toml", '"binance"', '"9"', "exchange", "'9'", "expected an exchange id of ccxt, such as 'binance'"),
-        ("venues/sim.toml", '"ccxt"', '"zz"', "kind", "'zz'", "expected one of ccxt, null"),
+        ("venues/sim.toml", '"ccxt"', '"zz"', "kind", "'zz'", "expected the kind of connector"),
         ("fixgw.toml", 'taker_fee_bps = "10"', 'taker_fee_bps = "100000"', "venues.0.taker_fee_bps", "'100000'", "at most 1000"),
-        ("venues/sim.toml", "recv_window_ms", "recv_windows_ms", "recv_windows_ms", "", "did you mean 'recv_window_ms'?"),
+        ("venues/sim.toml", "recv_window_ms", "recv_windows_ms", "recv_windows_ms", "5000", "did you mean 'recv_window_ms'?"),
         ("venues/sim.toml", 'kind = "ccxt"', 'kind = "ccxt"\ntick = 0.01', "tick", "0.01", "TOML float"),
     ],
 )  # fmt: skip
@@ -331,17 +332,80 @@ def test_a_secret_in_the_wrong_place_is_not_printed(demo: Path) -> None:
     assert len(found) == 2 and "hunter2" not in "\n".join(map(str, found))
 
 
-def test_hash_covers_decisions_only_and_is_stable(demo: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ('motor = "V8"', "'V8'"), ("motor = 8", "8"), ("motor = 0.5", "0.5"), ("motor = true", "true"),
+        ('motor = ["a", "b"]', "['a', 'b']"), ("motor = { a = 1 }", "a table of 1"),
+        ("motor = [{ a = 1 }, { a = 2 }]", "a list of 2"),
+        # credentials where nobody expects them
+        ('apisecret = "hunter2"', ""), ('my_key = "hunter2"', ""), ('passwd = "hunter2"', ""), ("auth = { a = 1 }", ""),
+        ('motor = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zv"', ""), ('motor = ["vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zv"]', ""),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("file", ["sessions/OMS44.toml", "venues/sim.toml"])
+def test_an_unknown_key_is_told_with_its_value(demo: Path, file: str, line: str, value: str) -> None:
+    (demo / file).write_text(f"{line}\n{(demo / file).read_text()}")
+    problem = only(demo)
+    assert (problem.key, problem.value) == (line.split()[0], value) and "unknown key" in problem.expected
+
+
+def test_a_wrong_kind_of_venue_is_told_what_kinds_there_are(demo: Path) -> None:
+    edit(demo / "venues/sim.toml", 'kind = "ccxt"', 'kind = "binance"')
+    problem = only(demo)
+    assert (problem.file, problem.key, problem.value) == ("venues/sim.toml", "kind", "'binance'")
+    for part in ('"ccxt" (an exchange by ccxt', "key exchange", '"null" (no exchange'):
+        assert part in problem.expected
+
+
+def test_the_hash_is_of_the_content(demo: Path) -> None:
     first = load(demo).core_settings()
-    edit(demo / "fixgw.toml", "max_connections = 512", "max_connections = 511")
-    edit(demo / "fixgw.toml", 'name = "sim"\ntaker_fee_bps = "10"', 'taker_fee_bps = 10\nname = "sim"')
+    edit(demo / "fixgw.toml", 'name = "sim"\ntaker_fee_bps = "10"', '# a comment\ntaker_fee_bps = 10\nname = "sim"')
     assert load(demo).core_settings() == first
     edit(demo / "sessions/OMS44.toml", 'sides = ["buy", "sell"]', 'sides = ["sell", "buy"]')
     assert load(demo).core_settings().hash == first.hash
+    shutil.copytree(demo, demo.with_name("elsewhere"))
+    assert load(demo.with_name("elsewhere")).core_settings().hash == first.hash
     edit(demo / "sessions/OMS44.toml", 'sides = ["sell", "buy"]', 'sides = ["sell"]')
     changed = load(demo).core_settings()
     assert changed.hash != first.hash
     assert changed.sessions["OMS44"].entitlements.sides == frozenset(SIDES["sell"])
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("fixgw.toml", "max_connections = 512", "max_connections = 511"),
+        ("fixgw.toml", 'gateway_comp_id = "FIXGW"', 'gateway_comp_id = "FIXGX"'),
+        ("fixgw.toml", 'sync = "commit"', 'sync = "os"'),
+        ("fixgw.toml", '"session_state", "throttle"', '"throttle", "session_state"'),
+        ("sessions/OMS44.toml", 'client_comp_id = "OMS44"', 'client_comp_id = "OMS45"'),
+        ("sessions/OMS44.toml", 'begin_string = "FIX.4.4"', 'begin_string = "FIX.4.2"'),
+        ("sessions/OMS44.toml", "enabled = true", "enabled = false"),
+        ("venues/sim.toml", 'exchange = "binance"', 'exchange = "okx"'),
+        ("venues/sim.toml", 'kind = "ccxt"', 'kind = "ccxt"\noptions = { sandbox = true }'),
+        ("venues/sim.toml", "../secrets/sim.key", "../secrets/other.key"),
+    ],
+)
+def test_the_hash_changes_with_everything(demo: Path, file: str, old: str, new: str) -> None:
+    first = load(demo).core_settings().hash
+    edit(demo / file, old, new)
+    assert load(demo).core_settings().hash != first
+
+
+def test_the_hash_changes_with_a_venues_endpoint(tmp_path: Path) -> None:
+    init(tmp_path, demo=False)
+    first = load(tmp_path).core_settings().hash
+    edit(tmp_path / "venues/binance.toml", 'kind = "ccxt"', 'kind = "ccxt"\nbase_url = "https://testnet.example"')
+    assert load(tmp_path).core_settings().hash != first
+
+
+def test_no_credential_goes_into_the_hash(demo: Path) -> None:
+    edit(demo / "venues/sim.toml", 'kind = "ccxt"', 'kind = "ccxt"\noptions = { nested = { privateKey = "hunter2" } }')
+    first = load(demo).core_settings().hash
+    edit(demo / "venues/sim.toml", "hunter2", "hunter3")
+    (demo / "secrets/sim.key").write_text("another")
+    assert load(demo).core_settings().hash == first
 
 
 def test_user_defined_fields(demo: Path) -> None:

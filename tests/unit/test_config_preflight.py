@@ -80,6 +80,20 @@ def test_run_refuses_what_cannot_run(demo: Path, spoil: Callable[[Path], object]
     assert not (demo / "run" / "ready.json").exists() and not list((demo / "log").iterdir())
 
 
+@pytest.mark.parametrize(
+    ("where", "why"),
+    [("nowhere/ready.json", "No such file"), ("fixgw.toml/ready.json", "Not a directory"), (".", "Is a directory")],
+)
+def test_a_ready_file_that_cannot_be_written_starts_nothing(
+    demo: Path, capsys: pytest.CaptureFixture[str], where: str, why: str
+) -> None:
+    before = sorted(demo.rglob("*"))
+    assert run(demo, demo / where) == 1
+    error = capsys.readouterr().err
+    assert str(demo / where) in error and why in error and "expected a file" in error
+    assert sorted(demo.rglob("*")) == before
+
+
 def test_an_unset_variable_is_a_note_for_check_and_an_end_for_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

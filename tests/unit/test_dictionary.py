@@ -135,3 +135,25 @@ def test_logon_fields(engine: dict[str, quickfix.DataDictionary], version: str) 
     text += soh + soh.join(["553=u", "554=p", "789=5", "20008=Y", "8013=S", "9001=N"])
     text += soh + ("1137=9" + soh if version == "FIXT11" else "") + f"10=000{soh}"
     engine[version].validate(quickfix.Message(text, engine[version], False))
+
+
+# the same by another word
+SYNONYMS = {
+    ("FIX42", 35, "b"), ("FIX42", 88, "2"), ("FIX42", 269, "9"), ("FIX42", 427, "2"),
+    ("FIX44", 35, "b"), ("FIX44", 88, "2"), ("FIX44", 167, "PFAND"), ("FIX44", 269, "9"), ("FIX44", 427, "2"),
+    ("FIX44", 452, "14"), ("FIX44", 532, "2"), ("FIX44", 751, "1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("version", ["FIX42", "FIX44"])
+def test_values_are_called_what_they_are(version: str) -> None:
+    """By FIX 5.0SP2, where it has the same value: one that means something else is wrong in one of the two."""
+    here, newest = load(version), load("FIX50SP2")
+    other = {
+        (version, tag, value): (name, newest.value_name(tag, value))
+        for tag, values in here.values.items()
+        for value, name in values.items()
+        if newest.values.get(tag, {}).get(value, name).replace("_", "") != name.replace("_", "")
+    }
+    assert set(other) == {entry for entry in SYNONYMS if entry[0] == version}, other
+    assert here.value_name(434, "2") == "ORDER_CANCEL_REPLACE_REQUEST" and here.value_name(434, "1") == "ORDER_CANCEL_REQUEST"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from journal_home import COUNT, fill_journal, run
 
+from fixgw.journal.errors import CorruptJournal
 from fixgw.journal.store import Journal
 
 
@@ -52,6 +53,34 @@ def test_verify_names_file_and_offset_of_damage_and_fails(home: Path) -> None:
     for command in (("export", str(home)), ("rebuild", str(home))):
         failed = run(*command)
         assert failed.exit_code == 1 and str(used) in failed.stderr
+
+
+def test_a_damaged_segment_is_put_back_as_the_readme_tells(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = home / "data" / "journal"
+    segments = json.loads(run("verify", str(home), "--json").stdout)["segments"]
+    hurt, after = segments[1], segments[2]
+    backup = tmp_path_factory.mktemp("backup") / "segment"
+    file = Path(hurt["file"])
+    backup.write_bytes(file.read_bytes())
+    # what comes later does not change it
+    store = Journal.open(folder, segment_bytes=4096, reserve_bytes=4096)
+    store.append(COUNT + 1, b"later")
+    store.commit()
+    store.close(clean=True)
+    data = bytearray(file.read_bytes())
+    data[64 + 30] ^= 4
+    file.write_bytes(data)
+    with pytest.raises(CorruptJournal):
+        Journal.open(folder, segment_bytes=4096, reserve_bytes=4096)
+    named = json.loads(run("verify", str(home), "--json").stdout)["file"]
+    assert named == str(file)
+    before = run("export", str(home))
+    assert before.exit_code == 1 and len(before.stdout.splitlines()) == hurt["first_seq"] - 1
+    behind = run("export", str(home), "--from", str(after["first_seq"]), "--to", str(COUNT))
+    assert behind.exit_code == 0 and len(behind.stdout.splitlines()) == COUNT + 1 - after["first_seq"]
+    Path(named).write_bytes(backup.read_bytes())
+    assert run("verify", str(home)).exit_code == 0
+    Journal.open(folder, segment_bytes=4096, reserve_bytes=4096).close(clean=True)
 
 
 def test_verify_beside_a_running_writer(home: Path) -> None:

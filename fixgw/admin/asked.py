@@ -1,0 +1,58 @@
+"""What a request to the admin socket says, checked: each raises AdminError naming the field, the value and what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .protocol import AdminError
+
+Params = dict[str, Any]
+MAX_ROWS = 10_000
+
+
+def known(kind: str, name: str, among: Iterable[str]) -> None:
+    names = sorted(among)
+    if name not in names:
+        raise AdminError("NOT_FOUND", f"{kind} {name!r} is unknown, expected one of {', '.join(names) or '(none)'}")
+
+
+def ends(path: Path) -> dict[str, str]:
+    """Why processes ended that are not back yet (supervisor/loop.py); empty when nothing is told."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except (OSError, msgspec.MsgspecError):
+        return {}
+
+
+def text_of(params: Params, key: str) -> str:
+    value = params.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise AdminError("BAD_PARAMS", f"{key} {value!r}: expected text")
+    return value
+
+
+def decimal_of(params: Params, key: str) -> Decimal | None:
+    value = params.get(key)
+    if value is None:
+        return None
+    try:
+        found = Decimal(str(value))
+    except ArithmeticError as error:
+        raise AdminError("BAD_PARAMS", f"{key} {value!r}: expected a decimal number") from error
+    if not found.is_finite():
+        raise AdminError("BAD_PARAMS", f"{key} {value!r}: expected a finite number")
+    return found
+
+
+def limit_of(params: Params) -> int:
+    value = params.get("limit", 100)
+    if value is None:
+        return 100
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_ROWS:
+        raise AdminError("BAD_PARAMS", f"limit {value!r}: expected 1 to {MAX_ROWS}")
+    return value
