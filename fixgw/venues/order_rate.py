@@ -128,7 +128,8 @@ class OrderRate:
 
     @property
     def limits(self) -> tuple[Limit, ...]:
-        return tuple(window.limit for window in self._windows.values())
+        """The shortest interval first."""
+        return tuple(self._windows[interval_ns].limit for interval_ns in sorted(self._windows))
 
     @property
     def waiting(self) -> int:
