@@ -8,9 +8,11 @@ import bisect
 import selectors
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fixgw.venues import order_rate
 from fixgw.venues.base import NeverSent
 from fixgw.venues.order_rate import MARGIN_NS, Limit, OrderRate
 
@@ -51,8 +53,15 @@ LIMITS = st.lists(st.builds(Limit, st.integers(1, 6), INTERVALS), min_size=1, ma
 
 
 @settings(max_examples=150, deadline=None)
-@given(LIMITS, st.lists(PLACE, max_size=40))
-def test_no_window_holds_more_than_its_limit(limits: list[Limit], places: list[Any]) -> None:
+@given(LIMITS, st.lists(PLACE, max_size=40), st.sampled_from([1000, 2]))
+def test_no_window_holds_more_than_its_limit(limits: list[Limit], places: list[Any], exact: int) -> None:
+    """`exact`: windows of more orders than that keep their stamps in groups."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(order_rate, "_EXACT", exact)
+        _run(limits, places)
+
+
+def _run(limits: list[Limit], places: list[Any]) -> None:
     loop = VirtualLoop()
     stamps: list[int] = []
     served: list[int] = []

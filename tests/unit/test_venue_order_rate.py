@@ -7,7 +7,10 @@ import asyncio
 import pytest
 
 from fixgw.venues.base import NeverSent
+from fixgw.venues.binance_codes import CODES
 from fixgw.venues.binance_limits import counts_in, header_counts, order_limits
+from fixgw.venues.ccxt_exchange import Hooks
+from fixgw.venues.limiter import RateLimiter
 from fixgw.venues.order_rate import MARGIN_NS, Limit, OrderRate, Slot
 
 S = 1_000_000_000
@@ -58,6 +61,7 @@ TABLE: dict[str, tuple[list[tuple[int, int]], list[tuple[float, int]]]] = {
     "spread over the time": ([(2, 10)], [(0, 2), (10.5, 2), (5, 0), (5.5, 2)]),
     "a slow one bounds quick ones": ([(3, 10), (5, 100)], [(0, 3), (10.6, 2), (10.6, 0), (79.4, 3), (10.6, 2)]),
     "the smaller of two with one interval": ([(9, 10), (2, 10)], [(0, 2)]),
+    "in groups, each as old as its newest": ([(2000, 1000)], [(0, 1000), (0.9, 1000), (999.7, 0), (0.8, 1000)]),
     "a day": ([(400, 86_400)], [(0, 400), (86_400, 0), (0.5, 400)]),
 }
 
@@ -66,7 +70,7 @@ TABLE: dict[str, tuple[list[tuple[int, int]], list[tuple[float, int]]]] = {
 def test_how_many_may_leave(limits: list[tuple[int, int]], steps: list[tuple[float, int]]) -> None:
     clock, rate = made(*limits)
     for later_s, expected in steps:
-        clock.now += int(later_s * S)
+        clock.now += round(later_s * S)
         assert sent(rate) == expected
 
 
@@ -147,6 +151,21 @@ def in_short_time(limit: int, places: int, cancelled: tuple[int, ...] = ()) -> l
 
 def test_first_come_first_served() -> None:
     assert in_short_time(3, 8) == [*range(8)]
+
+
+def test_nobody_overtakes_who_waits_for_a_slot_that_is_free_by_now() -> None:
+    async def run() -> None:
+        clock, rate = made((1, 10))
+        assert sent(rate) == 1
+        waiting = asyncio.ensure_future(rate.reserve(60 * S))
+        await asyncio.sleep(0)
+        clock.now += 11 * S  # and the loop has not come round to it yet
+        assert rate.take() is None
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert rate.take() is not None
+
+    asyncio.run(run())
 
 
 def test_a_cancelled_wait_gives_its_turn_to_the_next() -> None:
@@ -254,6 +273,17 @@ def test_a_freeze_holds_up_until_it_ends() -> None:
 def test_bad_limits(orders: int, interval_ns: int) -> None:
     with pytest.raises(ValueError, match="expected 1 or more"):
         Limit(orders, interval_ns)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "orders_alone"),
+    [(429, "-1015", True), (429, "-1003", False), (418, "-1015", False), (418, "-1003", False)],
+)
+def test_what_a_refusal_holds_up(status: int, code: str, orders_alone: bool) -> None:
+    hooks = Hooks(RateLimiter(6000, 100), 1.0, 1000)
+    hooks.order_limit = CODES.order_limit
+    hooks.limited(status, code, 5.0)
+    assert (hooks.order_rate.take() is None, hooks.limiter.frozen_s() > 0) == (orders_alone, not orders_alone)
 
 
 def row(kind: str, unit: str, number: object, **figures: object) -> dict[str, object]:
