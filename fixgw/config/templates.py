@@ -187,4 +187,5 @@ symbols = ["BTC/USDT", "ETH/USDT"]
 api_key_env = "BINANCE_API_KEY"
 secret_env = "BINANCE_API_SECRET"
 recv_window_ms = 5000             # how long after sending the venue may still accept an order
+max_orders_per_10s = 0            # new orders sent in any 10 s, at most; 0: as many as the venue says that it takes
 """

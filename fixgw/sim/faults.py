@@ -24,7 +24,7 @@ REQUEST_KINDS: dict[str, dict[str, Any]] = {
     # the first half of the reply; cut: the connection ends in the middle of the body, else a whole short body
     "truncated": {"accept": True, "cut": True},
     "code_1007": {"accept": True},  # execution status unknown
-    "reply_429": {"retry_after": 1},
+    "reply_429": {"retry_after": 1, "orders": False},  # orders: for too many new orders (-1015), else for weight (-1003)
     "reply_418": {"retry_after": 120},
     "outage": {"refuse": False},  # close everything that comes; refuse: stop listening at all
 }

@@ -6,7 +6,9 @@ Windows are aligned to the clock, as Binance's are. Who goes on after a 429 is b
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 _SEC = 1_000_000_000
 _MINUTE_NS, _TEN_NS, _DAY_NS = 60 * _SEC, 10 * _SEC, 86_400 * _SEC
@@ -147,6 +149,13 @@ class RateLimiter:
             | ({"count": used} if counts else {})
             for kind, unit, num, limit, used in rows
         ]
+
+
+def forced(params: Mapping[str, Any]) -> tuple[int, str]:
+    """Code and text of a refusal that a fault switch demands: for new orders or for weight."""
+    if params.get("orders"):
+        return -1015, "Too many new orders; current limit is 100 orders per 10 SECOND."
+    return -1003, "Too many requests; current limit is 6000 request weight per 1 MINUTE."
 
 
 def _rest_s(now_ns: int, span: int) -> int:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from fixgw.sim import api
+from fixgw.sim import api, limits
 from fixgw.sim.conn import encode
 from fixgw.sim.core import Simulator
 from fixgw.sim.faults import REQUEST_KINDS, Fault
@@ -129,9 +129,9 @@ class Rest:
         if kind in ("drop_before", "outage"):
             return None
         if kind in ("reply_429", "reply_418"):
-            msg = "Too many requests; current limit is 6000 request weight per 1 MINUTE."
+            code, msg = limits.forced(params)
             wait = {"Retry-After": str(params["retry_after"])}
-            return error_reply(ApiError(int(kind[-3:]), -1003, msg, headers=wait))
+            return error_reply(ApiError(int(kind[-3:]), code, msg, headers=wait))
         if kind == "delay" and not params["accept"]:
             await asyncio.sleep(params["delay"])
         accepted = params.get("accept", True) or kind == "delay"

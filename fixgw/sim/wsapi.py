@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from aiohttp import WSMsgType, web
 
-from fixgw.sim import api, weights
+from fixgw.sim import api, limits, weights
 from fixgw.sim.config import ApiAccount
 from fixgw.sim.conn import Connection, encode
 from fixgw.sim.core import Simulator
@@ -173,7 +173,8 @@ class ApiSession:
         elif kind in ("reply_429", "reply_418"):
             now_ms = self.sim.clock_ns() // 1_000_000
             data = {"serverTime": now_ms, "retryAfter": now_ms + 1000 * int(params["retry_after"])}
-            error = {"code": -1003, "msg": "Too many requests.", "data": data}
+            code, msg = limits.forced(params)
+            error = {"code": code, "msg": msg, "data": data}
             self._answer(number, {"status": int(kind[-3:]), "error": error})
         elif kind == "delay" and not params["accept"]:
             loop.call_later(params["delay"], lambda: self._answer(number, self._execute(method, values)))

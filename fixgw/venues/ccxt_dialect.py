@@ -26,6 +26,7 @@ from .ccxt_orders import Orders
 from .ccxt_parse import dec, dec_or, spec_from
 from .doctrine import Codes
 from .order_lists import Page
+from .order_rate import Limit
 from .settings import VenueFileSettings
 from .tasks import end_tasks
 from .trade_pages import Bounds, count_rows, read_trades
@@ -117,6 +118,7 @@ class Dialect:
         that must not be traded."""
         self.exchange = exchange
         self.hooks = hooks
+        hooks.order_limit = self.codes.order_limit
         hooks.tap = self.tap
         hooks.lost = self.lost
         if self.settings.base_url:
@@ -127,6 +129,11 @@ class Dialect:
 
     def default_weight_per_minute(self, exchange: Any) -> float:
         return 60_000.0 / float(exchange.rateLimit or 100) * self.weight_per_cost
+
+    def order_limits(self, answer: Any) -> tuple[Limit, ...]:
+        """The venue's limits of new orders, from its last answer to the loading of the markets; () where it tells none.
+        ValueError when they are not understood."""
+        return ()
 
     def capabilities(self, exchange: Any) -> tuple[str, ...]:
         """What is proven of ccxt's code for every configured symbol."""

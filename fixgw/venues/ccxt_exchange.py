@@ -4,7 +4,8 @@ What is hooked, and why (each hazard was reproduced, see the tests):
   fetch2            our rate limiter sees path and cost; ccxt's FIFO bucket put cancels behind snapshots
   fetch             records whether a request left, lets none go that does not name its order (id_guard.py), and refuses
                     answers that are not JSON (an empty 200 looked like an order)
-  handle_errors     records the venue's own status and code, and freezes the limiter on 429 / 418 (Retry-After)
+  handle_errors     records the venue's own status and code, and freezes the limiter on 429 / 418 (Retry-After): new orders
+                    alone where it refuses for the number of orders
   *_to_precision    raises when ccxt would cut or round a client's number; wrapped in its own decimal context,
                     because ccxt mutates the shared one
   client            short keep-alive on every socket, and a send that records what left
@@ -19,10 +20,11 @@ import decimal
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -33,6 +35,7 @@ from .base import NeverSent, VenueError
 from .doctrine import RATE_LIMIT_STATUS, Evidence
 from .id_guard import IdGuard
 from .limiter import Priority, RateLimiter
+from .order_rate import OrderRate, Slot
 
 log = logging.getLogger(__name__)
 # ccxt logs request headers, keys included, at DEBUG
@@ -53,6 +56,8 @@ class Call(Evidence):
     guard: IdGuard | None = None
     refused: VenueError | None = None
     task: asyncio.Task[Any] | None = None
+    # of a place
+    slot: Slot | None = None
 
     def check_deadline(self) -> None:
         """NeverSent when the deadline has passed."""
@@ -66,6 +71,8 @@ class Call(Evidence):
         self.sent = True
         self.sent_ns = time.time_ns()
         self.first_ns = self.first_ns or self.sent_ns
+        if self.slot is not None:
+            self.slot.left()
 
 
 CALL: ContextVar[Call | None] = ContextVar("fixgw_venue_call", default=None)
@@ -79,9 +86,24 @@ class Hooks:
         # what a REST request weighs: ccxt's cost for it, then as in fetch2
         self.weight: Callable[[float, Any, str, str, Any], float] = lambda cost, *_: cost * weight_per_cost
         self.keep_alive_ms = keep_alive_ms
+        self.order_rate = OrderRate()
+        self.order_limit: frozenset[str] = frozenset()
+        # (interval in ns, new orders that the venue counts in it), as the headers of the answer to a place tell
+        self.order_counts: Callable[[Mapping[Any, Any]], Iterable[tuple[int, int]]] = lambda headers: ()
         self.tap: Callable[[Any, Any], bool] = lambda client, message: False
         self.lost: Callable[[str, str], None] = lambda url, reason: None
         self.rest_ok: Callable[[bool, str], None] = lambda ok, reason: None
+
+    def limited(self, status: int, code: str, seconds: float) -> None:
+        """The venue refuses for too much and says for how long: too many new orders hold up new orders alone."""
+        if status == HTTPStatus.TOO_MANY_REQUESTS and code in self.order_limit:
+            self.order_rate.freeze(seconds)
+        else:
+            self.limiter.freeze(seconds)
+
+    def counted(self, counts: Iterable[tuple[int, int]]) -> None:
+        for interval_ns, orders in counts:
+            self.order_rate.told(interval_ns, orders)
 
 
 def check_built(url: str, headers: dict[Any, Any], body: Any) -> None:
@@ -151,15 +173,19 @@ class HookMixin:
 
     def handle_errors(self, code: Any, reason: Any, url: Any, method: Any, headers: Any, body: Any, *rest: Any) -> Any:
         call, hooks = CALL.get(), self.fixgw
+        answer, own_code = rest[0] if rest else None, ""
+        if isinstance(answer, dict) and code != 200:
+            found = answer.get("code", answer.get("error_code", ""))
+            own_code = str(found) if isinstance(found, (int, str)) else ""
         if call is not None and isinstance(code, int):
             call.status = code
-            answer = rest[0] if rest else None
             if isinstance(answer, dict) and code != 200:
-                found = answer.get("code", answer.get("error_code", ""))
-                call.code = str(found) if isinstance(found, (int, str)) else ""
+                call.code = own_code
                 call.text = str(answer.get("msg") or answer.get("message") or "")
+        if hooks is not None and code == HTTPStatus.OK and call is not None and call.slot is not None:
+            hooks.counted(hooks.order_counts(headers or {}))
         if hooks is not None and code in RATE_LIMIT_STATUS:
-            hooks.limiter.freeze(_retry_after(headers))
+            hooks.limited(code, own_code, _retry_after(headers))
         return super().handle_errors(code, reason, url, method, headers, body, *rest)  # type: ignore[misc]
 
     def _exact(self, name: str, symbol: Any, value: Any) -> Any:

@@ -9,11 +9,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
-import ccxt
 from msgspec.structs import replace
 
 from ..core.commands import InstrumentSpec, OpenOrder, Quote, VenueTrade
@@ -21,16 +19,17 @@ from ..core.numbers import plain
 from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, Queried, Sink, VenueError
 from .ccxt_amend import Amender
 from .ccxt_dialect import Dialect, dialect_for
-from .ccxt_exchange import CALL, Call, Hooks, make_exchange
+from .ccxt_exchange import Hooks, make_exchange
 from .ccxt_missing import GAP_MARGIN_NS, no_trades_either
 from .ccxt_parse import balances_from, dec_or, open_order_from, outcome, trade_from
+from .ccxt_requests import Requests
 from .ccxt_session import Session
 from .ccxt_trades import TradeReader
 from .checks import check_amend, check_place
 from .client_ids import refusal
-from .doctrine import is_not_found, judge, scrub
-from .id_guard import IdGuard, Op
+from .doctrine import is_not_found, scrub
 from .limiter import Priority, RateLimiter
+from .order_rate import Limit, Slot
 from .settings import VenueConfigError, VenueFileSettings
 from .tasks import end_tasks
 from .tracker import Tracked, Tracker
@@ -38,7 +37,6 @@ from .wire import AmendChild, CancelChild, PlaceChild, QueryChild
 
 KIND = "ccxt"
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 _RELOAD_NS = 600_000_000_000
 _FORGET_NS = 300_000_000_000
 _COMPLETING_MAX = 1000
@@ -46,7 +44,7 @@ _COMPLETING_MAX = 1000
 _HANGS_NS = 1_000_000_000
 # before a cancel that a rate limit refused is sent again, where the venue does not say when; doubled each time
 _CANCEL_PAUSE_S = 0.25
-_PRIORITIES: dict[Op, Priority] = {"place": Priority.PLACE, "cancel": Priority.CANCEL, "query": Priority.QUERY}
+_TEN_NS = 10_000_000_000
 
 
 def connect(settings: VenueFileSettings, sink: Sink) -> CcxtVenue:
@@ -80,13 +78,15 @@ class CcxtVenue:
         weight = settings.rate_weight_per_minute or self._dialect.default_weight_per_minute(self._exchange)
         hooks.limiter = RateLimiter(weight, min(float(settings.cancel_reserve), weight / 8))
         self.hooks = hooks
+        self._requests = Requests(settings, self._dialect, hooks, self._secrets)
+        self._know_limits(())
         self._dialect.attach(self._exchange, hooks)
         self.capabilities: tuple[str, ...] = self._dialect.capabilities(self._exchange)
         self._specs: dict[str, InstrumentSpec] = {}
         self._specs_ns = 0
         self.tracker = Tracker(self._dialect.know_trade)
-        self._trades = TradeReader(settings, self._dialect, self.tracker, self._secrets, self._ask)
-        self._amender = Amender(self._dialect, self.tracker, self._ask, self._look_up, self.on_done)
+        self._trades = TradeReader(settings, self._dialect, self.tracker, self._secrets, self._requests.ask)
+        self._amender = Amender(self._dialect, self.tracker, self._requests.ask, self._look_up, self.on_done)
         self._completing: set[asyncio.Task[None]] = set()
         self.session = Session(settings, sink, self._dialect, self._secrets, self)
         hooks.rest_ok = self.session.rest_ok
@@ -154,51 +154,6 @@ class CcxtVenue:
     def ring(self) -> None:
         self.session.ring()
 
-    # --- one request ---
-
-    def _call(self, priority: Priority, deadline_ns: int = 0) -> Call:
-        return Call(priority=priority, deadline_ns=deadline_ns, secrets=self._secrets)
-
-    def _call_for(self, op: Op, our_id: str, order_id: str = "", deadline_ns: int = 0) -> Call:
-        """A call whose requests must name the order."""
-        call = self._call(_PRIORITIES[op], deadline_ns)
-        call.guard = IdGuard(op, self._settings.exchange, (self._dialect.orders.wire_id(our_id), order_id))
-        return call
-
-    async def _ask(self, work: Coroutine[Any, Any, T], priority: Priority, timeout_s: float = 0.0) -> T:
-        return await self._run(work, self._call(priority), timeout_s)
-
-    async def _run(self, work: Coroutine[Any, Any, T], call: Call, timeout_s: float = 0.0) -> T:
-        """Run one request under our own time limit; VenueError by the doctrine.
-
-        In a task of its own: ccxt cancels the futures of a socket that it closes, and that must not cancel us.
-        """
-        token = CALL.set(call)
-        try:
-            task = asyncio.ensure_future(work)
-            call.task = task
-        finally:
-            CALL.reset(token)
-        try:
-            await asyncio.wait({task}, timeout=timeout_s or self._settings.request_timeout_ms / 1000 + 1.0)
-            if not task.done():
-                if self.hooks.limiter.frozen_s() and not call.sent:
-                    raise self._frozen()
-                raise TimeoutError(f"no answer in time{'' if call.sent else ' (not sent)'}")
-            if call.refused is not None:
-                raise call.refused
-            if task.cancelled():
-                raise ccxt.NetworkError("the connection was closed while the request waited")
-            return task.result()
-        except Exception as error:
-            raise judge(error, call, self._dialect.codes) from None
-        finally:
-            task.cancel()
-
-    def _frozen(self) -> NeverSent:
-        text = f"the venue wants no request for another {self.hooks.limiter.frozen_s():.0f} s"
-        return NeverSent("RATE_LIMITED", text, rate_limited=True)
-
     # --- orders ---
 
     def _spec(self, symbol: str) -> InstrumentSpec:
@@ -217,10 +172,11 @@ class CcxtVenue:
             raise Ambiguous("DUPLICATE_ID", f"{our_id} was placed before by this host: never sent twice")
         tracked = self.tracker.begin(our_id, order.symbol)
         tracked.placing, tracked.side, tracked.qty = True, order.side, order.qty
-        call = self._call_for("place", our_id, deadline_ns=order.expires_ns)
+        call = self._requests.call_for("place", our_id, deadline_ns=order.expires_ns)
         try:
             call.check_deadline()
-            answer = await self._run(self._dialect.create(order), call)
+            call.slot = self.hooks.order_rate.take() or await self._wait_for_slot(order)
+            answer = await self._requests.run(self._dialect.create(order), call)
             return self._placed(order, tracked, answer)
         except Ambiguous:
             if tracked.venue_order_id:  # real world: the stream has shown the order although the answer was lost
@@ -233,6 +189,15 @@ class CcxtVenue:
             raise
         finally:
             tracked.placing = False
+            if call.slot is not None:
+                call.slot.give_back()
+
+    async def _wait_for_slot(self, order: PlaceChild) -> Slot:
+        """Until the venue's limits of new orders allow one more; NeverSent when that is too late for this order."""
+        limit_ns = self._settings.request_timeout_ms * 1_000_000
+        if order.expires_ns:
+            limit_ns = max(0, order.expires_ns - time.time_ns())
+        return await self.hooks.order_rate.reserve(limit_ns)
 
     def _placed(self, order: PlaceChild, tracked: Tracked, answer: dict[str, Any]) -> Placed:
         """Read the answer to a place; Ambiguous when it is not plainly about our order."""
@@ -295,11 +260,11 @@ class CcxtVenue:
         if not request.venue_order_id and tracked is not None:
             request = replace(request, venue_order_id=tracked.venue_order_id)
         if limiter.frozen_s() > limit_s:
-            raise self._frozen()
+            raise self._requests.frozen()
         while True:
             try:
-                work, call = self._dialect.cancel(request), self._call_for("cancel", our_id, request.venue_order_id)
-                return await self._run(work, call, limiter.frozen_s() + limit_s + 1.0)
+                work, call = self._dialect.cancel(request), self._requests.call_for("cancel", our_id, request.venue_order_id)
+                return await self._requests.run(work, call, limiter.frozen_s() + limit_s + 1.0)
             except (DefiniteReject, NeverSent) as refusal:
                 left_s = until - time.monotonic()
                 if not refusal.rate_limited or max(limiter.frozen_s(), pause_s) > left_s:
@@ -339,10 +304,10 @@ class CcxtVenue:
         tracked = self.tracker.get(our_id)
         order_id = request.venue_order_id or (tracked.venue_order_id if tracked else "")
         since_ns = request.sent_ns or (tracked.began_ns if tracked else 0)
-        call = self._call_for("query", our_id, order_id)
+        call = self._requests.call_for("query", our_id, order_id)
         limit_s = self._settings.request_timeout_ms / 1000 * self._dialect.fetch_requests + 1.0
         try:
-            answer = await self._run(self._dialect.fetch(our_id, order_id, symbol, since_ns), call, limit_s)
+            answer = await self._requests.run(self._dialect.fetch(our_id, order_id, symbol, since_ns), call, limit_s)
         except VenueError as failure:
             if is_not_found(failure, self._dialect.codes):
                 if call.guard is None or not call.guard.carried:  # the answer is about no order of ours
@@ -371,7 +336,7 @@ class CcxtVenue:
         checked, text = False, ""
         try:
             since_ns = int(answer.get("timestamp") or 0) * 1_000_000 - GAP_MARGIN_NS
-            raw = await self._ask(self._dialect.order_trades(order_id, symbol, since_ns), Priority.QUERY)
+            raw = await self._requests.ask(self._dialect.order_trades(order_id, symbol, since_ns), Priority.QUERY)
             trades = tuple(trade_from(trade, self._settings.account, our_id) for trade in raw)
             # a list that is behind the order's own figure is not a check
             # (and without that figure there is nothing to compare it with)
@@ -388,16 +353,29 @@ class CcxtVenue:
     async def _load_specs(self) -> None:
         if self._specs and time.time_ns() - self._specs_ns < _RELOAD_NS:
             return
-        markets = await self._ask(self._exchange.load_markets(bool(self._specs)), Priority.LINK, 60.0)
+        call = self._requests.call(Priority.LINK)
+        markets = await self._requests.run(self._exchange.load_markets(bool(self._specs)), call, 60.0)
+        try:
+            self._know_limits(self._dialect.order_limits(call.answer))
+        except ValueError as error:
+            log.warning("%s: the venue's limits of new orders are not understood: %s", self._settings.name, error)
         missing = [symbol for symbol in self._settings.symbols if symbol not in markets]
         if missing:
             raise NeverSent("UNKNOWN_SYMBOL", f"symbols: {missing} are not markets of {self._settings.exchange}")
         self._specs = {symbol: self._dialect.spec(markets[symbol]) for symbol in self._settings.symbols}
         self._specs_ns = time.time_ns()
 
+    def _know_limits(self, limits: tuple[Limit, ...]) -> None:
+        """The venue's limits of new orders, with the venue file's own in place of that of 10 s."""
+        own = self._settings.max_orders_per_10s
+        if own:
+            limits = (*(limit for limit in limits if limit.interval_ns != _TEN_NS), Limit(own, _TEN_NS))
+        if limits or not self.hooks.order_rate.limits:  # an answer without any takes none away
+            self.hooks.order_rate.learn(limits)
+
     async def balances(self) -> Balances:
-        call, asked_ns = self._call(Priority.LINK), time.time_ns()
-        raw = await self._run(self._exchange.fetch_balance(), call)
+        call, asked_ns = self._requests.call(Priority.LINK), time.time_ns()
+        raw = await self._requests.run(self._exchange.fetch_balance(), call)
         try:
             free, total = balances_from(raw)
         except ValueError as error:
@@ -408,8 +386,8 @@ class CcxtVenue:
     async def open_orders(self, symbols: tuple[str, ...], everything: bool = False) -> tuple[OpenOrder, ...]:
         out: list[OpenOrder] = []
         for symbol in self._dialect.open_orders_by(symbols, everything):
-            call = self._call(Priority.LINK)
-            raw = await self._run(self._exchange.fetch_open_orders(symbol), call)
+            call = self._requests.call(Priority.LINK)
+            raw = await self._requests.run(self._exchange.fetch_open_orders(symbol), call)
             if self._dialect.open_orders_weights is not None and not isinstance(call.answer, list):
                 raise Ambiguous("BAD_ANSWER", "open orders: the answer is not a list")
             try:
@@ -451,7 +429,7 @@ class CcxtVenue:
     async def prepare(self) -> None:
         """Instruments, and the private stream confirmed."""
         await self._load_specs()
-        await self._ask(self._dialect.open_private(), Priority.LINK, 15.0)
+        await self._requests.ask(self._dialect.open_private(), Priority.LINK, 15.0)
 
     async def heal(self, lost_ns: int) -> None:
         """Balances; after a gap every open order of ours, and the trades that were missed."""

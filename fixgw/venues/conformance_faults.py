@@ -140,6 +140,26 @@ async def a_cancel_refused_by_rate_limit_is_sent_again(bench: Bench) -> None:
     expect(isinstance(answer, c.ChildDone) and answer.status == "canceled", f"a wait would have done, got {answer}")
 
 
+@check("faults", "ledger", "limits")
+async def a_refusal_for_the_number_of_orders_holds_up_new_orders_alone(bench: Bench) -> None:
+    our_id, _ = await bench.placed()
+    bench.control.fault("reply_429", count=1, match=_PLACES, retry_after=3, orders=True)
+    refused, answer = await bench.place()
+    until = time.monotonic() + 3
+    bench.control.clear_faults()
+    expect(isinstance(answer, c.ChildReject) and answer.sent, f"a 429 is a refusal, got {answer}")
+    expect(not bench.records(refused), "the refused order is in the venue's ledger")
+    late, answer = await bench.place(expires_ns=time.time_ns() + 1_000_000_000)
+    expect(isinstance(answer, c.ChildReject) and not answer.sent, f"expected a refusal without sending, got {answer}")
+    done = await bench.cancel(our_id)
+    expect(isinstance(done, c.ChildDone) and done.status == "canceled", f"cancel gave {done}")
+    expect(time.monotonic() < until - 1, "the cancel, or the order that could not be in time, waited for new orders to go again")
+    expect(not bench.records(late), "the order that could not be in time is in the venue's ledger")
+    second, _ = await bench.placed(expires_ns=time.time_ns() + 10_000_000_000)
+    expect(time.monotonic() > until - 1.5, "Retry-After of 3 s was not kept")
+    await bench.cancel(second)
+
+
 @check("faults", "ledger")
 async def ambiguous_cancel_is_told_and_settled(bench: Bench) -> None:
     our_id, _ = await bench.placed()

@@ -17,14 +17,17 @@ from ..core.commands import InstrumentSpec, Quote, VenueTrade
 from ..core.numbers import plain
 from . import binance_weights as weights
 from .base import Ambiguous, Balances, Done
+from .binance_codes import CODES, WsRefused
+from .binance_limits import counts_in, header_counts, order_limits
 from .ccxt_dialect import MAX_PAGES, PAGING_S, Amended
 from .ccxt_dialect import Dialect as GeneralDialect
 from .ccxt_exchange import CALL, Call, Hooks, Unreadable, awaited, prune
 from .ccxt_parse import dec, rule
 from .covering import StreamBalances
-from .doctrine import RATE_LIMIT_STATUS, Codes
+from .doctrine import RATE_LIMIT_STATUS
 from .limiter import Priority
 from .order_lists import Listed, Page
+from .order_rate import Limit
 from .tasks import end_tasks
 from .wire import AmendChild, CancelChild, PlaceChild
 
@@ -32,41 +35,15 @@ _TIFS = {"1": "GTC", "3": "IOC", "4": "FOK"}
 _SIDES = {"BUY": "1", "SELL": "2"}
 _ENDS = {"FILLED": "filled", "CANCELED": "canceled", "EXPIRED": "expired", "EXPIRED_IN_MATCH": "expired", "REJECTED": "rejected"}
 _WORKING = ("NEW", "PARTIALLY_FILLED")
-# parameters (1100-1199 besides), filters, signature and key, time, limits, order refused, cancel refused, no such order,
-# amend refused, our id is not that order's
-_REFUSALS = (1002, 1003, 1013, 1014, 1015, 1020, 1021, 1022, 1034, 2010, 2011, 2013, 2014, 2015, 2026, 2038, 2039)
 _PRUNE_ABOVE = 256
 _PAGE = 1000
 _LOOK_S = 0.5
 
 
-class WsRefused(ccxt.ExchangeError):  # type: ignore[misc]
-    """An error answer of the WebSocket API, exactly as Binance gave it."""
-
-    def __init__(self, status: int, code: str, text: str) -> None:
-        super().__init__(f"{status} {code}: {text}")
-        self.status, self.code, self.text = status, code, text
-
-
 class Dialect(GeneralDialect):
     """See the module's docstring."""
 
-    # -1000 (unknown), -1001, -1006, -1007 (timeouts behind the front), -1008 (overload) and everything unlisted: ambiguous
-    codes = Codes(
-        definite=frozenset(
-            str(-code)
-            for code in (*_REFUSALS, *range(1100, 1200))
-        ),
-        ambiguous=frozenset({"-1000", "-1001", "-1006", "-1007", "-1008"}),
-        unknown_order=frozenset({"-2011", "-2013"}),
-        not_found=frozenset({"-2013"}),
-        duplicate=("Duplicate order sent",),
-        # of -2038, which stands for every refusal of an amend
-        unknown_text=("Unknown order sent",),
-        no_change=("would change no state",),
-        definite_status=RATE_LIMIT_STATUS,
-        rate_limit=frozenset({"-1003"}),
-    )
+    codes = CODES
     weight_per_cost = weights.WEIGHT_PER_COST
     open_orders_weights = (weights.OPEN_ORDERS_ALL, weights.OPEN_ORDERS_ONE)
     streams_balances = True
@@ -83,6 +60,7 @@ class Dialect(GeneralDialect):
                 "warnOnFetchOpenOrdersWithoutSymbol": False,
                 "recvWindow": self.settings.recv_window_ms,
                 "ws": {"compress": 0},
+                "createOrderWs": {"returnRateLimits": True},
                 "tradesLimit": 1,
             }
         }
@@ -90,6 +68,7 @@ class Dialect(GeneralDialect):
     def attach(self, exchange: Any, hooks: Hooks) -> None:
         super().attach(exchange, hooks)
         hooks.weight = weights.weight
+        hooks.order_counts = header_counts
         exchange.has["fetchCurrencies"] = False  # a signed sapi call that load_markets does not need
         if self.settings.base_url:
             ws = self.settings.base_url.replace("http", "ws", 1)
@@ -105,6 +84,9 @@ class Dialect(GeneralDialect):
 
     def default_weight_per_minute(self, exchange: Any) -> float:
         return 6000.0
+
+    def order_limits(self, answer: Any) -> tuple[Limit, ...]:
+        return order_limits(answer)
 
     def capabilities(self, exchange: Any) -> tuple[str, ...]:
         return ("amend", "quote_market", "post_only", "ioc", "fok")
@@ -371,10 +353,12 @@ class Dialect(GeneralDialect):
         status = int(message.get("status") or 0)
         error = message.get("error")
         if status == 200 or not isinstance(error, dict):
+            if "rateLimits" in message and self.hooks is not None:
+                self.hooks.counted(counts_in(message))
             return False
         if status in RATE_LIMIT_STATUS and self.hooks is not None:
             retry_ms = int((error.get("data") or {}).get("retryAfter") or 0)
-            self.hooks.limiter.freeze(max(retry_ms / 1000 - time.time(), 1.0))
+            self.hooks.limited(status, str(error.get("code", "")), max(retry_ms / 1000 - time.time(), 1.0))
         number = str(message["id"])
         if number in client.futures:
             client.reject(WsRefused(status, str(error.get("code", "")), str(error.get("msg", ""))), number)

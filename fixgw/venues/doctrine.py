@@ -55,6 +55,8 @@ class Codes:
     definite_status: frozenset[int] = frozenset()
     # codes that say "too many requests"; HTTP 418 and 429 say it anyway
     rate_limit: frozenset[str] = frozenset()
+    # codes that say it, with HTTP 429, of new orders alone: nothing else has to wait
+    order_limit: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)

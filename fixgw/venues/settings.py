@@ -49,6 +49,7 @@ class VenueFileSettings(BaseModel):
     recv_window_ms: int = Field(5000, ge=100, le=60_000)
     request_timeout_ms: int = Field(10_000, ge=100, le=120_000)
     rate_weight_per_minute: int = Field(0, ge=0, description="request weight budget; 0: the connector's default")
+    max_orders_per_10s: int = Field(0, ge=0, description="new orders in any 10 s; 0: what the venue says, if it does")
     cancel_reserve: int = Field(100, ge=0, description="weight that only cancels may use")
     keep_alive_ms: int = Field(1000, ge=100, le=60_000, description="WebSocket ping; two misses end the connection")
     down_grace_ms: int = Field(2000, ge=0, le=60_000, description="a loss shorter than this is healed without notice")

@@ -12,6 +12,7 @@ from typing import Any
 
 from fixgw.sim.binance import SimServer
 from fixgw.sim.config import DEMO_BALANCES, ApiAccount, SimConfig, parse_market
+from fixgw.sim.limits import LimitConfig
 from fixgw.venues.base import Done
 from fixgw.venues.ccxt_venue import CcxtVenue
 from fixgw.venues.fake_gateway import FakeGateway
@@ -51,12 +52,15 @@ class Sink:
             self.up.set()
 
 
-def run_venue(folder: Path, ws: bool, body: Body, **rules: Any) -> None:
-    """Run a body with a simulator and a connector that is up; `rules` change those of BTC/USDT. The keys stand in RIG_KEY
-    and RIG_SECRET of the environment."""
+def run_venue(
+    folder: Path, ws: bool, body: Body, limits: LimitConfig | None = None, file: dict[str, Any] | None = None, **rules: Any
+) -> None:
+    """Run a body with a simulator and a connector that is up; `rules` change those of BTC/USDT, `file` adds to the venue file.
+    The keys stand in RIG_KEY and RIG_SECRET of the environment."""
     market = parse_market("BTC/USDT")
     market = replace(market, rules=replace(market.rules, **rules))
-    config = SimConfig(folder, (ApiAccount("demo", "demo-key", SECRET, DEMO_BALANCES),), (market,))
+    account = ApiAccount("demo", "demo-key", SECRET, DEMO_BALANCES)
+    config = SimConfig(folder, (account,), (market,), limits=limits or LimitConfig())
 
     async def main() -> None:
         async with asyncio.timeout(20), SimServer(config) as server:
@@ -66,7 +70,7 @@ def run_venue(folder: Path, ws: bool, body: Body, **rules: Any) -> None:
                 "api_key_env": "RIG_KEY", "secret_env": "RIG_SECRET", "ws_orders": ws,
                 "request_timeout_ms": 1500, "recv_window_ms": 1000,
             }  # fmt: skip
-            venue = CcxtVenue(parse_venue(fields, "t", "t"), sink)
+            venue = CcxtVenue(parse_venue(fields | (file or {}), "t", "t"), sink)
             try:
                 await venue.start()
                 await sink.up.wait()

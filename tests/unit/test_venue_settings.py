@@ -35,6 +35,7 @@ def test_good_file_takes_its_name_from_the_file(tmp_path: Path) -> None:
         ('exchange = "binance"\n', "symbols: Field required"),
         (GOOD + 'secret_env = "A"\nsecret_file = "b"\n', "expected one of them"),
         (GOOD + "recv_window_ms = 20000\n", "exceeds request_timeout_ms"),
+        (GOOD + "max_orders_per_10s = -1\n", "max_orders_per_10s: -1:"),
         ("kind = ", "not TOML"),
     ],
 )
