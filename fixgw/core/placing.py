@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
+from ..risk import session_state
 from ..risk.base import Denied, RiskRequest, run_stages
 from . import events as e
 from . import rules
@@ -15,7 +16,7 @@ from .evolve import at_risk, notional_at_risk
 from .ids import venue_cl_ord_id
 from .market import Market
 from .numbers import CTX, ZERO, floor_to
-from .order import Order
+from .order import Order, Pending
 from .reasons import Reason
 from .state import State
 
@@ -77,6 +78,20 @@ def assess(
     if denied is not None and denied.tag == 38 and terms.cash_qty is not None:
         denied = msgspec.structs.replace(denied, tag=152)
     return denied if denied is not None else Assessment(qty, value_px or ZERO)
+
+
+def switched_off(draft: Draft, order: Order, pending: Pending, market: Market) -> Denied | None:
+    """A kill switch that was set while the old child of a replace was being canceled: nothing new, or nothing that adds."""
+    leaves = pending.order_qty - order.cum_qty
+    added = max(pending.order_qty - order.order_qty, ZERO)
+    return session_state.check(
+        RiskRequest(
+            "replace", draft.state, draft.ts_ns, market.session, market.account, order.symbol, market.instrument.base,
+            market.instrument.quote, order.side, pending.ord_type, pending.tif, pending.order_qty, leaves, added,
+            CTX.multiply(added, pending.risk_px), pending.price, pending.stop_px, pending.risk_px, None, None,
+            market.venue.taker_fee_bps, order, pending.cash_qty, market.bounds, market.with_fee,
+        )
+    )  # fmt: skip
 
 
 def _cash_px(market: Market, terms: rules.AnyTerms, reference: Decimal | None) -> Decimal | None:

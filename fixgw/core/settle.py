@@ -16,8 +16,6 @@ from decimal import Decimal
 
 import msgspec
 
-from ..risk import session_state
-from ..risk.base import Denied, RiskRequest
 from . import events as e
 from . import rules
 from .child import CLOSING, SENT, UNKNOWN, Child
@@ -28,8 +26,8 @@ from .ids import is_ours
 from .market import Market, market_of, venue_ready
 from .numbers import BPS, CTX, ZERO, floor_to
 from .numbers import text as fmt
-from .order import PENDING_CANCEL, PENDING_REPLACE, Order, Pending
-from .placing import place_child
+from .order import PENDING_CANCEL, PENDING_REPLACE, Order
+from .placing import place_child, switched_off
 from .reasons import Reason
 from .sanity import trade_problem
 
@@ -363,7 +361,7 @@ def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> No
     if not_ready is not None:
         _replace_failed(draft, order, not_ready.text, (not_ready.tag, not_ready.value, not_ready.limit))
         return
-    denied = _switched_off(draft, order, pending, market)
+    denied = switched_off(draft, order, pending, market)
     if denied is not None:
         _replace_failed(draft, order, f"{denied.reason.value}: {denied.text}", (denied.tag, denied.value, denied.limit))
         return
@@ -376,20 +374,6 @@ def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> No
         _replace_failed(draft, order, "what traded meanwhile left no cash for it", fault)
         return
     place_child(draft, as_replaced, market, {}, qty)
-
-
-def _switched_off(draft: Draft, order: Order, pending: Pending, market: Market) -> Denied | None:
-    """A kill switch that was set while the old child was being canceled: nothing new, or nothing that adds."""
-    leaves = pending.order_qty - order.cum_qty
-    added = max(pending.order_qty - order.order_qty, ZERO)
-    return session_state.check(
-        RiskRequest(
-            "replace", draft.state, draft.ts_ns, market.session, market.account, order.symbol, market.instrument.base,
-            market.instrument.quote, order.side, pending.ord_type, pending.tif, pending.order_qty, leaves, added,
-            CTX.multiply(added, pending.risk_px), pending.price, pending.stop_px, pending.risk_px, None, None,
-            market.venue.taker_fee_bps, order, pending.cash_qty, market.bounds, market.with_fee,
-        )
-    )  # fmt: skip
 
 
 def cash_bound(draft: Draft, order: Order, market: Market, qty: Decimal) -> Decimal:
