@@ -111,6 +111,8 @@ class Gateway:
 
     def start(self) -> None:
         """Bring everything up; raises OSError, JournalError."""
+        from .journal.projected import projected_seq
+
         journal, engine = self.journal, self.engine
         engine.call(
             c.EngineStart(
@@ -120,6 +122,7 @@ class Gateway:
                 clean=journal.was_clean,
                 rebooted=journal.boot_id_changed,
                 sync=journal.last_sync,
+                projected=0 if journal.boot_id_changed else projected_seq(self.paths.data / "projection.db"),
             )
         )
         for cut in journal.cuts:

@@ -217,7 +217,8 @@ class Script:
         return c.SessionLogout(ts_ns=self.world.tick(), session=words[0], reason="lost")
 
     def _restart(self, _words: list[str], fields: dict[str, str]) -> list[e.AnyEvent]:
-        return self.world.start(**{key: value if key == "sync" else value == "1" for key, value in fields.items()})
+        read = {"sync": str, "projected": int}
+        return self.world.start(**{key: read.get(key, lambda text: text == "1")(value) for key, value in fields.items()})
 
     # --- rendering ---
 

@@ -362,13 +362,15 @@ class Timer(Command, frozen=True, tag="timer", kw_only=True):
 
 class EngineStart(Command, frozen=True, tag="start", kw_only=True):
     """First command of each run. `clean`: the last run ended by a clean stop; `rebooted`: the machine went down since;
-    `sync`: the mode of that last run."""
+    `sync`: the mode of that last run; `projected`: the last record that the projection had seen, where it counts (the machine
+    has not gone down since)."""
 
     install: str
     epoch: int
     clean: bool
     rebooted: bool
     sync: str = "commit"
+    projected: int = 0
 
 
 class LoadSettings(Command, frozen=True, tag="settings", kw_only=True):

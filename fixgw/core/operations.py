@@ -25,8 +25,10 @@ RESOLUTIONS = ("not_placed", "canceled", "open", "fill", "bust", "correct")
 def engine_start(draft: Draft, cmd: c.EngineStart) -> None:
     """A run begins: whatever was under way has no answer yet, and every venue is down until its host says otherwise.
 
-    After a power loss with sync = "os" the tail of the journal may be gone: the firm begins HALTED and operations resume.
+    After a power loss with sync = "os" the tail of the journal may be gone, and it is where the projection knows of records
+    that the journal has not: the firm begins HALTED and operations resume.
     """
+    last_seq = draft.state.seq
     draft.emit(e.EngineStarted(install=cmd.install, epoch=cmd.epoch, ts_ns=cmd.ts_ns))
     draft.install, draft.epoch = cmd.install, cmd.epoch
     for session in draft.state.sessions.values():
@@ -39,6 +41,10 @@ def engine_start(draft: Draft, cmd: c.EngineStart) -> None:
         text = 'unclean stop with sync = "os": the end of the journal may be lost; check venue orders, then resume'
         draft.emit(e.KillSet(scope="firm", target="", level=HALTED, ts_ns=cmd.ts_ns, user="gateway", reason=text))
         draft.alert("UNCLEAN_START", text)
+    if cmd.projected > last_seq:
+        text = f"the journal ends at record {last_seq}, the projection knew {cmd.projected}: check venue orders, then resume"
+        draft.emit(e.KillSet(scope="firm", target="", level=HALTED, ts_ns=cmd.ts_ns, user="gateway", reason=text))
+        draft.alert("RECORDS_LOST", text)
 
 
 def load_settings(draft: Draft, cmd: c.LoadSettings) -> None:

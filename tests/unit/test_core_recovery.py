@@ -84,6 +84,20 @@ STORIES = {
         done C1 canceled 0             | 4 4 e<a 0/0
         done C2 canceled 0             | 4 4 c<b 0/0
     """,
+    "restart without the records that the projection knew": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        restart clean=0 projected=9999 | DOWN; firm HALTED; !RECORDS_LOST
+        link up                        | DOWN; RECONCILING; reconcile
+        reconciled open=C1             | READY
+        new b buy 1 @100               | 8 8 b 0/0 HALTED
+        resume firm                    | firm ACTIVE
+    """,
+    "restart with a projection that is behind": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        restart clean=0 projected=1    | DOWN
+    """,
     "restart after power loss": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         ack C1                         | 0 0 a 0/1
