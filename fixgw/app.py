@@ -106,7 +106,6 @@ class Gateway:
             self.paths.log / "housekeeping.log",
             every=table.snapshot_every_records,
             archive=table.archive,
-            archive_keep=table.archive_keep_segments,
         )
 
     def start(self) -> None:

@@ -27,7 +27,7 @@ from ..engine import Engine
 from ..fix.acceptor import Acceptor, SessionError
 from ..fix.from_config import acceptor_session
 from ..fix.owed import Owed
-from ..journal.errors import JournalError
+from ..journal.errors import JournalError, JournalGap
 from ..venues.gateway_link import VenueLinks
 from . import views
 from .asked import Params, decimal_of, ends, known, limit_of, text_of
@@ -47,6 +47,15 @@ FILLS_AT_ONCE = 50
 LOOK_BACK_S = 0.5
 
 
+def _kept_from(engine: Engine, start: int) -> int:
+    """`start`, or the first record behind it that is there: lists of what was do not need those that were taken away."""
+    try:
+        next(engine.journal.read(start), None)
+    except JournalGap as gap:
+        return gap.kept_from
+    return start
+
+
 class AdminMethods:
     """Implements every method of protocol.METHODS."""
 
@@ -62,7 +71,7 @@ class AdminMethods:
         self._started_ns = time.time_ns()
         self._fills: deque[e.Reported] = deque(maxlen=RECENT_FILLS)
         self._logons: dict[str, tuple[int | None, int | None]] = {}
-        start = max(engine.durable_seq - SEED_RECORDS, 0) + 1
+        start = _kept_from(engine, max(engine.durable_seq - SEED_RECORDS, 0) + 1)
         self._owed = Owed((acceptor_session(config, name) for name in config.sessions), start, engine.journal.read)
         for _seq, payload in engine.journal.read(start):
             self.note(decode_record(payload))
@@ -447,7 +456,7 @@ class AdminMethods:
         try:
             _seq, payload = next(self._engine.journal.read(int(exec_id[8:15], 36)))
         except (JournalError, StopIteration) as error:
-            # deleted by archive_keep_segments: a fee that is not told is better than a trade that cannot be corrected
+            # moved away: a fee that is not told is better than a trade that cannot be corrected
             log.warning("order %s: report %s cannot be read, the correction goes without its fee: %s", order_id, exec_id, error)
             return None
         for event in decode_record(payload).events:

@@ -102,7 +102,6 @@ class JournalTable(Model):
     reserve_mb: Annotated[int, Field(ge=16, le=65536)] = 64
     snapshot_every_records: Annotated[int, Field(ge=1000, le=1_000_000_000)] = 200_000
     archive: bool = True
-    archive_keep_segments: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
 
 class RiskTable(Model):

@@ -5,8 +5,9 @@ follows from the configuration alone and is worked out once for each (see market
 event, and then it is another object). What was counted so far is in State.sessions (a session's own) and State.paces; it is
 written by evolve alone, from the events Received and OrderReceived, and read by risk/throttle.py and risk/repeated_order.py.
 
-One rule for both: what a scope refuses uses up nothing in another. Else a client that floods beyond its own limit would take
-the places of all others of the firm.
+What a client's own limit refuses uses up nothing of the account and the firm: else a client that floods would take the places
+of all others. A message that any scope refuses takes no place in any; a repeated order counts in the scopes up to the first
+that refuses it (session, account, firm), so that a loop is one in its own scope too.
 """
 
 from __future__ import annotations

@@ -321,7 +321,7 @@ def _canceled(
         fields = reason_fields(coded, text=f"{coded.meaning}: {text}" if text else "")
         if coded in _WANTED:
             # the rest was refused, which is more than that it ended
-            tag, value, wanted = fault or (11, cl_ord_id, _WANTED[coded])
+            tag, value, wanted = fault or (11, orig or cl_ord_id, _WANTED[coded])
             fields |= {"reason_tag": tag, "reason_value": value, "reason_limit": wanted}
         if reason in _RESTATEMENT:
             fields["restatement"] = _RESTATEMENT[reason]

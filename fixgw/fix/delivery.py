@@ -42,6 +42,7 @@ from fixgw.fix.outbound import encode
 from fixgw.fix.owed import concerns
 from fixgw.fix.port import EnginePort, RecordCursor
 from fixgw.fix.session_store import TEST_REQUEST_PREFIX, Key, key_of
+from fixgw.journal.errors import JournalGap
 
 log = logging.getLogger("fixgw.fix.delivery")
 
@@ -259,9 +260,26 @@ class Delivery:
         """One batch; False: a message could not be handed. `_turning` is held."""
         with self._mutex:
             wipes, (seq, index) = self._wipes, self._done
-        records = self._engine.records(seq if index == END else seq - 1, 0.0, self._cursor)
+        try:
+            records = self._engine.records(seq if index == END else seq - 1, 0.0, self._cursor)
+        except JournalGap as gap:
+            self._pass_over(gap, (seq, index), wipes)
+            return True
         self._more = bool(records)
         return all(self._record(record, wipes) for record in records)
+
+    def _pass_over(self, gap: JournalGap, position: Position, wipes: int) -> None:
+        """Records were taken out of the journal's folder: what comes after them must arrive all the same."""
+        text = f"{gap}: the reports in between are not delivered"
+        log.critical("session %s: %s", self.session.name, text)
+        self._engine.submit(
+            AdminNote(
+                ts_ns=self._engine.now_ns(), action="session reports lost", target=self.session.name, user="gateway", reason=text
+            )
+        )
+        with self._mutex:
+            if wipes == self._wipes and position == self._done:
+                self._done = (gap.kept_from - 1, END)
 
     def _sleep(self) -> None:
         """Until there is something to hand over or to ask; now and then also for records without a report of ours, which

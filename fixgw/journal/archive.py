@@ -1,7 +1,8 @@
 """The archive rule: a sealed segment moves to archive/, compressed, when every kept snapshot and every floor is
 beyond it.
 
-Nothing is ever deleted unless `keep` says how many archived segments to keep; those still read through JournalReader.
+Nothing is ever deleted: a delivery cursor may stand anywhere, and a release that reads no older snapshot replays from the
+first record on. What is archived still reads through JournalReader.
 """
 
 from __future__ import annotations
@@ -25,15 +26,12 @@ from .snapshot import KEEP
 _LEVEL: Final = 1  # records are small binary structs: higher levels cost much and win little
 
 
-def archive_segments(directory: Path, *, floor_seq: int, keep: int | None = None, disk: Disk | None = None) -> list[Path]:
+def archive_segments(directory: Path, *, floor_seq: int, disk: Disk | None = None) -> list[Path]:
     """Archive what may be archived; returns the new files.
 
     floor_seq: records above it are still wanted nearby (delivery cursors, the projection). Fewer than two snapshots:
-    nothing is archived. A segment is checked before it is compressed; raises CorruptJournal, OSError; ValueError if
-    keep < 0.
+    nothing is archived. A segment is checked before it is compressed; raises CorruptJournal, OSError.
     """
-    if keep is not None and keep < 0:
-        raise ValueError(f"archive_keep {keep}, expected 0 or more, or none at all")
     disk = disk or Disk()
     with _only_one(directory) as free:
         if not free:
@@ -47,8 +45,6 @@ def archive_segments(directory: Path, *, floor_seq: int, keep: int | None = None
                 if following.first_seq - 1 > limit:
                     break
                 made.append(_archive(directory, segment, following.first_seq - 1, disk))
-        if keep is not None:
-            _delete_old(directory, keep)
         return made
 
 
@@ -82,12 +78,6 @@ def _archive(directory: Path, segment: Segment, last_seq: int, disk: Disk) -> Pa
     disk.sync_dir(folder)
     segment.path.unlink()
     return path
-
-
-def _delete_old(directory: Path, keep: int) -> None:
-    archived = read_layout(directory).archived
-    for segment in archived[: max(0, len(archived) - keep)]:
-        segment.path.unlink(missing_ok=True)
 
 
 def free_bytes(directory: Path) -> int:

@@ -31,7 +31,11 @@ class CorruptJournal(JournalError):
 
 
 class JournalGap(JournalError):
-    """Records were asked for that this folder no longer holds (deleted by archive_keep, or moved away)."""
+    """Records were asked for that this folder no longer holds: they were moved away. `kept_from`: the oldest one here."""
+
+    def __init__(self, wanted: int, kept_from: int, where: str) -> None:
+        self.kept_from = kept_from
+        super().__init__(f"record {wanted} {where}")
 
 
 class RecordTooBig(JournalError):

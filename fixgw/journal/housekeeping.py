@@ -30,14 +30,13 @@ class Housekeeping:
     """`every`: records between two snapshots."""
 
     def __init__(
-        self, journal: Journal, database: Path, log_file: Path, *, every: int, archive: bool, archive_keep: int | None
+        self, journal: Journal, database: Path, log_file: Path, *, every: int, archive: bool
     ) -> None:
         self._journal = journal
         self._database = database
         self._log_file = log_file
         self._every = every
         self._archive = archive
-        self._archive_keep = archive_keep
         self._stop = threading.Event()
         self._follower: subprocess.Popen[bytes] | None = None
         self._snapshotter: subprocess.Popen[bytes] | None = None
@@ -90,8 +89,6 @@ class Housekeeping:
         options = ["--upto", str(durable)]
         if not self._archive:
             options += ["--floor", "0"]
-        if self._archive_keep is not None:
-            options += ["--archive-keep", str(self._archive_keep)]
         self._snapshotter = self._spawn(output, "fixgw.journal.snapshotter", str(self._journal.directory), *options)
 
     def _snapshot_ended(self, status: int) -> None:

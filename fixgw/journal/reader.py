@@ -90,7 +90,8 @@ class JournalReader:
         if not below:
             if segments:
                 check_headers(read_layout(self._directory))
-                raise JournalGap(f"record {wanted} is not kept any more: the oldest one here is {segments[0].first_seq}")
+                first = segments[0].first_seq
+                raise JournalGap(wanted, first, f"is not kept any more: the oldest one here is {first}")
             if upto is not None:
                 raise CorruptJournal(self._directory, 0, f"record {wanted} was durable, yet there is no segment")
             return None, 0
@@ -106,7 +107,8 @@ class JournalReader:
             self._resume = (wanted, later[0], HEADER_BYTES)
             return True
         if later and later[0].first_seq < wanted:
-            raise JournalGap(f"record {wanted} is in no segment: {later[0].path} begins with {later[0].first_seq}")
+            first = later[0].first_seq
+            raise JournalGap(wanted, first, f"is in no segment: {later[0].path} begins with {first}")
         if not later and upto is None:
             return False
         if stuck < 2:

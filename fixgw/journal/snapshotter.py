@@ -43,7 +43,7 @@ def load_ops(name: str) -> StateOps:
 
 
 def run(
-    directory: Path, ops: StateOps, *, upto_seq: int | None, floor_seq: int | None, archive_keep: int | None
+    directory: Path, ops: StateOps, *, upto_seq: int | None, floor_seq: int | None
 ) -> dict[str, Any]:
     """One round; floor_seq None means that only the snapshots bound the archive."""
     made = make_snapshot(
@@ -55,7 +55,7 @@ def run(
         hash_state=ops.hash_state,
         upto_seq=upto_seq,
     )
-    archived = archive_segments(directory, floor_seq=floor_seq if floor_seq is not None else (1 << 63), keep=archive_keep)
+    archived = archive_segments(directory, floor_seq=floor_seq if floor_seq is not None else (1 << 63))
     return {"snapshot": str(made) if made else None, "archived": [str(path) for path in archived]}
 
 
@@ -64,13 +64,12 @@ def run(
 @click.option("--ops", default=DEFAULT_OPS, show_default=True, help="The core's state functions, module:attribute.")
 @click.option("--upto", type=click.IntRange(1), help="The writer's durable sequence; default: the end of the sealed segments.")
 @click.option("--floor", type=click.IntRange(0), help="Keep segments with records above this one out of the archive.")
-@click.option("--archive-keep", type=click.IntRange(0), help="Delete all but the newest N archived segments; default: never.")
-def main(directory: Path, ops: str, upto: int | None, floor: int | None, archive_keep: int | None) -> None:
+def main(directory: Path, ops: str, upto: int | None, floor: int | None) -> None:
     """Evolve the last snapshot of the journal in DIRECTORY by what came since, then archive old segments."""
     import msgspec
 
     try:
-        result = run(directory, load_ops(ops), upto_seq=upto, floor_seq=floor, archive_keep=archive_keep)
+        result = run(directory, load_ops(ops), upto_seq=upto, floor_seq=floor)
     except (JournalError, ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(msgspec.json.encode(result))

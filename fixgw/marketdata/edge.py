@@ -22,7 +22,7 @@ from ..core import events as e
 from ..core.codec import Record
 from ..core.commands import Quote
 from ..core.order import Order
-from ..core.state import State
+from ..core.state import DOWN, State
 from ..engine import Engine
 from ..venues.wire import BookUpdate
 
@@ -214,7 +214,13 @@ def due_timers(state: State, now_ns: int, inflight_ns: int = INFLIGHT_NS) -> lis
         if sent_ns + inflight_ns > now_ns or len(keys) >= MAX_TIMERS:
             break
         keys.append("inflight:" + child_id)
-    due = [child_id for child_id in state.uncertain if state.children[child_id].next_query_ns <= now_ns]
+    # while its host is away nobody can be asked, and questions that nobody hears would count as asked
+    down = {venue.name for venue in state.venues.values() if venue.state == DOWN}
+    due = [
+        child_id
+        for child_id in state.uncertain
+        if (child := state.children[child_id]).next_query_ns <= now_ns and child.venue not in down
+    ]
     keys += ["query:" + child_id for child_id in due[:MAX_TIMERS]]
     expired: list[str] = []
     for minute in sorted(state.expiries):

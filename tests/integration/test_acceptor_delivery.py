@@ -10,10 +10,11 @@ from decimal import Decimal
 import pytest
 from acceptor_kit import OMS42, OMS44, PB44, Client, FakeEngine, until
 
-from fixgw.core.commands import Delivered, SessionLogon, SessionLogout
+from fixgw.core.commands import AdminNote, Delivered, SessionLogon, SessionLogout
 from fixgw.core.reports import CancelReject, Report
 from fixgw.fix.acceptor import REBOOT_GAP, Acceptor
 from fixgw.fix.outbound import encode
+from fixgw.journal.errors import JournalGap
 
 TOO_LATE = CancelReject(order_id="O1", cl_ord_id="x", orig_cl_ord_id="c1", ord_status="0", response_to="1", reason="TOO_LATE")
 
@@ -219,6 +220,29 @@ def test_next_expected_on_logon_confirms(engine, running):
     with Client(acceptor.port, OMS44, next_out=2, mute=True) as client:
         client.logon(f"789={int(asked['34']) + 1}")
         until(lambda: engine.session_cursor("OMS44").delivered_seq == int(asked["112"][6:]))
+
+
+def test_records_that_were_taken_away_are_told_of_and_passed_over(engine, running):
+    """The session's cursor stands before them; what comes behind arrives."""
+    for number in range(1, 6):
+        engine.publish("OMS44", report(number))
+    kept, read = 4, engine.records
+
+    def records(after_seq, timeout_s, cursor=None):
+        if after_seq + 1 < kept:
+            raise JournalGap(after_seq + 1, kept, f"is not kept any more: the oldest one here is {kept}")
+        return read(after_seq, timeout_s, cursor)
+
+    engine.records = records
+    acceptor = running()
+    with Client(acceptor.port, OMS44) as client:
+        client.logon()
+        client.expect("8", t17="E4")
+        client.expect("8", t17="E5")
+        engine.publish("OMS44", report(6))
+        client.expect("8", t17="E6")
+    (note,) = (command for command in engine.commands(AdminNote) if command.action == "session reports lost")
+    assert "record 1 is not kept" in note.reason
 
 
 @pytest.mark.parametrize("again", ["", "141=Y"])

@@ -84,6 +84,16 @@ STORIES = {
         done C1 canceled 0             | 4 4 e<a 0/0
         done C2 canceled 0             | 4 4 c<b 0/0
     """,
+    "nobody is asked while the host is away": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        link down                      | DOWN; I A a 0/1 OUTCOME_UNKNOWN; query C1
+        +100s                          | -
+        link up                        | DOWN; RECONCILING; reconcile
+        +1s                            | query C1
+        answer C1 not_found            | -
+        +1s                            | query C1
+        answer C1 not_found            | 8 8 a 0/0 NOT_PLACED
+    """,
     "restart without the records that the projection knew": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         ack C1                         | 0 0 a 0/1

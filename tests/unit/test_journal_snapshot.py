@@ -185,17 +185,15 @@ def test_a_damaged_segment_is_not_archived(journal: Journal, tmp_path: Path) -> 
     assert first.path.exists() and read_layout(tmp_path).archived == []
 
 
-def test_archived_segments_are_deleted_only_if_asked_for(journal: Journal, tmp_path: Path) -> None:
+def test_what_was_taken_out_of_the_archive_is_told_with_what_is_there(journal: Journal, tmp_path: Path) -> None:
     for seq in (50, 55):
         write_snapshot(tmp_path, seq, 3, b"", b"")
     made = archive_segments(tmp_path, floor_seq=COUNT)
     assert len(made) > 1
-    archive_segments(tmp_path, floor_seq=COUNT, keep=1)
-    assert [segment.path for segment in read_layout(tmp_path).archived] == made[-1:]
-    with pytest.raises(JournalGap, match="record 1 is not kept"):
+    made[0].unlink()
+    with pytest.raises(JournalGap, match="record 1 is not kept") as gap:
         list(journal.read())
-    with pytest.raises(ValueError, match="archive_keep -1"):
-        archive_segments(tmp_path, floor_seq=0, keep=-1)
+    assert next(iter(journal.read(gap.value.kept_from)))[0] == gap.value.kept_from
 
 
 def test_the_snapshotter_command(journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +268,7 @@ class _Snapshotter(Housekeeping):
 
 
 def _keeper(journal: Journal, tmp_path: Path, script: str) -> _Snapshotter:
-    keeper = _Snapshotter(journal, tmp_path / "p.db", tmp_path / "h.log", every=1, archive=True, archive_keep=None)
+    keeper = _Snapshotter(journal, tmp_path / "p.db", tmp_path / "h.log", every=1, archive=True)
     keeper.script = f'mkdir -p "$1/snapshots"; echo half > "$1/snapshots/$3.snap.tmp"; {script}'
     return keeper
 
