@@ -54,7 +54,7 @@ SWITCH_INTERVAL_S = 0.0005
 class Gateway:
     """Every object of the gateway process. Also the port that the FIX side sees (fix/port.py: EnginePort)."""
 
-    def __init__(self, config: Config, fix_port: int = 0) -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config
         self.paths = config.paths
         self.started_ns = time.time_ns()
@@ -93,7 +93,7 @@ class Gateway:
             self,
             [acceptor_session(config, name) for name in config.sessions],
             self.paths.data / "fix",
-            port=fix_port,
+            path=self.paths.fix_socket,
             raw_log=self.raw_log,
             rebooted=self.journal.boot_id_changed and not self.journal.was_clean,
             on_lost=lambda reason: self._fatal(reason, EXIT_RESTART),
@@ -136,12 +136,12 @@ class Gateway:
         _write_ready(
             self.paths.gateway_ready,
             {
-                "fix_backend": {"host": "127.0.0.1", "port": self.acceptor.port},
+                "fix_backend": str(self.paths.fix_socket),
                 "admin": str(self.paths.admin_socket),
                 "pid": os.getpid(),
             },
         )
-        log.info("ready: journal at %d, epoch %d, FIX on port %d", journal.durable_seq, journal.epoch, self.acceptor.port)
+        log.info("ready: journal at %d, epoch %d", journal.durable_seq, journal.epoch)
 
     def stop(self) -> None:
         """Clean stop, a few seconds at most."""
@@ -305,7 +305,6 @@ def main() -> int:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m fixgw.app", description="The gateway process; `fixgw run` starts it.")
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--fix-port", type=int, default=0, help="loopback port of the QuickFIX acceptor, 0 = any")
     parser.add_argument("--run-dir", type=Path, help="for the process list only; DIR/run is used")
     args = parser.parse_args()
     die_with_parent()
@@ -318,7 +317,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        gateway = Gateway(load(args.directory), args.fix_port)
+        gateway = Gateway(load(args.directory))
     except ConfigErrors as error:
         print(f"configuration: {error}", file=sys.stderr)
         return EXIT_CONFIG

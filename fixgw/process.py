@@ -7,6 +7,7 @@ import ctypes
 import errno
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -63,3 +64,16 @@ def socket_address(path: Path) -> str:
     if folder not in _folders:
         _folders[folder] = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     return f"/proc/self/fd/{_folders[folder]}/{path.name}"
+
+
+def bind_private(listener: socket.socket, path: Path) -> None:
+    """Bind a Unix socket without a moment in which others could connect: made under another name, closed to others, then
+    renamed over what an earlier process left there. Raises OSError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    old = os.umask(0o177)
+    try:
+        listener.bind(socket_address(temporary))
+    finally:
+        os.umask(old)
+    temporary.rename(path)

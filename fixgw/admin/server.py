@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 
 from ..core.numbers import text
-from ..process import socket_address
+from ..process import bind_private
 from .protocol import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, AdminError, Fault, Reply, Request
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class AdminServer:
         """Bind and accept in the background. A socket file left by a dead process is replaced. Raises OSError."""
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
-            _bind(listener, self._path)
+            bind_private(listener, self._path)
             listener.listen(MAX_CONNECTIONS)
         except BaseException:
             listener.close()
@@ -185,18 +185,6 @@ def _exact(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_exact(item) for item in value]
     return value
-
-
-def _bind(listener: socket.socket, path: Path) -> None:
-    """Bind without a moment in which others could connect: made under another name, closed to others, then renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    old = os.umask(0o177)
-    try:
-        listener.bind(socket_address(temporary))
-    finally:
-        os.umask(old)
-    temporary.rename(path)
 
 
 def _peer_uid(connection: socket.socket) -> int:

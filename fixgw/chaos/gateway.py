@@ -28,8 +28,8 @@ class TrappedGateway(app.Gateway):
     """Every step of the order path comes by a trap. Where a method is replaced on an object: the class is the product's
     and knows nothing of traps, on purpose."""
 
-    def __init__(self, config: Config, fix_port: int = 0) -> None:
-        super().__init__(config, fix_port)
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
         self.trap = Trap(self.paths.run / TRAP_FILE)
         plant = os.environ.get(PLANT_ENV, "")
         if plant:

@@ -91,6 +91,11 @@ class Paths:
         return self.run / "admin.sock"
 
     @property
+    def fix_socket(self) -> Path:
+        """Where the gateway's QuickFIX listens, for the front."""
+        return self.run / "fix.sock"
+
+    @property
     def venues_socket(self) -> Path:
         return self.run / "venues.sock"
 

@@ -49,7 +49,7 @@ from fixgw.fix.front_logon import (
 from fixgw.fix.front_pace import ReaderWatch, unacknowledged
 from fixgw.fix.front_refusal import logout, refused_logon
 from fixgw.fix.front_relogon import LOGON, relogon
-from fixgw.fix.front_start import address, allow_files, tune, unanswered, write_ready
+from fixgw.fix.front_start import Backend, address, allow_files, backend_address, connect, tune, unanswered, write_ready
 from fixgw.process import die_with_parent
 
 # QuickFIX closes its socket a moment before it frees the session; a Logon in between would wait a whole second there.
@@ -69,7 +69,7 @@ class Phase(enum.Enum):
 class Front:
     """All connections of one front process. Used from its event loop only."""
 
-    def __init__(self, config: FrontConfig, backend: tuple[str, int], log: LineLog) -> None:
+    def __init__(self, config: FrontConfig, backend: Backend, log: LineLog) -> None:
         self.config = config
         self.sessions = config.by_key()
         self.backend = backend
@@ -312,7 +312,7 @@ class ClientSide(asyncio.Protocol):
         self._slot = front.slots[key] = Slot(self)
         try:
             async with asyncio.timeout(config.backend_timeout_s):
-                _, backend = await front.loop.create_connection(lambda: BackendSide(self), *front.backend)
+                backend = await connect(front.loop, front.backend, lambda: BackendSide(self))
         except (OSError, TimeoutError) as error:
             self.close("backend_unreachable", error=error or "timeout")
             return
@@ -402,7 +402,7 @@ class ClientSide(asyncio.Protocol):
 
 
 class BackendSide(asyncio.Protocol):
-    """The loopback connection to QuickFIX that belongs to one client."""
+    """The connection to QuickFIX that belongs to one client."""
 
     def __init__(self, client: ClientSide) -> None:
         self.client = client
@@ -448,7 +448,7 @@ class BackendSide(asyncio.Protocol):
 
 
 async def serve(
-    listen: tuple[str, int], backend: tuple[str, int], sessions: Path, ready_file: Path | None, log: LineLog
+    listen: tuple[str, int], backend: Backend, sessions: Path, ready_file: Path | None, log: LineLog
 ) -> None:
     """Runs until SIGTERM or SIGINT (see Front.stop; a second one ends it at once). Raises ConfigError, OSError (the address
     cannot be listened on)."""
@@ -464,7 +464,7 @@ async def serve(
     host, port = server.sockets[0].getsockname()[:2]
     if ready_file is not None:
         write_ready(ready_file, {"host": host, "port": port, "pid": os.getpid()})
-    log.info("ready", host=host, port=port, backend=f"{backend[0]}:{backend[1]}", sessions=len(config.sessions))
+    log.info("ready", host=host, port=port, backend=backend, sessions=len(config.sessions))
     await stop.wait()
     stop.clear()
     server.close()
@@ -477,7 +477,7 @@ def main(argv: list[str] | None = None) -> int:
     parent = os.getppid()
     parser = argparse.ArgumentParser(prog="python -m fixgw.fix.front", description="FIX front process")
     parser.add_argument("--listen", type=address, required=True, metavar="HOST:PORT")
-    parser.add_argument("--backend", type=address, required=True, metavar="HOST:PORT")
+    parser.add_argument("--backend", type=backend_address, required=True, metavar="PATH|HOST:PORT")
     parser.add_argument("--sessions", type=Path, required=True, metavar="FILE.json")
     parser.add_argument("--ready-file", type=Path, metavar="FILE")
     parser.add_argument("--parent", type=int, default=parent, metavar="PID", help="pid of the process to end with")

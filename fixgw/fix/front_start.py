@@ -6,9 +6,13 @@ import contextlib
 import json
 import os
 import resource
+import secrets
 import socket
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
+
+from fixgw.process import socket_address
 
 # with less than this on the disk, it is the disk
 ENOUGH_BYTES: Final = 1 << 20
@@ -52,9 +56,39 @@ def address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+# QuickFIX takes every peer for an IPv4 one (sockaddr_in), tells its address in its log and admits loopback only: the name of our
+# end of a Unix connection (abstract, hence the first zero) has 127.0.0.1 where it looks for it
+_SEEN_AS_LOOPBACK: Final = b"\0f" + socket.inet_aton("127.0.0.1") + b"fixgw-front-"
+# of QuickFIX: a Unix socket, or a host and port
+Backend = Path | tuple[str, int]
+P = TypeVar("P", bound=asyncio.Protocol)
+
+
+def backend_address(text: str) -> Backend:
+    """A path (it has a slash in it) or HOST:PORT of the command line."""
+    return Path(text) if "/" in text else address(text)
+
+
+async def connect(loop: asyncio.AbstractEventLoop, backend: Backend, protocol: Callable[[], P]) -> P:
+    """A new connection to QuickFIX. Raises OSError."""
+    if isinstance(backend, Path):
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.setblocking(False)
+            sock.bind(_SEEN_AS_LOOPBACK + secrets.token_hex(8).encode())
+            await loop.sock_connect(sock, socket_address(backend))
+            return (await loop.create_unix_connection(protocol, sock=sock))[1]
+        except BaseException:
+            sock.close()
+            raise
+    return (await loop.create_connection(protocol, *backend))[1]
+
+
 def tune(transport: asyncio.Transport) -> None:
     """No delay, and a peer that is gone is noticed within a minute."""
     sock = transport.get_extra_info("socket")
+    if sock.family == socket.AF_UNIX:
+        return
     with contextlib.suppress(OSError):  # the peer may already be gone
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -1,8 +1,11 @@
 """QuickFIX's listening socket, kept off the network.
 
 QuickFIX 1.16 always binds its port on all interfaces and has no setting for it; what listens there would be reached past
-the front with all its limits. So once QuickFIX listens, a socket bound to 127.0.0.1 takes the place of that
-one, under the same file descriptor.
+the front with all its limits. So once QuickFIX listens, a socket of ours takes the place of that one, under the same file
+descriptor: a Unix socket in a folder of its owner's, or (for tests and tools) one bound to 127.0.0.1.
+
+A Unix socket besides has no windows and no retransmissions. Over TCP both directions could fill up with small messages and
+the kernel then drop what did not fit, acknowledgements with it: a session stood still for as long as both ends backed off.
 """
 
 from __future__ import annotations
@@ -11,7 +14,10 @@ import contextlib
 import os
 import socket
 import stat
+from pathlib import Path
 from typing import Final
+
+from fixgw.process import bind_private
 
 LOOPBACK: Final = "127.0.0.1"
 _BACKLOG: Final = 1024
@@ -31,6 +37,19 @@ def listener(port: int) -> socket.socket:
     except OSError as error:
         made.close()
         raise OSError(f"FIX port {port} of {LOOPBACK}: {error.strerror}") from error
+    return made
+
+
+def unix_listener(path: Path) -> socket.socket:
+    """A Unix socket that listens at `path`, for its owner only; one that an earlier run left there is taken away. Raises
+    OSError."""
+    made = socket.socket(socket.AF_UNIX)
+    try:
+        bind_private(made, path)
+        made.listen(_BACKLOG)
+    except OSError as error:
+        made.close()
+        raise OSError(error.errno, f"{error.strerror}, expected to listen there", str(path)) from error
     return made
 
 

@@ -49,7 +49,6 @@ class Plan:
         self.config = config
         self._paths = config.paths
         self._front_port = config.firm_file.fix.listen_port
-        self._backend_port = 0
         simulator = config.firm_file.simulator
         self.simulator = simulator if simulator is not None and simulator.enabled else None
         self._simulator_port = 0 if self.simulator is None else self.simulator.port
@@ -145,14 +144,10 @@ class Plan:
     def _gateway_argv(self) -> list[str]:
         paths = self._paths
         argv = [sys.executable, "-m", os.environ.get(GATEWAY_MODULE_ENV, "fixgw.app"), str(paths.root)]
-        return [*argv, "--fix-port", str(self._backend_port), "--run-dir", str(paths.run)]
+        return [*argv, "--run-dir", str(paths.run)]
 
     def _gateway_ready(self, pid: int) -> bool:
-        told = _read_ready(self._paths.gateway_ready, pid)
-        if told is None:
-            return False
-        self._backend_port = int(told["fix_backend"]["port"])
-        return True
+        return _read_ready(self._paths.gateway_ready, pid) is not None
 
     def _venue_argv(self, name: str) -> Callable[[], list[str]]:
         def argv() -> list[str]:
@@ -185,7 +180,7 @@ class Plan:
         fix, paths = self.config.firm_file.fix, self._paths
         write_changed(paths.front_sessions, json_text(self.config.front_sessions()))
         argv = [sys.executable, "-m", "fixgw.fix.front", "--listen", f"{fix.listen_host}:{self._front_port}"]
-        argv += ["--backend", f"127.0.0.1:{self._backend_port}", "--sessions", str(paths.front_sessions)]
+        argv += ["--backend", str(paths.fix_socket), "--sessions", str(paths.front_sessions)]
         return [*argv, "--ready-file", str(paths.front_ready)]
 
     def _front_ready(self, pid: int) -> bool:

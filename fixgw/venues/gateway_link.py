@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import socket
 import threading
 import time
@@ -26,7 +25,7 @@ from ..core import events as e
 from ..core.child import Child
 from ..core.codec import Record
 from ..core.sanity import FUTURE_NS, quote_problem
-from ..process import socket_address
+from ..process import bind_private
 from . import wire
 
 log = logging.getLogger(__name__)
@@ -181,10 +180,8 @@ class VenueLinks:
 
     def start(self) -> None:
         """Listen (mode 0600) and accept in the background. Raises OSError."""
-        self._path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(socket_address(self._path))
-        os.chmod(self._path, 0o600)
+        bind_private(listener, self._path)
         listener.listen(16)
         self._listener = listener
         threading.Thread(target=self._accept, name="venue-accept", daemon=True).start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import threading
 import time
 
 import pytest
@@ -15,7 +16,7 @@ from fixgw.core.commands import AdminNote, CancelOrder, NewOrder, Unsupported
 from fixgw.core.errors import JournalFull
 from fixgw.fix.acceptor import Acceptor
 from fixgw.fix.session_store import StoreFiles
-from fixgw.fix.store_keeper import STORE_FAILED
+from fixgw.fix.store_keeper import STORE_FAILED, StoreKeeper
 
 # other files of the test's process stay below it
 PADDING = 400_000
@@ -64,11 +65,18 @@ def cut(client, acceptor):
 
 
 @pytest.mark.parametrize("spare", [0, 40])  # the failing write is cut in two, too
-def test_after_a_moment_without_room_the_session_comes_back_and_nothing_is_lost(engine, folder, acceptor, spare):
+def test_after_a_moment_without_room_the_session_comes_back_and_nothing_is_lost(
+    engine, folder, acceptor, spare, monkeypatch
+):
+    # the Logout waits until the order is there
+    sent, see_to = threading.Event(), StoreKeeper._see_to
+    monkeypatch.setattr(StoreKeeper, "_see_to", lambda *args: sent.wait(10) and see_to(*args))
     with Client(acceptor.port, OMS44) as client:
         client.logon()
         engine.publish("OMS44", report(1))
         client.expect("8", t17="E1")
+        client.expect("1")
+        until(lambda: status(acceptor).next_in == 3)  # its answer is not read while there is no room
         with full(folder, spare):
             engine.publish("OMS44", report(2))
             until(lambda: status(acceptor).fault)
@@ -77,6 +85,7 @@ def test_after_a_moment_without_room_the_session_comes_back_and_nothing_is_lost(
         client.order("risky")
         until(lambda: engine.commands(Unsupported))
         assert len(engine.commands(NewOrder)) == before
+        sent.set()
         cut(client, acceptor)
     until(lambda: not status(acceptor).fault)
     assert [n.action for n in engine.commands(AdminNote)] == ["session store failed", "session store mended"]
