@@ -8,6 +8,7 @@ finding it does not depend on what the other kills happen to hit.
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import msgspec
 
 from .. import app
 from ..core import events as e
-from ..core import operations, reconcile, settle, venue_reports
+from ..core import settle
 from ..core.child import SENT, UNKNOWN, Child
 from ..core.codec import Record
 from ..core.commands import VenueTrade
@@ -149,10 +150,10 @@ def no_trade_dedup(gateway: app.Gateway, trap: Trap) -> None:
             item = msgspec.structs.replace(item, venue_trade_id=f"{item.venue_trade_id}.{next(numbers)}")
         right(draft, venue, item)
 
-    for module in (settle, venue_reports, reconcile, operations):
-        if module.trade is not right:
-            raise AttributeError(f"{module.__name__} has no trade of settle.py: the plant must follow the product's code")
-        setattr(module, "trade", planted)  # noqa: B010
+    # wherever it has been imported to: the words of venues, reconciliation, operations
+    for name, module in list(sys.modules.items()):
+        if name.startswith("fixgw.core.") and getattr(module, "trade", None) is right:
+            setattr(module, "trade", planted)  # noqa: B010
 
     def traded(record: Record) -> None:
         if any(isinstance(event, e.OrderFilled) for event in record.events):
