@@ -17,7 +17,6 @@ from fixgw.cli import main
 from fixgw.demo.command import demo
 from fixgw.outputs import check_outputs, write_outputs
 from fixgw.process import check_ready_file
-from fixgw.soak import cli as soak_cli
 
 COMMANDS = [
     ("chaos", "--json"), ("simulate", "--json"), ("simulate --seed 3", "--json"), ("soak", "--json"), ("soak", "--png"),
@@ -149,6 +148,6 @@ def test_a_planted_bug_that_is_not_found_is_told(tmp_path: Path, monkeypatch: py
 
 def test_a_soak_without_the_drawing_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(soak_cli.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     result = CliRunner().invoke(main, ["soak", "--png", "x.png"])
     assert result.exit_code == 1 and "--png" in result.output and "matplotlib" in result.output
