@@ -37,10 +37,10 @@ def die_with_parent(number: int = signal.SIGTERM, parent: int = 0) -> None:
 def check_ready_file(path: Path) -> None:
     """That a ready file can be put there, found out before anything is started for whoever waits for it. No room on the disk is
     no reason to refuse: it may come. Raises OSError with the file's name."""
-    probe = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        if path.is_dir():
+        if path.is_dir():  # also "", which is "." for a Path and has no name
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        probe = path.with_name(f".{path.name}.{os.getpid()}")
         os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         probe.unlink()
     except OSError as error:

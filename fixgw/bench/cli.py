@@ -13,6 +13,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from ..outputs import check_outputs, write_outputs
+
 # as in order_path.py, which is imported on use
 _PARTIES = ("commit", "os", "r1", "r2", "few", "many")
 _JSON = click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here.")
@@ -42,9 +44,12 @@ def _folder(directory: Path | None) -> Iterator[Path]:
         yield Path(temporary)
 
 
-def _write(json_file: Path | None, found: dict[str, Any]) -> None:
-    if json_file is not None:
-        json_file.write_text(json.dumps(found, indent=2) + "\n")
+def _write(json_file: Path | None, found: dict[str, Any], profile_file: Path | None = None, text: str = "") -> None:
+    """Ends with status 1 when something could not be written."""
+    figures = json.dumps(found, indent=2) + "\n"
+    profile = ("--profile", profile_file, lambda path: path.write_text(text))
+    if not write_outputs([("--json", json_file, lambda path: path.write_text(figures)), profile]):
+        raise SystemExit(1)
 
 
 @bench.command("order-path", epilog="Example: fixgw bench order-path --json order-path.json --profile profile.txt")
@@ -73,13 +78,15 @@ def order_path(
     from .order_path import QUICK, TARGETS, Size, measure
     from .party import BenchError
 
+    check_outputs({"--json": json_file, "--profile": profile_file}, directory)
     console = Console()
+    text = ""
     size = QUICK if quick else Size(rounds=rounds)
     with _folder(directory) as folder, console.status("starting") as status:
         try:
             found = measure(size, folder, status.update, names or _PARTIES)
             if profile_file is not None:
-                profile_file.write_text(profile(size, folder, status.update))
+                text = profile(size, folder, status.update)
         except BenchError as error:
             raise click.ClickException(str(error)) from error
     table = Table(title=f"order path, medians of {size.rounds} rounds")
@@ -91,7 +98,7 @@ def order_path(
     for key, (sign, bound) in TARGETS.items():
         if found[key] is not None:
             console.print(f"{key} {found[key]:.2f} (target {sign} {bound}){'' if found['targets_met'][key] else '  missed'}")
-    _write(json_file, found)
+    _write(json_file, found, profile_file, text)
 
 
 @bench.command("recovery", epilog="Example: fixgw bench recovery --events 1000000 --json recovery.json")
@@ -105,6 +112,7 @@ def recovery(events: int, open_count: int, runs: int, directory: Path | None, js
     from .party import BenchError
     from .recovery import TARGETS, measure
 
+    check_outputs({"--json": json_file}, directory)
     console = Console()
     with _folder(directory) as folder, console.status("starting") as status:
         try:

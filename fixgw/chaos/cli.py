@@ -12,11 +12,13 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from ..outputs import check_outputs, write_outputs
 from .check import KINDS
 from .havoc import TARGETS
 from .plants import PLANTS
 from .run import Outcome, run_chaos
 
+NOT_FOUND = 3  # the planted bug was not found; click itself ends with 2
 _COLUMNS = (*KINDS, "orders", "trades", "reports")
 
 
@@ -25,7 +27,7 @@ _COLUMNS = (*KINDS, "orders", "trades", "reports")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the load, the kills and the faults.")
 @click.option("--rate", type=click.FloatRange(1, 1000), default=30.0, show_default=True, help="Requests a second.")
 @click.option("--target", "targets", multiple=True, type=click.Choice(TARGETS), help="What to kill; default: all of them.")
-@click.option("--plant", default="", type=click.Choice(["", *PLANTS]), help="Plant a known bug: the run must fail.")
+@click.option("--plant", default="", type=click.Choice(["", *PLANTS]), help="Plant a known bug: the run must find it.")
 @click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep everything here.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the verdict here.")
 def chaos(
@@ -43,8 +45,13 @@ def chaos(
     Three sessions trade; front, gateway (also at chosen steps between receipt and report), venue host, exchange and
     its connections are killed, and the exchange makes faults of its own. Afterwards the exchange's ledger, the
     journal, the clients' reports and the drop copy must agree. Exit status 0 only if lost, doubled, mismatched and
-    stuck are all 0 and no part ended by itself.
+    stuck are all 0 and no part ended by itself, else 1.
+
+    \b
+    With --plant the gateway has a known bug and is killed once more where that bug shows. Exit status 1 then means that
+    the bug was found, 3 that it was NOT found: the checker itself has failed.
     """
+    check_outputs({"--json": json_file}, directory)
     console = Console()
     with tempfile.TemporaryDirectory(prefix="fixgw-chaos-") as temporary:
         say = _printer(console)
@@ -55,11 +62,18 @@ def chaos(
         console.print(example, markup=False)
     for line in outcome.died[:20]:
         console.print(f"ended by itself: {line}", markup=False)
-    if json_file is not None:
-        told = msgspec.to_builtins(verdict) | {"kills": kills, "seed": seed, "plant": plant, "requests": outcome.requests}
-        told |= {"faults": outcome.faults, "at_traps": outcome.at_traps, "died": outcome.died}
-        json_file.write_text(json.dumps(told | {"seconds": round(outcome.seconds, 1)}, indent=2) + "\n")
-    raise SystemExit(0 if verdict.clean and not outcome.died else 1)
+    if plant:
+        what = "NOT found" if verdict.clean else "found"
+        why = "" if outcome.plant_met else " (the gateway did not come to where it shows)"
+        console.print(f"planted bug {what}: {plant}{why if verdict.clean else ''}", markup=False, highlight=False, soft_wrap=True)
+    told = msgspec.to_builtins(verdict) | {"kills": kills, "seed": seed, "plant": plant, "requests": outcome.requests}
+    told |= {"faults": outcome.faults, "at_traps": outcome.at_traps, "died": outcome.died}
+    told |= {"plant_met": outcome.plant_met, "plant_found": not verdict.clean} if plant else {}
+    told["seconds"] = round(outcome.seconds, 1)
+    fine = write_outputs([("--json", json_file, lambda path: path.write_text(json.dumps(told, indent=2) + "\n"))])
+    if plant and verdict.clean:
+        raise SystemExit(NOT_FOUND)
+    raise SystemExit(0 if fine and verdict.clean and not outcome.died else 1)
 
 
 def _printer(console: Console) -> Callable[[str], None]:

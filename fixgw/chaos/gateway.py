@@ -33,7 +33,7 @@ class TrappedGateway(app.Gateway):
         self.trap = Trap(self.paths.run / TRAP_FILE)
         plant = os.environ.get(PLANT_ENV, "")
         if plant:
-            PLANTS[plant](self)
+            PLANTS[plant](self, self.trap)
         self._trap_journal()
         self._trap_links()
         _trap_reports(self.trap)

@@ -14,6 +14,7 @@ from ..sim.client import SimError
 from .check import Verdict, judge
 from .havoc import Havoc
 from .load import Load, wait_quiet
+from .traps import PLANTED
 from .witness import Client, Hearing, read_journal
 from .world import World
 
@@ -22,10 +23,13 @@ DROP_COPY = "PB44"
 UP_S = 60.0
 SETTLE_S = 150.0
 QUIET_S = 3.0
+# a planted bug comes by its trap with nearly every order, or with the next trade
+PLANTED_S = 30.0
 
 
 class Outcome(msgspec.Struct):
-    """`died`: parts that ended by themselves; `at_traps`: kills at each step of the order path."""
+    """`died`: parts that ended by themselves; `at_traps`: kills at each step of the order path. `plant_met`: the gateway died
+    just where the planted bug shows."""
 
     verdict: Verdict
     requests: int
@@ -33,6 +37,7 @@ class Outcome(msgspec.Struct):
     at_traps: dict[str, int]
     died: list[str]
     seconds: float
+    plant_met: bool = False
 
 
 def run_chaos(
@@ -44,7 +49,8 @@ def run_chaos(
     say: Callable[[str], None],
     plant: str = "",
 ) -> Outcome:
-    """Kill `kills` times under load (`rate_per_s` over all sessions), with faults of the exchange, and judge."""
+    """Kill `kills` times under load (`rate_per_s` over all sessions), with faults of the exchange, and judge. With a plant
+    (plants.py) once more, at the step where it shows."""
     began = time.monotonic()
     with World(directory, traps=True, plant=plant) as world:
         world.wait_venue()
@@ -71,6 +77,7 @@ def run_chaos(
                 say("interrupted: judging what there is (once more: give up)")
             with contextlib.suppress(TimeoutError):  # then settling will not come to an end either, and says so
                 _wait_up(world, clients)
+            met = bool(plant) and _meet_plant(world, clients, say)
             time.sleep(1.0)
             for load in loads.values():
                 load.stop()
@@ -83,7 +90,7 @@ def run_chaos(
             sent = sum(load.sent for load in loads.values())
             died = world.unplanned_exits() + [error for client in clients.values() for error in map(repr, client.errors)]
             died += [error for load in loads.values() for error in load.errors]
-            return Outcome(verdict, sent, havoc.faults, havoc.sprung, died, time.monotonic() - began)
+            return Outcome(verdict, sent, havoc.faults, havoc.sprung, died, time.monotonic() - began, met)
         finally:
             for client in clients.values():
                 client.stop(logout=False)
@@ -109,6 +116,21 @@ def _strike(
             _wait_up(world, clients)
         except TimeoutError as error:
             say(str(error))  # the end of the run tells whether it ever came up
+
+
+def _meet_plant(world: World, clients: dict[str, FixClient], say: Callable[[str], None]) -> bool:
+    """Without faults in between: let the gateway die where the planted bug shows, and come up again. False: it did not."""
+    with contextlib.suppress(SimError, OSError):
+        world.sim().clear_faults()
+    try:
+        _wait_up(world, clients)
+        met = world.kill_at(PLANTED, 1, PLANTED_S)
+        say("killed where the planted bug shows" if met else f"the planted bug did not show within {PLANTED_S:g} s")
+        _wait_up(world, clients)
+    except TimeoutError as error:
+        say(str(error))
+        return False
+    return met
 
 
 def _wait_up(world: World, clients: dict[str, FixClient]) -> None:

@@ -29,6 +29,9 @@ POINTS: Final = {
     "handed": "a report was given to QuickFIX",
     "cursor": "the counterparty confirmed reports, the cursor is not yet journaled",
 }
+# a planted bug (plants.py) has just done what a death at this moment, or the start after it, must bring to light; only a run
+# with a plant comes by it
+PLANTED: Final = "planted"
 TRAP_FILE: Final = "chaos_trap.json"
 _POLL_S: Final = 0.01
 
@@ -49,10 +52,14 @@ class Trap:
 
     def arm(self, point: str, after: int) -> None:
         """Kill this process at the `after`-th hit of the point from now. Raises ValueError."""
-        if point not in POINTS or after < 1:
-            raise ValueError(f"trap {point!r} after {after!r}: expected one of {', '.join(POINTS)}, and 1 or more")
+        if point not in (*POINTS, PLANTED) or after < 1:
+            raise ValueError(f"trap {point!r} after {after!r}: expected one of {', '.join((*POINTS, PLANTED))}, and 1 or more")
         with self._lock:
             self._point, self._left = point, after
+
+    def armed(self, point: str) -> bool:
+        """True when this process is to die at the point."""
+        return point == self._point
 
     def due(self, point: str) -> bool:
         """Count one hit; True when it is the last."""

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
 import click
 from rich.console import Console
@@ -26,6 +26,7 @@ from fixgw.demo.scenario import DAY
 from fixgw.demo.screen import Screen, summary
 from fixgw.demo.stack import DemoError, Stack
 from fixgw.fix.client import ClientError
+from fixgw.outputs import check_outputs, write_outputs
 from fixgw.sim.client import SimError
 
 READY_S: Final = 90.0
@@ -57,8 +58,7 @@ def demo(json_file: Path | None, keep: bool, session: str, directory: Path | Non
       scripts/demo --json outcome.json
       scripts/demo --session OMS42 --keep
     """
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise click.BadParameter(f"{json_file.absolute().parent} is not a folder", param_hint="--json")
+    check_outputs({"--json": json_file}, directory)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)  # SIGINT too: importing quickfix has set it to end the process at once
     root = directory if directory is not None else Path(tempfile.mkdtemp(prefix="fixgw-demo-"))
@@ -68,16 +68,14 @@ def demo(json_file: Path | None, keep: bool, session: str, directory: Path | Non
     stack = Stack(root)
     try:
         _run(stack, result, console, pace)
-        if json_file is not None:
-            _write(json_file, result)
-        status = 0 if result.ok else 1
+        written = _write(json_file, result)
+        status = 0 if result.ok and written else 1
         if keep and stack.is_up():
             _keep(stack, result, console)
     except DemoError as error:
         console.print(Text(f"demo: {error}", "red"), soft_wrap=True)
         result.problems.append(str(error))
-        if json_file is not None:
-            _write(json_file, result)
+        _write(json_file, result)
     except KeyboardInterrupt:
         console.print("interrupted")
         status = INTERRUPTED
@@ -162,13 +160,10 @@ def _verdict(result: Result) -> Text:
     return Text(f"all came: {text}", "bold green") if result.ok else Text(f"NOT as expected: {text}", "bold red")
 
 
-def _write(path: Path, result: Result) -> None:
-    """Raises DemoError."""
-    content: dict[str, Any] = result.as_dict()
-    try:
-        path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise DemoError(f"--json {path}: {error.strerror}") from error
+def _write(json_file: Path | None, result: Result) -> bool:
+    """False: it could not be written."""
+    content = json.dumps(result.as_dict(), indent=2, ensure_ascii=False) + "\n"
+    return write_outputs([("--json", json_file, lambda path: path.write_text(content, encoding="utf-8"))])
 
 
 def _keep(stack: Stack, result: Result, console: Console) -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ..outputs import check_outputs, write_outputs
 from .campaign import Chunk, Found, run_plants, run_seeds, simplify, workers
 from .plants import PLANTS
 from .scheduler import FAULTS
@@ -32,21 +34,27 @@ def _kinds(_: click.Context, __: click.Parameter, value: str) -> frozenset[str]:
     return kinds
 
 
+# they belong to a campaign of many seeds, and to the replay of one
+_OF_MANY = ("seeds", "first", "jobs", "plants")
+_OF_ONE = ("off", "active", "deep", "full")
+
+
 @click.command(epilog="Example: fixgw simulate --seeds 1000 --json simulate.json")
 @click.option("--seeds", type=click.IntRange(0, 10_000_000), default=1000, show_default=True, help="How many stories.")
 @click.option("--first", type=click.IntRange(0), default=1, show_default=True, help="The first seed.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=os.cpu_count() or 1, show_default=True, help="Processes.")
-@click.option("--plants/--no-plants", default=True, show_default=True, help="Look for each planted bug after the seeds.")
+@click.option("--plants/--no-plants", default=True, show_default=True, help="Look for the planted bugs after the seeds.")
 @click.option("--seed", type=click.IntRange(0), help="Replay one seed and tell its story.")
-@click.option("--plant", default="", type=click.Choice(["", *PLANTS]), help="Only this planted bug (with --seed: in that seed).")
+@click.option("--plant", default="", type=click.Choice(["", *PLANTS]), help="Only this planted bug.")
 @click.option("--off", default="", callback=_kinds, help="With --seed: kinds of faults that do not happen, by commas.")
 @click.option("--active", type=click.FloatRange(1, 3600), default=ACTIVE_S, show_default=True, help="With --seed: s of faults.")
 @click.option("--deep", is_flag=True, help="With --seed: check purity and hashes at every single step.")
 @click.option("--full", is_flag=True, help="With --seed: tell all of it, not only what concerns the violation.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the verdict here.")
+@click.pass_context
 def simulate(
-    seeds: int, first: int, jobs: int, plants: bool, seed: int | None, plant: str, off: frozenset[str], active: float,
-    deep: bool, full: bool, json_file: Path | None,
+    context: click.Context, seeds: int, first: int, jobs: int, plants: bool, seed: int | None, plant: str, off: frozenset[str],
+    active: float, deep: bool, full: bool, json_file: Path | None,
 ) -> None:  # fmt: skip
     """Run the gateway's core through thousands of stories full of faults, on a virtual clock.
 
@@ -55,11 +63,19 @@ def simulate(
     steps, power cuts, lost, doubled, late and reordered messages. Invariants are checked at every step; at the end
     everybody must agree with the exchange. A failing seed names the command that replays it. Then each planted bug must be
     found within 200 seeds. Exit status 0 only if no seed failed and every plant was found.
+
+    \b
+    --plant BUG            looks for this bug only, without running seeds first
+    --plant BUG --seeds N  runs N seeds without a bug, then looks for this one only
+    --plant BUG --seed S   replays seed S with this bug in it; exit status 1 if it shows
     """
+    given = {name for name in (*_OF_MANY, *_OF_ONE) if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    _check_together(given, seed, seeds, plant, plants)
+    check_outputs({"--json": json_file})
     console = Console()
     if seed is not None:
-        raise SystemExit(_replay(console, Case(seed, plant, off, active), deep, full))
-    if plant:
+        raise SystemExit(_replay(console, Case(seed, plant, off, active), deep, full, json_file))
+    if plant and "seeds" not in given:
         seeds = 0
     started = time.monotonic()
     with workers(jobs) as pool, _progress(console) as progress:
@@ -79,10 +95,27 @@ def simulate(
             progress.update(task, completed=len(found))
     simplify(total.failures)
     _tell(console, total, found, seeds_s)
-    if json_file is not None:
-        json_file.write_text(json.dumps(_json(total, found, seeds_s, first, jobs), indent=2) + "\n")
-    fine = not total.failures and all(item.seed is not None for item in found)
+    fine = _write(json_file, _json(total, found, seeds_s, first, jobs))
+    fine = fine and not total.failures and all(item.seed is not None for item in found)
     raise SystemExit(0 if fine else 1)
+
+
+def _check_together(given: set[str], seed: int | None, seeds: int, plant: str, plants: bool) -> None:
+    """Options that say nothing together, or of which one would be passed over. Raises click.UsageError."""
+    told, what = (_OF_MANY, "--seed replays one seed") if seed is not None else (_OF_ONE, "it goes with --seed")
+    for name in told:
+        if name in given:
+            option = {"plants": "--plants/--no-plants"}.get(name, f"--{name}")
+            raise click.UsageError(f"{option} cannot be used here: {what}")
+    if plant and not plants:
+        raise click.UsageError(f"--no-plants and --plant {plant}: expected one of them")
+    if seed is None and seeds == 0 and not plants:
+        raise click.UsageError("--seeds 0 and --no-plants: there would be nothing to run")
+
+
+def _write(json_file: Path | None, told: dict[str, Any]) -> bool:
+    """False: it could not be written."""
+    return write_outputs([("--json", json_file, lambda path: path.write_text(json.dumps(told, indent=2) + "\n"))])
 
 
 def _progress(console: Console) -> Progress:
@@ -93,20 +126,28 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, console=console)
 
 
-def _replay(console: Console, case: Case, deep: bool, full: bool) -> int:
-    """Tell the story of one seed; when it fails, look for a simpler one."""
+def _replay(console: Console, case: Case, deep: bool, full: bool, json_file: Path | None) -> int:
+    """Tell the story of one seed; when it fails, look for a simpler one. The exit status."""
     outcome = case.run(_STORY, deep)
     for line in lines(outcome, full):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"seed {case.seed}: {outcome.steps} steps, {outcome.records} records, {outcome.virtual_s:.0f} virtual s, "
                   f"trace {outcome.trace}", markup=False, highlight=False, soft_wrap=True)  # fmt: skip
+    told: dict[str, Any] = {
+        "seed": case.seed, "plant": case.plant, "off": sorted(case.off), "active_s": case.active_s,
+        "failures": int(outcome.violation is not None), "steps": outcome.steps, "records": outcome.records,
+        "virtual_s": round(outcome.virtual_s, 1), "trace": outcome.trace, "invariant": "", "text": "", "simpler": "",
+    }  # fmt: skip
     if outcome.violation is None:
         console.print("every invariant holds")
-        return 0
+        return 0 if _write(json_file, told) else 1
     console.print(f"violated: {': '.join(outcome.violation)}", markup=False, highlight=False, soft_wrap=True)
     simpler, tries = shrink(case, outcome.violation[0])
     if simpler != case:
         console.print(f"simpler ({tries} tries): {simpler.command()}", markup=False, highlight=False, soft_wrap=True)
+        told["simpler"] = simpler.command()
+    told["invariant"], told["text"] = outcome.violation
+    _write(json_file, told)
     return 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -11,7 +12,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from .draw import NoMatplotlib, draw
+from ..outputs import check_outputs, write_outputs
+from .draw import draw
 from .run import Plan, Soak, run_soak
 from .trend import GROWS, MIN_SPAN_S, SHORT, Trend
 
@@ -57,6 +59,14 @@ def soak(
     if 0 < retention < MIN_RETENTION_S:
         text = f"{retention:g}, expected 0 or at least {MIN_RETENTION_S:g}: reconciliations follow it, each third of it"
         raise click.BadParameter(text, param_hint="'--retention'")
+    target: Path | None = png or Path("soak.png")
+    if importlib.util.find_spec("matplotlib") is None:
+        text = "a picture needs matplotlib, which is not installed: pip install matplotlib"
+        if png is not None:
+            raise click.ClickException(f"--png: {text}")
+        click.echo(f"no picture will be drawn: {text}", err=True)
+        target = None
+    check_outputs({"--png": target, "--json": json_file}, directory)
     console = Console()
     duration_s = minutes * 60
     plan = Plan(
@@ -69,15 +79,14 @@ def soak(
     with tempfile.TemporaryDirectory(prefix="fixgw-soak-") as temporary:
         outcome = run_soak(directory or Path(temporary), plan, lambda text: console.print(text, markup=False, highlight=False))
     _show(console, outcome)
-    if json_file is not None:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(outcome), indent=1) + b"\n")
-    target = png or Path("soak.png")
-    try:
-        draw(outcome, target)
-    except NoMatplotlib as error:
-        raise click.ClickException(str(error)) from error
-    console.print(f"picture: {target}", markup=False)
-    raise SystemExit(1 if outcome.flags or outcome.died else 0)
+    data = msgspec.json.format(msgspec.json.encode(outcome), indent=1) + b"\n"
+
+    def picture(path: Path) -> None:
+        draw(outcome, path)
+        console.print(f"picture: {path}", markup=False)
+
+    fine = write_outputs([("--json", json_file, lambda path: path.write_bytes(data)), ("--png", target, picture)])
+    raise SystemExit(0 if fine and not outcome.flags and not outcome.died else 1)
 
 
 def _show(console: Console, outcome: Soak) -> None:

@@ -33,7 +33,7 @@ def draw(soak: Soak, path: Path) -> None:
     try:
         import matplotlib
     except ImportError as error:
-        raise NoMatplotlib("matplotlib is not installed: pip install matplotlib, or run without --png") from error
+        raise NoMatplotlib("matplotlib is not installed: pip install matplotlib") from error
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
@@ -64,7 +64,7 @@ def draw(soak: Soak, path: Path) -> None:
         f"Grey: warm-up; dotted: a client reconnects; red: the front is killed.",
         fontsize=12,
     )
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, format="png")
     pyplot.close(figure)
 
 

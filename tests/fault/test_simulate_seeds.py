@@ -92,6 +92,49 @@ def test_a_sound_seed_is_told_and_an_unknown_fault_is_named() -> None:
     assert result.exit_code == 2 and "earthquake" in result.output
 
 
+def simulate(*words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["simulate", *words])
+    return result.exit_code, result.output
+
+
+def test_a_planted_bug_by_itself_and_after_seeds(tmp_path: Path) -> None:
+    file = tmp_path / "verdict.json"
+    words = ("--plant", "no-trade-dedup", "--jobs", "1", "--json", str(file))
+    for seeds, ran in (((), 0), (("--seeds", "2"), 2)):
+        code, output = simulate(*words, *seeds)
+        verdict = json.loads(file.read_text())
+        assert code == 0, output
+        assert (verdict["seeds"], verdict["failures"], list(verdict["plants"])) == (ran, 0, ["no-trade-dedup"])
+
+
+def test_a_replay_writes_its_verdict_too(tmp_path: Path) -> None:
+    file = tmp_path / "verdict.json"
+    assert simulate("--seed", "3", "--active", "5", "--json", str(file))[0] == 0
+    told = json.loads(file.read_text())
+    assert (told["seed"], told["plant"], told["failures"], told["invariant"]) == (3, "", 0, "") and told["steps"] > 0
+    seed = next(seed for seed in range(40) if World(seed, "no-trade-dedup").run().violation)
+    assert simulate("--seed", str(seed), "--plant", "no-trade-dedup", "--json", str(file))[0] == 1
+    told = json.loads(file.read_text())
+    assert (told["seed"], told["plant"], told["failures"]) == (seed, "no-trade-dedup", 1) and told["invariant"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--seed", "3", "--seeds", "10"), "--seeds cannot be used here: --seed replays one seed"),
+        (("--seed", "3", "--jobs", "1"), "--jobs cannot"),
+        (("--seed", "3", "--no-plants"), "--plants/--no-plants cannot"),
+        (("--seeds", "3", "--off", "power"), "--off cannot be used here: it goes with --seed"),
+        (("--deep",), "--deep cannot"),
+        (("--no-plants", "--plant", "no-trade-dedup"), "expected one of them"),
+        (("--seeds", "0", "--no-plants"), "nothing to run"),
+    ],
+)
+def test_options_that_mean_nothing_together_are_refused(words: tuple[str, ...], said: str) -> None:
+    code, output = simulate(*words)
+    assert code == 2 and said in output
+
+
 def test_the_disk_forgets_what_was_not_synced() -> None:
     for seed in range(200):
         disk = SimDisk(Sim(seed), "SIMUL", "commit")
