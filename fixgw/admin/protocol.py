@@ -24,7 +24,8 @@ Reads show durable state only. Each list is {"<name>": [...], "more": bool} with
     orders        {session?, open?: bool, symbol?, limit?: 1..10000 = 100} -> {orders: [ORDER], more}
                   ORDER = {order_id, session, account, venue, cl_ord_id, orig_cl_ord_id, symbol, side, ord_type, tif,
                   order_qty, cash_qty, price, stop_px, cum_qty, leaves_qty, avg_px, ord_status, pending, unknown: bool,
-                  reason, created_ns, updated_ns}; pending: "", "new", "cancel" or "replace"
+                  reason, created_ns, updated_ns}; pending: "", "new", "cancel" or "replace";
+                  updated_ns: the latest change of a finished one (its end, a late fill, a correction), created_ns of an open one
     order         {order_id} -> {order: ORDER, children: [{venue_cl_ord_id, venue_order_id, venue, qty, px, cum_qty, state}],
                   fills: [FILL], history: [{seq, ts_ns, event, text}]}; NOT_FOUND
     fills         {session?, symbol?, limit?} -> {fills: [FILL], more}

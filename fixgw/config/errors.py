@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 _VALUE_SHOWN = 80
 _SECRET_WORDS = ("secret", "password", "private", "api_key", "apikey", "token", "credentials", "passphrase")
-# of an unknown key, which may be anything: more words, and what looks like a credential whatever it is called
+# of an unknown key, which may be anything
 _MORE_SECRET_WORDS = ("key", "pass", "pwd", "auth", "sign", "mnemonic", "priv", "cred")
-_LOOKS_SECRET = re.compile(r"[A-Za-z0-9+/=_.:-]{20,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +45,15 @@ def is_secret(key: str) -> bool:
 
 
 def shown_of_unknown(key: str, value: object) -> str:
-    """The value of a key that nobody knows: a table by its size, and nothing that may be a credential."""
+    """The value of a key that nobody knows: a number or a flag; a table or a list by its size. No text whatever its key and its
+    looks are: a venue's memo, a URL with a password and a name look alike."""
     if is_secret(key) or any(word in key.lower() for word in _MORE_SECRET_WORDS):
         return ""
     if isinstance(value, dict):
         return f"a table of {len(value)}"
-    if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+    if isinstance(value, list):
         return f"a list of {len(value)}"
-    texts = value if isinstance(value, list) else [value]
-    return "" if any(isinstance(text, str) and _LOOKS_SECRET.search(text) for text in texts) else shown(value)
+    return shown(value) if isinstance(value, bool | int | float) else ""
 
 
 def shown(value: object) -> str:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ..venues.settings import KeyFault, VenueFileSettings
+from ..venues.settings import KeyFault, VenueFileSettings, may_hold_secret
 from .config import Config
 from .crosscheck import cross_check
 from .errors import ConfigErrors, Problem, is_secret, shown, shown_of_unknown
@@ -105,7 +105,9 @@ def _problem(file: str, content: dict[str, Any], model: type[BaseModel], detail:
     if isinstance(fault, KeyFault) and not location:
         location, found = [fault.key], content.get(fault.key)
     key = ".".join(str(part) for part in location)
-    value = "" if is_secret(key) or kind == "missing" or found is None else shown(found)
+    # a password may stand in a URL, and anything in what is passed on to a connector
+    hidden = is_secret(key) or (model is VenueFileSettings and may_hold_secret(key, found))
+    value = "" if hidden or kind == "missing" or found is None else shown(found)
     if kind == "missing":
         expected = "this key is required"
     elif kind == "extra_forbidden":

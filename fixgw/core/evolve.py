@@ -151,6 +151,8 @@ def _order_filled(state: State, ev: e.OrderFilled) -> None:
         state.stops.pop(order.order_id, None)
     if ended:
         _finish(state, order)
+    elif not was_open:
+        _changed_late(state, order)
 
 
 def _order_event(state: State, ev: e.OrderEvent) -> None:
@@ -180,6 +182,8 @@ def _order_event(state: State, ev: e.OrderEvent) -> None:
         state.session(order.session).open_orders[order.order_id] = None
         state.finished.pop(order.order_id, None)
         _move_expiry(state, order, None)
+    elif not now_open:
+        _changed_late(state, order)
 
 
 def _keep_for_replace(state: State, order: Order, before: Pending | None, after: Pending | None) -> None:
@@ -227,6 +231,13 @@ def _finish(state: State, order: Order) -> None:
             freeze_oldest(state)
         return
     keep_refused(state, order)
+
+
+def _changed_late(state: State, order: Order) -> None:
+    """Of a finished order the latest change counts (Order.finished_ns), and state.finished is in the order of that."""
+    if order.order_id in state.finished:
+        del state.finished[order.order_id]
+        state.finished[order.order_id] = None
 
 
 def _move_expiry(state: State, order: Order, old_ns: int | None, keep: bool = True) -> None:

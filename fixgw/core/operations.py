@@ -367,7 +367,7 @@ def _bust_or_correct(draft: Draft, order: Order, cmd: c.AdminResolve) -> None:
     if cmd.outcome == "correct" and after.cum_qty > after.order_qty:
         draft.alert("OVERFILL", f"order {after.order_id}: executed {after.cum_qty:f} of {after.order_qty:f}")
     if after.is_open and not draft.live_children(after) and not after.held:
-        _end(draft, after, Reason.BUSTED)
+        _end(draft, after, Reason.BUSTED if cmd.outcome == "bust" else Reason.CORRECTED)
 
 
 def _admin(draft: Draft, action: str, target: str, user: str, reason: str) -> None:

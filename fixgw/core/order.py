@@ -135,6 +135,7 @@ class Order(msgspec.Struct, array_like=True, gc=False):
     cum_qty: Decimal = ZERO
     notional: Decimal = ZERO
     children: list[str] = []
+    # when it ended; of one that changed since (a late fill, a correction): when it last did. 0: it is open
     finished_ns: int = 0
     # every ClOrdID that named it or a request of it that was taken in
     cl_ord_ids: list[str] = []
@@ -223,8 +224,15 @@ def apply_order(order: Order, ev: e.OrderEvent, fill: tuple[Decimal, Decimal] | 
     elif kind != "confirm":
         _change(order, ev)
     order.status = status
-    if status not in OPEN and not order.finished_ns:
-        order.finished_ns = ev.ts_ns
+    if status not in OPEN:
+        _ended(order, ev.ts_ns)
+
+
+def _ended(order: Order, ts_ns: int) -> None:
+    """It ended, or changed after its end: what is executed in full has no reason why the rest ended."""
+    order.finished_ns = ts_ns
+    if order.status == FILLED:
+        order.reason = ""
 
 
 def _change(order: Order, ev: e.OrderEvent) -> None:
@@ -333,5 +341,5 @@ def _unfill(order: Order, ev: e.FillBusted | e.FillCorrected, old_qty: Decimal, 
     order.status = status
     if status in OPEN:
         order.finished_ns = 0
-    elif not order.finished_ns:
-        order.finished_ns = ev.ts_ns
+    else:
+        _ended(order, ev.ts_ns)

@@ -75,6 +75,7 @@ class Reason(StrEnum):
     IOC_REMAINDER = ("IOC_REMAINDER", 99, 99, "the rest of an immediate order")
     EXPIRED = ("EXPIRED", 99, 99, "the time in force ended")
     BUSTED = ("BUSTED", 99, 99, "a trade was busted; the rest has no working order")
+    CORRECTED = ("CORRECTED", 99, 99, "a trade was corrected; the rest has no working order")
     TRIGGER_DENIED = ("TRIGGER_DENIED", 99, 99, "the stop triggered but a limit refused it")
     RESOLVED = ("RESOLVED", 99, 99, "resolved by operations with evidence")
     # gateway

@@ -273,8 +273,9 @@ def finish_if_idle(draft: Draft, order_id: str, ended_as: str = "", text: str = 
         # us (a cancel went over it) was carried out by the venue
         children = [draft.child(child) for child in order.children]
         changed = any(child.cum_qty != child.told_qty for child in children)
-        reason = Reason.BUSTED if changed else Reason.VENUE_CANCEL
-        if not changed and order.cash_qty is not None and order.ord_type == rules.STOP:
+        busted = any(fill.busted for child in children for fill in child.fills.values())
+        reason = Reason.BUSTED if busted else Reason.CORRECTED if changed else Reason.VENUE_CANCEL
+        if reason is Reason.VENUE_CANCEL and order.cash_qty is not None and order.ord_type == rules.STOP:
             # a stop whose cash paid for less at its trigger than at its stop price (placing.triggered_qty)
             reason, text = Reason.IOC_REMAINDER, "the cash is spent"
         _canceled(draft, order, order.cl_ord_id, reason.value, text=text)

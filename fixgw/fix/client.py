@@ -253,7 +253,7 @@ class FixClient:
     def _received(self, raw: str) -> None:
         received_ns = time.time_ns()
         message = FixMessage(parse_pairs(raw), raw, received_ns, next(self._numbers))
-        if message.msg_type in ("8", "9"):
+        if message.msg_type in ("8", "9", "j"):
             self.orders.report(message.as_dict())
         with self._condition:
             self._inbox.append(message)

@@ -94,8 +94,10 @@ class OrderBook:
             return list({id(view): view for view in self._by_id.values()}.values())
 
     def report(self, fields: dict[int, str]) -> OrderView | None:
-        """Takes an ExecutionReport or OrderCancelReject in; returns the order that it is about."""
+        """Takes an ExecutionReport, OrderCancelReject or BusinessMessageReject in; returns the order that it is about."""
         with self._lock:
+            if fields.get(35) == "j":
+                return self._not_taken(fields)
             ids = [fields[tag] for tag in (11, 41) if fields.get(tag)]
             view = next((self._by_id[cl_ord_id] for cl_ord_id in ids if cl_ord_id in self._by_id), None)
             if fields.get(35) == "9":
@@ -112,6 +114,20 @@ class OrderBook:
                     self._put(cl_ord_id, view)
             _update(view, fields)
             return view
+
+    def _not_taken(self, fields: dict[int, str]) -> OrderView | None:
+        """A 35=j. It ends a new order as rejected if it says why (ReasonCode(20001): nothing was done; without one the outcome
+        is not known) and nothing else was told of the order: a ClOrdID that is used again names an order that may live."""
+        view = self._by_id.get(fields.get(379, ""))
+        if view is None:
+            return None
+        refused_new = fields.get(372) == "D" and bool(fields.get(20001))
+        if refused_new and (view.reports or view.cl_ord_id != fields[379]):
+            return None
+        view.text = fields.get(58, "")
+        if refused_new:
+            view.ord_status, view.leaves_qty = "8", "0"
+        return view
 
     def _put(self, cl_ord_id: str, view: OrderView) -> None:
         while len(self._by_id) >= _MAX_IDS:

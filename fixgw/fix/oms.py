@@ -66,7 +66,7 @@ class Screen:
                 parts.append(self.names.value_name(20, message.get(20)))
         else:
             parts = [kind, message.get(11)]
-            for tag in (434, 102, 39, 380, 372, 371, 373):
+            for tag in (434, 102, 39, 380, 372, 379, 371, 373):
                 if message.get(tag):
                     parts.append(f"{self.names.field_name(tag)}={self._named(tag, message.get(tag))}")
         parts += [f"{self.names.field_name(tag)}={message.get(tag)}" for tag in range(20001, 20005) if message.get(tag)]
@@ -217,6 +217,8 @@ def oms(
       fix> replace a price 60100
       fix> cancel last
     """
+    if keep_going and script is None:
+        raise click.UsageError("--keep-going is of --script, expected both: commands from a pipe go on after a failure anyway")
     # importing quickfix sets SIGINT to its default action, which would end us without a logout
     signal.signal(signal.SIGINT, signal.default_int_handler)
     ids = read_session(folder, session)

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from .option_credentials import credential_in
+
 _SYMBOL = re.compile(r"^[A-Z0-9]+/[A-Z0-9]+(:[A-Z0-9-]+)?$")
 _MAX_SECRET_BYTES = 16_384
 
@@ -58,7 +60,7 @@ class VenueFileSettings(BaseModel):
     tick: Decimal = Field(Decimal("0.01"), gt=0, description="kind null: price step of its instruments")
     lot: Decimal = Field(Decimal("0.00001"), gt=0, description="kind null: quantity step of its instruments")
     price: Decimal = Field(Decimal("50000"), gt=0, description="kind null: the price it shows")
-    options: dict[str, Any] = Field({}, description="passed to the connector (ccxt: exchange.options)")
+    options: dict[str, Any] = Field({}, description="passed to the connector (ccxt: exchange.options); no credentials")
 
     @field_validator("symbols", mode="before")
     @classmethod
@@ -91,7 +93,9 @@ class VenueFileSettings(BaseModel):
     @classmethod
     def _base_url(cls, value: str) -> str:
         if value and not re.match(r"^https?://[^/\s]+$", value):
-            raise ValueError(f"{value!r} is not a base URL; expected http://HOST:PORT without a path")
+            raise ValueError("expected http://HOST:PORT without a path")
+        if "@" in value:
+            raise ValueError("expected http://HOST:PORT without a user or password")
         return value
 
     @model_validator(mode="after")
@@ -101,6 +105,10 @@ class VenueFileSettings(BaseModel):
         for what in ("api_key", "secret", "password"):
             if getattr(self, f"{what}_env") and getattr(self, f"{what}_file"):
                 raise KeyFault(f"{what}_env", f"{what}_file is set too; expected one of them")
+        misplaced = credential_in(self.options)
+        if misplaced:
+            files = "api_key_env or api_key_file (and secret_..., password_...)"
+            raise KeyFault(misplaced, f"expected no credential here: name where it stands by {files}")
         if self.recv_window_ms > self.request_timeout_ms:
             raise KeyFault(
                 "recv_window_ms",
@@ -157,12 +165,18 @@ def parse_venue(raw: dict[str, Any], source: str, name: str, directory: Path | N
         raise VenueConfigError("\n".join(_explain(source, e) for e in error.errors())) from None
 
 
+def may_hold_secret(key: str, value: object) -> bool:
+    """Of a key whose value is no credential: may there be one in it? In a URL, and anywhere in what is passed on."""
+    return key.startswith("options") or (key == "base_url" and any(mark in str(value) for mark in "@?"))
+
+
 def _explain(source: str, error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"])
     key = key or getattr(error.get("ctx", {}).get("error"), "key", "(file)")
     if error["type"] == "extra_forbidden":
         known = ", ".join(sorted(VenueFileSettings.model_fields))
         return f"{source}: {key}: unknown key; expected one of {known}"
-    secret = key.startswith(("api_key", "secret", "password"))  # whoever writes it into the wrong place must not find it in a log
+    # whoever writes it into the wrong place must not find it in a log
+    secret = key.startswith(("api_key", "secret", "password")) or may_hold_secret(key, error["input"])
     value = "" if error["type"] == "missing" or not error["loc"] or secret else f" {error['input']!r}:"
     return f"{source}: {key}:{value} {error['msg'].removeprefix('Value error, ')}"

@@ -1,6 +1,7 @@
 """A small QuickFIX acceptor that stands for the gateway behind the front, in tests of the front and its clients.
 
-New orders are acknowledged; a price of 100 and more, or none, fills at once; a quantity above 1000 is rejected.
+New orders are acknowledged; a price of 100 and more, or none, fills at once; a quantity above 1000 is rejected. At a price
+of 13 it answers 35=j with a ReasonCode (nothing was done), at 14 without one (the outcome is not known).
 """
 
 import ctypes
@@ -92,6 +93,10 @@ class Acceptor(quickfix.Application):
         if fields["35"] == "D":
             order = {"37": f"O{fields['11']}", **{tag: fields[tag] for tag in ("11", "54", "55")}}
             order |= {"38": fields.get("38", "1"), "14": "0", "39": "0"}
+            if fields.get("44") in ("13", "14"):
+                reject = {"35": "j", "45": fields["34"], "372": "D", "380": "8", "379": fields["11"], "58": "too fast"}
+                self.send(begin, session, reject | ({"20001": "THROTTLE"} if fields["44"] == "13" else {}))
+                return
             self.orders[fields["11"]] = order
             if float(order["38"]) > 1000:
                 reason = {"58": "too much", "20001": "QTY_MAX", "20002": "38", "20003": order["38"], "20004": "1000"}

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from front_acceptor import SESSIONS, Acceptor
 
 from fixgw.fix.client import ClientError, FixClient
+from fixgw.fix.client_orders import OrderBook, OrderView
 from fixgw.fix.oms import oms
 
 
@@ -78,6 +79,46 @@ def test_a_script_that_goes_well(folder: Path, acceptor: Acceptor, name: str) ->
     assert (order["59"], order["432"], order["99"], order["40"]) == ("6", "20991231", "19.5", "4")
     assert next(fields for fields in acceptor.received if fields.get("1"))["100"] == "SIM"
     acceptor.received.clear()
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_a_business_reject_ends_an_order_that_nothing_else_was_told_of(folder: Path, acceptor: Acceptor, name: str) -> None:
+    acceptor.received.clear()
+    script = """
+    buy 1 BTC/USDT @ 13 as a
+    wait rejected a 5
+    wait done a 5
+    expect a text too fast
+    expect a leaves 0
+    cancel all
+    buy 1 BTC/USDT @ 14 as unknown
+    expect 35=j 379=$unknown within 5
+    expect unknown text too fast
+    wait done unknown 0.1
+    """
+    result = run(folder, name, script)
+    assert "is not done in 0.1 s: no report yet" in result.output, result.output
+    assert [fields["35"] for fields in acceptor.received] == ["D"] * 2, "no cancel for what is rejected"
+
+
+def test_a_business_reject_of_a_used_id_or_of_a_replace_leaves_the_order_alone() -> None:
+    book = OrderBook()
+    for name in ("live", "new"):
+        book.add(OrderView(name, "BTC/USDT", "1"))
+    view = book.report({35: "8", 11: "live", 39: "0", 150: "0"})
+    assert view is not None
+    book.alias("next", view, replace=True)
+    refused = {35: "j", 380: "8", 20001: "THROTTLE", 58: "too fast"}
+    assert book.report(refused | {372: "D", 379: "live"}) is None and book.report(refused | {372: "D", 379: "other"}) is None
+    assert book.report(refused | {372: "G", 379: "next"}) is view and (view.ord_status, view.text) == ("0", "too fast")
+    assert not view.is_replaced("next")
+    fresh = book.report(refused | {372: "D", 379: "new"})
+    assert fresh is not None and fresh.terminal and fresh.ord_status == "8"
+
+
+def test_keep_going_is_refused_without_a_script(folder: Path) -> None:
+    result = CliRunner().invoke(oms, [str(folder), "OMS44", "--keep-going"], input="buy\n")
+    assert result.exit_code == 2 and "--keep-going is of --script" in result.output
 
 
 def test_failures_and_bad_commands_are_told(folder: Path) -> None:

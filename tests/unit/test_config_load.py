@@ -12,6 +12,7 @@ from fixgw.config.init import InitError, configuration, init, session_files
 from fixgw.config.models import SIDES, LimitsTable
 from fixgw.fix.from_config import acceptor_session
 from fixgw.risk import base
+from fixgw.venues.settings import VenueConfigError, load_venue_file
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -335,12 +336,13 @@ def test_a_secret_in_the_wrong_place_is_not_printed(demo: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "value"),
     [
-        ('motor = "V8"', "'V8'"), ("motor = 8", "8"), ("motor = 0.5", "0.5"), ("motor = true", "true"),
-        ('motor = ["a", "b"]', "['a', 'b']"), ("motor = { a = 1 }", "a table of 1"),
+        ('motor = "V8"', ""), ("motor = 8", "8"), ("motor = 0.5", "0.5"), ("motor = true", "true"),
+        ('motor = ["a", "b"]', "a list of 2"), ("motor = { a = 1 }", "a table of 1"),
         ("motor = [{ a = 1 }, { a = 2 }]", "a list of 2"),
         # credentials where nobody expects them
         ('apisecret = "hunter2"', ""), ('my_key = "hunter2"', ""), ('passwd = "hunter2"', ""), ("auth = { a = 1 }", ""),
-        ('motor = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zv"', ""), ('motor = ["vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zv"]', ""),
+        ('motor = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zv"', ""), ('url = "https://u:p4ss@h.io/x"', ""),
+        ('memo = "my-pw-9"', ""), ("key = 1234", ""),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("file", ["sessions/OMS44.toml", "venues/sim.toml"])
@@ -363,10 +365,12 @@ def test_the_hash_is_of_the_content(demo: Path) -> None:
     edit(demo / "fixgw.toml", 'name = "sim"\ntaker_fee_bps = "10"', '# a comment\ntaker_fee_bps = 10\nname = "sim"')
     assert load(demo).core_settings() == first
     edit(demo / "sessions/OMS44.toml", 'sides = ["buy", "sell"]', 'sides = ["sell", "buy"]')
+    assert load(demo).core_settings().hash != first.hash, "the order of lists counts"
+    edit(demo / "sessions/OMS44.toml", 'sides = ["sell", "buy"]', 'sides = ["buy", "sell"]')
     assert load(demo).core_settings().hash == first.hash
     shutil.copytree(demo, demo.with_name("elsewhere"))
     assert load(demo.with_name("elsewhere")).core_settings().hash == first.hash
-    edit(demo / "sessions/OMS44.toml", 'sides = ["sell", "buy"]', 'sides = ["sell"]')
+    edit(demo / "sessions/OMS44.toml", 'sides = ["buy", "sell"]', 'sides = ["sell"]')
     changed = load(demo).core_settings()
     assert changed.hash != first.hash
     assert changed.sessions["OMS44"].entitlements.sides == frozenset(SIDES["sell"])
@@ -400,12 +404,79 @@ def test_the_hash_changes_with_a_venues_endpoint(tmp_path: Path) -> None:
     assert load(tmp_path).core_settings().hash != first
 
 
-def test_no_credential_goes_into_the_hash(demo: Path) -> None:
-    edit(demo / "venues/sim.toml", 'kind = "ccxt"', 'kind = "ccxt"\noptions = { nested = { privateKey = "hunter2" } }')
-    first = load(demo).core_settings().hash
-    edit(demo / "venues/sim.toml", "hunter2", "hunter3")
+def venue_key(demo: Path, key: str, value: str) -> None:
+    """Set this key of the venue's file."""
+    path = demo / "venues/sim.toml"
+    kept = [line for line in path.read_text().splitlines() if not line.startswith(f"{key} =")]
+    path.write_text("\n".join([f"{key} = {value}", *kept]))
+
+
+def options(demo: Path, text: str) -> str:
+    """The hash with these options for the venue."""
+    venue_key(demo, "options", f"{{ {text} }}")
+    return load(demo).core_settings().hash
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("x = [1, 2]", "x = [2, 1]"), ("x = inf", "x = nan"), ("x = inf", "x = -inf"), ("x = 1", "x = 1.0"),
+        ("x = 2020-01-01", 'x = "2020-01-01"'), ("usePrivate = true", "usePrivate = false"),
+        ('authSecret = "hunter2"', ""), ("x = { accessToken = { a = true } }", "x = { accessToken = { a = false } }"),
+    ],
+)  # fmt: skip
+def test_the_hash_tells_options_apart(demo: Path, one: str, other: str) -> None:
+    assert options(demo, one) != options(demo, other) == options(demo, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('nested = { mySecretHere = "hunter2" }', 'nested = { mySecretHere = "hunter3" }'),
+        ("tokenNumber = 1234", "tokenNumber = 1235"),
+        ('private = { a = ["hunter2"] }', 'private = { a = ["hunter3"] }'),
+        ('httpProxy = "http://u:hunter2@h"', 'httpProxy = "http://u:hunter3@h"'),
+    ],
+)
+def test_no_credential_goes_into_the_hash(demo: Path, one: str, other: str) -> None:
+    first = options(demo, one)
     (demo / "secrets/sim.key").write_text("another")
-    assert load(demo).core_settings().hash == first
+    assert options(demo, other) == first
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('apiKey = "hunter2"', "options.apiKey"), ('api-key = "hunter2"', "options.api-key"), ('uid = "hunter2"', "options.uid"),
+        ('a = { b = [{ privateKey = "hunter2" }] }', "options.a.b.privateKey"), ("password = 7312", "options.password"),
+        ('a = { lighterPrivateKey = ["hunter2"] }', "options.a.lighterPrivateKey"), ('token = "hunter2"', "options.token"),
+    ],
+)  # fmt: skip
+def test_no_credential_may_stand_in_the_options(demo: Path, text: str, key: str) -> None:
+    with pytest.raises(ConfigErrors) as caught:
+        options(demo, text)
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.key, problem.value) == ("venues/sim.toml", key, "")
+    assert "api_key_env or api_key_file" in problem.expected
+    with pytest.raises(VenueConfigError, match="api_key_env or api_key_file") as told_by_host:
+        load_venue_file(demo / "venues/sim.toml")
+    for told in (str(problem), str(told_by_host.value)):
+        assert "hunter2" not in told and "7312" not in told
+
+
+def test_what_only_sounds_like_a_credential_may_stand_in_the_options(demo: Path) -> None:
+    assert options(demo, 'walletAddress = "0x1", cacheSecretAsPem = true, token = "", privateKey = {}, networks = ["uid"]')
+
+
+@pytest.mark.parametrize("url", ["https://u:p4ss@h.io/x", "https://u:p4ss@h.io"])
+def test_a_password_in_a_base_url_is_refused_and_not_shown(demo: Path, url: str) -> None:
+    venue_key(demo, "base_url", f'"{url}"')
+    problem = only(demo)
+    assert problem.key == "base_url" and "p4ss" not in str(problem) and "expected http://HOST:PORT" in problem.expected
+    with pytest.raises(VenueConfigError) as told_by_host:
+        load_venue_file(demo / "venues/sim.toml")
+    assert "p4ss" not in str(told_by_host.value)
+
 
 
 def test_user_defined_fields(demo: Path) -> None:

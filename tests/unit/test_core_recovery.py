@@ -4,6 +4,7 @@ import pytest
 from core_script import Script, play
 from core_world import World, core_settings
 
+from fixgw.admin.views import order_row
 from fixgw.core.reconcile import EARLY_MAX
 
 STORIES = {
@@ -307,6 +308,21 @@ STORIES = {
         resolve o1 correct trade_id=t1 px=98 | G 2 a 1/0 RESOLVED
         resolve o1 bust trade_id=t1    | H 0 a 0/1 RESOLVED; 4 4 a 0/0 BUSTED
     """,
+    "correct down": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        trade C1 t1 1                  | F 2 a 1/0
+        resolve o1 correct trade_id=t1 qty=0.6 | G 1 a 0.6/0.4 RESOLVED; 4 4 a 0.6/0 CORRECTED
+        resolve o1 correct trade_id=t1 qty=1 | G 2 a 1.0/0 RESOLVED
+        resolve o1 bust trade_id=t1    | H 0 a 0.0/1.0 RESOLVED; 4 4 a 0.0/0 BUSTED
+    """,
+    "correct down while working": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        trade C1 t1 0.4                | F 1 a 0.4/0.6
+        resolve o1 correct trade_id=t1 qty=0.3 | G 1 a 0.3/0.7 RESOLVED
+        trade C1 t2 0.6                | F 1 a 0.9/0.1; 4 4 a 0.9/0 CORRECTED
+    """,
     "correct up": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         ack C1                         | 0 0 a 0/1
@@ -353,6 +369,23 @@ STORIES = {
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
 def test_story(story: str) -> None:
     play(story)
+
+
+def test_an_order_that_is_filled_again_has_no_reason_and_tells_of_its_latest_change() -> None:
+    script = Script(World(core_settings(risk_stages=())))
+    for line in ("new a buy 1 @100", "ack C1", "trade C1 t1 1", "new b buy 1 @100", "ack C2", "trade C2 t2 1"):
+        script.line(line)
+    state = script.world.state
+    first, second = state.finished
+    seen = []
+    for qty in ("0.6", "0.5", "1"):
+        script.line("+1s")
+        script.line(f"resolve o1 correct trade_id=t1 qty={qty}")
+        row = order_row(state, state.orders[first])
+        seen.append((row["ord_status"], row["reason"], row["updated_ns"] == script.world.now_ns))
+        assert list(state.finished) == [second, first], "in the order of their latest changes"
+    assert seen == [("4", "CORRECTED", True), ("4", "CORRECTED", True), ("2", "", True)]
+    script.world.check()
 
 
 def test_many_lost_orders_are_asked_about_no_more_often_than_settles_them() -> None:

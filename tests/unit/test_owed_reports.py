@@ -156,6 +156,6 @@ def test_without_time_nothing_is_read_and_that_is_said() -> None:
 def test_records_that_are_not_kept_any_more_are_said() -> None:
     class Cut(Journal):
         def read(self, start: int) -> Iterable[tuple[int, bytes]]:  # type: ignore[override]
-            raise JournalGap("the journal begins at 10")
+            raise JournalGap(start, 10, "is not kept any more: the oldest one here is 10")
 
     assert count(counting(Cut(*DAY), since=10), "OMS") == Count(2, True)
