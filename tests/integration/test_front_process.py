@@ -317,22 +317,25 @@ def again(kind: str, number: str, *more: str) -> bytes:
     return fix(kind, number, "49=A44", f"52={now}", "56=FIXGW", "98=0", "108=30", *more)
 
 
+# made when they are sent: an old SendingTime(52) is a fault of its own
 SECOND_LOGONS = {
-    "without 141": (logon(), "already logged on: a Logon in a live connection needs 141=Y"),
-    "141=Y with another number": (again("35=A", "34=7", "141=Y"), "MsgSeqNum(34) is 7, expected 1 with 141=Y"),
-    "a tag that begins with 0": (logon("A44", "0141=Y"), "a tag begins with 0"),
-    "MsgType as 035": (again("035=A", "34=1", "141=Y"), "MsgType(35) is not the third field"),
-    "a wrong checksum": (logon("A44", "141=Y").replace(b"108=30", b"108=31"), "CheckSum(10)"),
-    "a heartbeat out of bounds": (fix("35=A", "34=1", "49=A44", "56=FIXGW", "98=0", "108=0", "141=Y"), "HeartBtInt(108) is 0"),
-    "another session": (logon("B44", "141=Y"), "unknown session"),
-    "no number": (fix("35=A", "34=x", "49=A44", "56=FIXGW", "98=0", "108=30", "141=Y"), "MsgSeqNum(34) is x"),
+    "without 141": (lambda: logon(), "already logged on: a Logon in a live connection needs 141=Y"),
+    "141=Y with another number": (lambda: again("35=A", "34=7", "141=Y"), "MsgSeqNum(34) is 7, expected 1 with 141=Y"),
+    "a tag that begins with 0": (lambda: logon("A44", "0141=Y"), "a tag begins with 0"),
+    "MsgType as 035": (lambda: again("035=A", "34=1", "141=Y"), "MsgType(35) is not the third field"),
+    "a wrong checksum": (lambda: logon("A44", "141=Y").replace(b"108=30", b"108=31"), "CheckSum(10)"),
+    "a heartbeat out of bounds": (
+        lambda: fix("35=A", "34=1", "49=A44", "56=FIXGW", "98=0", "108=0", "141=Y"), "HeartBtInt(108) is 0",
+    ),
+    "another session": (lambda: logon("B44", "141=Y"), "unknown session"),
+    "no number": (lambda: fix("35=A", "34=x", "49=A44", "56=FIXGW", "98=0", "108=30", "141=Y"), "MsgSeqNum(34) is x"),
 }
 
 
 @pytest.mark.parametrize("name", SECOND_LOGONS)
 def test_a_logon_in_a_live_connection_becomes_a_logout_that_says_why(front: FrontProcess, backend: Backend, name: str) -> None:
-    data, said = SECOND_LOGONS[name]
-    client = log_on(front)
+    make, said = SECOND_LOGONS[name]
+    client, data = log_on(front), make()
     before, behind = fix("35=1", "112=before"), fix("35=D", "11=behind")
     del backend.received[0][:]
     client.sendall(before + data + behind)
