@@ -19,7 +19,7 @@ import google_crc32c
 import msgspec
 import sqlite_utils
 
-from fixgw.core.events import OrderEvent, Reported
+from fixgw.core.events import ChildPlaced, OrderEvent, Reported
 from fixgw.core.reports import BusinessReject, CancelReject, Notice, Report
 
 from .errors import JournalError, JournalGap
@@ -65,6 +65,8 @@ class Projector:
             at = {"seq": seq, "idx": index, "ts_ns": fields.get("ts_ns", ts_ns)}
             if isinstance(event, OrderEvent):
                 self._orders.apply(event, seq)
+            elif isinstance(event, ChildPlaced):
+                self._orders.placed(event)
             if isinstance(event, Reported):
                 self._report(event, fields["message"], at)
             elif not self._known(name, fields, at):

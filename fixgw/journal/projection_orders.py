@@ -23,8 +23,9 @@ from .projection_tables import TABLES
 _AT_HAND: Final = 4096
 _COLUMNS: Final = tuple(TABLES["orders"][1])
 _READ: Final = f"SELECT {', '.join(_COLUMNS)} FROM orders WHERE order_id = ?"
+_NEWEST_CHILD: Final = "SELECT venue_cl_ord_id FROM children WHERE order_id = ? ORDER BY placed_ns DESC, rowid DESC LIMIT 1"
 _WRITE: Final = f"INSERT OR REPLACE INTO orders ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
-# lists that the table has elsewhere (children, reports) and that no transition reads
+# lists that the table has elsewhere (children, reports); of these a transition reads the newest child only (see placed)
 _LISTS: Final = frozenset(("children", "cl_ord_ids"))
 
 
@@ -63,6 +64,10 @@ class OrderRows:
                 row.trigger_px = event.trigger_px
         self._touched[event.order_id] = row
 
+    def placed(self, event: e.ChildPlaced) -> None:
+        """Which child a fill is of decides whether it ends an order that is being replaced (core.order.kind_of)."""
+        self._row(event.order_id).order.children = [event.venue_cl_ord_id]
+
     def flush(self) -> None:
         """Write every row that was touched."""
         self._connection.executemany(_WRITE, [_values(row) for row in self._touched.values()])
@@ -82,6 +87,8 @@ class OrderRows:
             if values is None:
                 raise ValueError(f"order {order_id} is not in the projection: run `fixgw journal rebuild`")
             found = self._rows[order_id] = _decode(dict(zip(_COLUMNS, values, strict=True)))
+            newest = self._connection.execute(_NEWEST_CHILD, [order_id]).fetchone()
+            found.order.children = list(newest) if newest is not None else []
         return found
 
     def _fill(self, event: e.FillBusted | e.FillCorrected) -> tuple[Decimal, Decimal]:

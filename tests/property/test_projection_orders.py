@@ -110,20 +110,27 @@ STORIES = {
         ["new a buy 1 @100", "ack C1", "replace b a 2 @99"],
         ("a", "E", "0", "1", ""),
     ),
+    "the old quantity fills while a replace to more is pending": (
+        ["new a buy 1 @100", "ack C1", "replace b a 2 @100", "trade C1 t1 1", "done C1 filled 1", "ack C2"],
+        ("b", "1", "1", "1", ""),
+    ),
     "refused": (["new a buy 0.01 @100"], ("a", "8", "0", "0", "BAD_LOT")),
 }
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_stories_in_which_the_reports_do_not_tell_it_all(name: str) -> None:
+@pytest.mark.parametrize("at_hand", [0, 4096])
+def test_stories_in_which_the_reports_do_not_tell_it_all(name: str, at_hand: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projection_orders, "_AT_HAND", at_hand)
     lines, row = STORIES[name]
     script = Script()
     for line in lines:
         script.line(line)
-    connection = projected(script.world.records, random.Random(1))
-    assert same(connection, script.world.state) == 1
-    found = connection.execute("SELECT cl_ord_id, ord_status, cum_qty, leaves_qty, reason FROM orders").fetchall()
-    assert [tuple(item) for item in found] == [row]
+    for seed in range(6):
+        connection = projected(script.world.records, random.Random(seed))
+        assert same(connection, script.world.state) == 1
+        found = connection.execute("SELECT cl_ord_id, ord_status, cum_qty, leaves_qty, reason FROM orders").fetchall()
+        assert [tuple(item) for item in found] == [row]
 
 
 def test_every_kind_of_message_has_its_type() -> None:
