@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+# how our processes are started: without the working directory among the places of modules, whose files would run in them
+PYTHON = (sys.executable, "-P")
 
 
 def give_back_memory() -> None:

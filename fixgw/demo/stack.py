@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Final
 from fixgw.config.init import InitError, init
 from fixgw.config.paths import Paths
 from fixgw.demo.scenario import TIGHTENED
+from fixgw.process import PYTHON
 
 STOP_S: Final = 40.0
 _POLL_S: Final = 0.05
@@ -51,7 +51,7 @@ class Stack:
 
     def start(self) -> None:
         """Start `fixgw run`; returns at once. Ctrl-C does not reach it: we stop it in order."""
-        argv = [sys.executable, "-c", _RUN, "run", str(self.paths.root)]
+        argv = [*PYTHON, "-c", _RUN, "run", str(self.paths.root)]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import IO
 
+from ..process import PYTHON
 from .layout import remove_leftovers, snapshot_files
 from .store import Journal
 
@@ -107,5 +107,5 @@ class Housekeeping:
             f"sys.argv = sys.argv[1:]; runpy.run_module({module!r}, run_name='__main__')"
         )
         return subprocess.Popen(
-            [sys.executable, "-c", code, module, *args], stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            [*PYTHON, "-c", code, module, *args], stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )

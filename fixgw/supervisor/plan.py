@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +14,7 @@ import msgspec
 from ..admin.client import AdminClient, NotRunning
 from ..admin.protocol import AdminError
 from ..config import Config
+from ..process import PYTHON
 from ..venues.settings import VenueConfigError, VenueFileSettings
 from .child import Child
 
@@ -125,7 +125,7 @@ class Plan:
         accounts = paths.run / "simulator_accounts.json"
         write_changed(accounts, json_text({"accounts": [account]}))
         paths.simulator.mkdir(mode=0o700, exist_ok=True)
-        argv = [sys.executable, "-m", "fixgw.sim", "--host", "127.0.0.1", "--port", str(self._simulator_port)]
+        argv = [*PYTHON, "-m", "fixgw.sim", "--host", "127.0.0.1", "--port", str(self._simulator_port)]
         argv += ["--dir", str(paths.simulator), "--liquidity", settings.liquidity, "--seed", str(settings.seed)]
         argv += ["--accounts", str(accounts), "--ready-file", str(paths.simulator_ready)]
         for symbol in venue.symbols:
@@ -143,7 +143,7 @@ class Plan:
 
     def _gateway_argv(self) -> list[str]:
         paths = self._paths
-        argv = [sys.executable, "-m", os.environ.get(GATEWAY_MODULE_ENV, "fixgw.app"), str(paths.root)]
+        argv = [*PYTHON, "-m", os.environ.get(GATEWAY_MODULE_ENV, "fixgw.app"), str(paths.root)]
         return [*argv, "--run-dir", str(paths.run)]
 
     def _gateway_ready(self, pid: int) -> bool:
@@ -159,7 +159,7 @@ class Plan:
             folder.mkdir(mode=0o700, exist_ok=True)
             file = folder / f"{name}.toml"
             write_changed(file, venue_toml(settings))
-            command = [sys.executable, "-m", os.environ.get(VENUE_MODULE_ENV, "fixgw.venues.host"), "--config", str(file)]
+            command = [*PYTHON, "-m", os.environ.get(VENUE_MODULE_ENV, "fixgw.venues.host"), "--config", str(file)]
             return [*command, "--socket", str(self._paths.venues_socket), "--name", name]
 
         return argv
@@ -179,7 +179,7 @@ class Plan:
     def _front_argv(self) -> list[str]:
         fix, paths = self.config.firm_file.fix, self._paths
         write_changed(paths.front_sessions, json_text(self.config.front_sessions()))
-        argv = [sys.executable, "-m", "fixgw.fix.front", "--listen", f"{fix.listen_host}:{self._front_port}"]
+        argv = [*PYTHON, "-m", "fixgw.fix.front", "--listen", f"{fix.listen_host}:{self._front_port}"]
         argv += ["--backend", str(paths.fix_socket), "--sessions", str(paths.front_sessions)]
         return [*argv, "--ready-file", str(paths.front_ready)]
 
