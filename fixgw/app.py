@@ -136,7 +136,6 @@ class Gateway:
         _write_ready(
             self.paths.gateway_ready,
             {
-                "fix_backend": str(self.paths.fix_socket),
                 "admin": str(self.paths.admin_socket),
                 "pid": os.getpid(),
             },

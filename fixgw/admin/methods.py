@@ -5,6 +5,7 @@ A read waits until what it shows is durable; a write answers once its record is.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import time
@@ -47,13 +48,15 @@ FILLS_AT_ONCE = 50
 LOOK_BACK_S = 0.5
 
 
-def _kept_from(engine: Engine, start: int) -> int:
-    """`start`, or the first record behind it that is there: lists of what was do not need those that were taken away."""
+def _kept(engine: Engine, start: int) -> tuple[int, Iterator[tuple[int, bytes]]]:
+    """Records from `start` on, or from the first one behind it that is there, and which that is: lists of what was do not need
+    those that were taken away. Its place is looked for once: it may be in an archived segment."""
+    rows = iter(engine.journal.read(start))
     try:
-        next(engine.journal.read(start), None)
+        first = list(islice(rows, 1))
     except JournalGap as gap:
-        return gap.kept_from
-    return start
+        return gap.kept_from, iter(engine.journal.read(gap.kept_from))
+    return start, itertools.chain(first, rows)
 
 
 class AdminMethods:
@@ -71,9 +74,9 @@ class AdminMethods:
         self._started_ns = time.time_ns()
         self._fills: deque[e.Reported] = deque(maxlen=RECENT_FILLS)
         self._logons: dict[str, tuple[int | None, int | None]] = {}
-        start = _kept_from(engine, max(engine.durable_seq - SEED_RECORDS, 0) + 1)
+        start, rows = _kept(engine, max(engine.durable_seq - SEED_RECORDS, 0) + 1)
         self._owed = Owed((acceptor_session(config, name) for name in config.sessions), start, engine.journal.read)
-        for _seq, payload in engine.journal.read(start):
+        for _seq, payload in rows:
             self.note(decode_record(payload))
         engine.on_durable.append(self.note)
 
