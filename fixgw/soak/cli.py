@@ -32,7 +32,7 @@ MIN_RETENTION_S = 45.0
     show_default=True,
     help="Seconds after which finished orders are forgotten, so that memory can level off; 0: as configured (days).",
 )
-@click.option("--warmup", type=click.FloatRange(0), help="Seconds; default: a quarter of the time, at most 300.")
+@click.option("--warmup", type=click.FloatRange(0), help="Seconds; default: a third of the time, at most 600.")
 @click.option("--png", type=click.Path(path_type=Path, dir_okay=False), help="Where the picture goes; default soak.png.")
 @click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep everything here.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write samples and trends.")
@@ -74,7 +74,7 @@ def soak(
         seed=seed,
         rate_per_s=rate,
         retention_s=retention,
-        warmup_s=min(300.0, duration_s / 4) if warmup is None else warmup,
+        warmup_s=min(600.0, duration_s / 3) if warmup is None else warmup,
     )
     with tempfile.TemporaryDirectory(prefix="fixgw-soak-") as temporary:
         outcome = run_soak(directory or Path(temporary), plan, lambda text: console.print(text, markup=False, highlight=False))

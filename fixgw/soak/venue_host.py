@@ -1,5 +1,6 @@
-"""fixgw.venues.host with shorter memories, as gateway.py has them: what is kept for minutes by design has levelled off when the
-trend is judged. Started by the supervisor where FIXGW_VENUE_MODULE names it."""
+"""fixgw.venues.host with shorter memories, as gateway.py has them: what is kept for minutes by design has levelled off, and what
+is done every ten minutes has been done, when the trend is judged. Started by the supervisor where FIXGW_VENUE_MODULE names
+it."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from ..venues import host, tracker
+from ..venues import ccxt_venue, host, tracker
 from . import heap
 from .gateway import RETENTION_ENV
 
@@ -19,6 +20,8 @@ def main() -> int:
     # the gateway asks for the trades of a third of the retention time, and so often
     tracker.NAMED_NS = min(tracker.NAMED_NS, retention_ns)
     tracker.FULL_NS = min(tracker.FULL_NS, retention_ns)
+    ccxt_venue.FORGET_NS = min(ccxt_venue.FORGET_NS, retention_ns)
+    ccxt_venue.RELOAD_NS = min(ccxt_venue.RELOAD_NS, retention_ns)
     heap.start_telling(Path(sys.argv[sys.argv.index("--socket") + 1]).parent, threading.Event())
     return host.main()
 

@@ -37,8 +37,8 @@ from .wire import AmendChild, CancelChild, PlaceChild, QueryChild
 
 KIND = "ccxt"
 log = logging.getLogger(__name__)
-_RELOAD_NS = 600_000_000_000
-_FORGET_NS = 300_000_000_000
+RELOAD_NS = 600_000_000_000
+FORGET_NS = 300_000_000_000
 _COMPLETING_MAX = 1000
 # a place without an answer for so long is looked for: a cancel may be waiting for it
 _HANGS_NS = 1_000_000_000
@@ -351,7 +351,7 @@ class CcxtVenue:
         return tuple(self._specs.values())
 
     async def _load_specs(self) -> None:
-        if self._specs and time.time_ns() - self._specs_ns < _RELOAD_NS:
+        if self._specs and time.time_ns() - self._specs_ns < RELOAD_NS:
             return
         call = self._requests.call(Priority.LINK)
         markets = await self._requests.run(self._exchange.load_markets(bool(self._specs)), call, 60.0)
@@ -454,7 +454,7 @@ class CcxtVenue:
             if placing and order is not None:
                 self.on_working(tracked.venue_cl_ord_id, tracked.symbol, order.venue_order_id)
             elif tracked.unsure and order is None:
-                if asked_ns - tracked.began_ns > _FORGET_NS:
+                if asked_ns - tracked.began_ns > FORGET_NS:
                     self.tracker.drop(tracked.venue_cl_ord_id)
             elif tracked.open and not placing and (order is None or order.cum_qty > tracked.cum_qty or tracked.unsure):
                 await self._settle(tracked)
