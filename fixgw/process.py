@@ -36,6 +36,16 @@ def die_with_parent(number: int = signal.SIGTERM, parent: int = 0) -> None:
         raise SystemExit(f"{Path(sys.argv[0]).name}: the parent process has already ended")
 
 
+def tied(module: str, *args: str, nice: int = 0) -> list[str]:
+    """The command for `python -m module *args`, as a process that gets SIGTERM when this one dies (see die_with_parent)."""
+    code = (
+        "import os, runpy, sys; from fixgw.process import die_with_parent;"
+        f"die_with_parent(parent={os.getpid()}); os.nice({nice});"
+        f"sys.argv = sys.argv[1:]; runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+    )
+    return [*PYTHON, "-c", code, module, *args]
+
+
 def check_ready_file(path: Path) -> None:
     """That a ready file can be put there, found out before anything is started for whoever waits for it. No room on the disk is
     no reason to refuse: it may come. Raises OSError with the file's name."""

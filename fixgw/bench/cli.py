@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from ..interrupt import interruptible
 from ..outputs import check_outputs, write_outputs
 
 # as in order_path.py, which is imported on use
@@ -59,6 +60,7 @@ def _write(json_file: Path | None, found: dict[str, Any], profile_file: Path | N
 @click.option("--profile", "profile_file", type=click.Path(path_type=Path, dir_okay=False), help="Write where the time goes.")
 @_DIR
 @_JSON
+@interruptible
 def order_path(
     quick: bool,
     rounds: int,
@@ -107,6 +109,7 @@ def order_path(
 @click.option("--runs", type=click.IntRange(1, 100), default=3, show_default=True, help="Restarts of each kind; medians count.")
 @_DIR
 @_JSON
+@interruptible
 def recovery(events: int, open_count: int, runs: int, directory: Path | None, json_file: Path | None) -> None:
     """How long a restart takes until the state is ready, with and without a snapshot."""
     from .party import BenchError

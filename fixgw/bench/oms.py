@@ -1,5 +1,5 @@
 """The client of the measurement: a process of its own with one raw FIX connection per party, as cheap as Python allows, so
-that what it costs itself stays small. `python -m fixgw.bench.oms PLAN.json [PARENT_PID]` prints one JSON object.
+that what it costs itself stays small. `python -m fixgw.bench.oms PLAN.json` prints one JSON object.
 
 A turn sends `orders` NewOrderSingles to one party, never more than `window` of them unanswered, and ends when all answers
 are here. Messages are made before the clock starts. The time of an order is from its send() to the moment at which the
@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-
-from ..process import die_with_parent
 
 SOH = b"\x01"
 TURN_S = 120.0
@@ -211,7 +209,6 @@ def play(plan: Plan) -> list[list[int]]:
 
 def main() -> int:
     """0; 1 with the reason on stderr."""
-    die_with_parent(parent=int(sys.argv[2]) if len(sys.argv) > 2 else 0)
     plan = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Plan)
     try:
         answer: dict[str, Any] = {"turns": play(plan)}

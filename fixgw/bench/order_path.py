@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import statistics
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ..process import tied
 from .firm import CLIENT, REFERENCE_PX, SYMBOL
 from .oms import Plan, Turn
 from .party import BenchError, Party, cpu_count, spinner, start_gateway, start_reference
@@ -114,7 +113,7 @@ def play(parties: dict[str, Party], turns: list[Turn], directory: Path, tell: Ca
     answer_file = directory / "answer.json"
     with answer_file.open("wb") as answer:
         process = subprocess.Popen(
-            [sys.executable, "-m", "fixgw.bench.oms", str(plan_file), str(os.getpid())],
+            tied("fixgw.bench.oms", str(plan_file)),
             stdin=subprocess.DEVNULL, stdout=answer, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         problem = ""

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from ..config import Config
+from ..process import tied
 from ..supervisor.plan import Plan
 from .firm import make_firm
 
@@ -36,11 +37,13 @@ class Party:
         self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
 
     def spawn(self, what: str, argv: list[str], is_ready: Callable[[int], bool], env: Mapping[str, str] | None = None) -> int:
-        """Start a process and wait until it is ready; its pid. `env`: what it gets besides. Raises BenchError."""
+        """Start a process (`argv`: python ... -m MODULE ARGS) that ends with this one, and wait until it is ready; its pid.
+        `env`: what it gets besides. Raises BenchError."""
+        module, *args = argv[argv.index("-m") + 1 :]
         log = self.directory / f"{what}.out"
         with log.open("ab") as output:
             process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+                tied(module, *args), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
                 env={**environment(self.directory.parent), **(env or {})},
             )  # fmt: skip
         self._processes.append((what, process))
@@ -100,7 +103,6 @@ def start_reference(party: Party, synced: bool) -> None:
     config = make_firm(party.directory)
     ready, port = party.directory / "reference.json", _free_port()
     argv = [sys.executable, "-m", "fixgw.bench.reference", "--port", str(port), "--store", str(config.paths.data / "fix")]
-    argv += ["--parent", str(os.getpid())]
     argv += ["--ready-file", str(ready)]
     if synced:
         argv += ["--sync-file", str(config.paths.data / "synced")]

@@ -1,5 +1,5 @@
 """What speed is measured against: a bare QuickFIX acceptor that answers each NewOrderSingle with one ExecutionReport, inside
-the callback. `python -m fixgw.bench.reference --port N --store DIR --ready-file FILE [--sync-file FILE] [--parent PID]`.
+the callback. `python -m fixgw.bench.reference --port N --store DIR --ready-file FILE [--sync-file FILE]`.
 
 R1: as QuickFIX comes (thread state not pinned), messages read and built as text, a file store, our dictionary, no log, no
 check of anything. R2 (--sync-file): appends 300 bytes to a preallocated file and fdatasyncs before it answers.
@@ -20,7 +20,6 @@ from typing import Final
 import quickfix as fix
 
 from ..fix.acceptor_settings import AcceptorSession, settings_text
-from ..process import die_with_parent
 from .firm import CLIENT
 
 RECORD: Final = bytes(300)
@@ -95,9 +94,7 @@ def main() -> int:
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--ready-file", type=Path, required=True)
     parser.add_argument("--sync-file", type=Path)
-    parser.add_argument("--parent", type=int, default=os.getppid(), help="pid of the process to end with")
     args = parser.parse_args()
-    die_with_parent(parent=args.parent)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

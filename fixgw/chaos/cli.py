@@ -12,6 +12,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from ..interrupt import INTERRUPTED, interruptible
 from ..outputs import check_outputs, write_outputs
 from .check import KINDS
 from .havoc import TARGETS
@@ -30,6 +31,7 @@ _COLUMNS = (*KINDS, "orders", "trades", "reports")
 @click.option("--plant", default="", type=click.Choice(["", *PLANTS]), help="Plant a known bug: the run must find it.")
 @click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep everything here.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the verdict here.")
+@interruptible
 def chaos(
     kills: int,
     seed: int,
@@ -45,7 +47,8 @@ def chaos(
     Three sessions trade; front, gateway (also at chosen steps between receipt and report), venue host, exchange and
     its connections are killed, and the exchange makes faults of its own. Afterwards the exchange's ledger, the
     journal, the clients' reports and the drop copy must agree. Exit status 0 only if lost, doubled, mismatched and
-    stuck are all 0 and no part ended by itself, else 1.
+    stuck are all 0 and no part ended by itself, else 1. Ctrl-C ends the kills and judges what there was (once more: gives
+    up); exit status 130.
 
     \b
     With --plant the gateway has a known bug and is killed once more where that bug shows. Exit status 1 then means that
@@ -57,7 +60,7 @@ def chaos(
         say = _printer(console)
         outcome = run_chaos(directory or Path(temporary), kills, seed, rate, targets or TARGETS, say, plant)
     verdict = outcome.verdict
-    console.print(_table(outcome, kills, seed, plant))
+    console.print(_table(outcome, seed, plant))
     for example in verdict.examples:
         console.print(example, markup=False)
     for line in outcome.died[:20]:
@@ -66,22 +69,24 @@ def chaos(
         what = "NOT found" if verdict.clean else "found"
         why = "" if outcome.plant_met else " (the gateway did not come to where it shows)"
         console.print(f"planted bug {what}: {plant}{why if verdict.clean else ''}", markup=False, highlight=False, soft_wrap=True)
-    told = msgspec.to_builtins(verdict) | {"kills": kills, "seed": seed, "plant": plant, "requests": outcome.requests}
+    told = msgspec.to_builtins(verdict) | {"kills": outcome.kills, "seed": seed, "plant": plant, "requests": outcome.requests}
     told |= {"faults": outcome.faults, "at_traps": outcome.at_traps, "died": outcome.died}
     told |= {"plant_met": outcome.plant_met, "plant_found": not verdict.clean} if plant else {}
     told["seconds"] = round(outcome.seconds, 1)
     fine = write_outputs([("--json", json_file, lambda path: path.write_text(json.dumps(told, indent=2) + "\n"))])
     if plant and verdict.clean:
         raise SystemExit(NOT_FOUND)
-    raise SystemExit(0 if fine and verdict.clean and not outcome.died else 1)
+    if not (fine and verdict.clean and not outcome.died):
+        raise SystemExit(1)
+    raise SystemExit(INTERRUPTED if outcome.kills < kills else 0)
 
 
 def _printer(console: Console) -> Callable[[str], None]:
     return lambda text: console.print(text, markup=False, highlight=False)
 
 
-def _table(outcome: Outcome, kills: int, seed: int, plant: str) -> Table:
-    title = f"chaos: {kills} kills ({sum(outcome.at_traps.values())} at traps), {outcome.faults} faults, seed {seed}"
+def _table(outcome: Outcome, seed: int, plant: str) -> Table:
+    title = f"chaos: {outcome.kills} kills ({sum(outcome.at_traps.values())} at traps), {outcome.faults} faults, seed {seed}"
     table = Table(title=f"{title}, {outcome.requests} requests, {outcome.seconds:.0f} s{f', planted: {plant}' if plant else ''}")
     for name in _COLUMNS:
         table.add_column(name, justify="right")

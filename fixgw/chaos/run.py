@@ -28,10 +28,11 @@ PLANTED_S = 30.0
 
 
 class Outcome(msgspec.Struct):
-    """`died`: parts that ended by themselves; `at_traps`: kills at each step of the order path. `plant_met`: the gateway died
-    just where the planted bug shows."""
+    """`kills`: how many there were, fewer than asked for where the run was interrupted; `died`: parts that ended by themselves;
+    `at_traps`: kills at each step of the order path. `plant_met`: the gateway died just where the planted bug shows."""
 
     verdict: Verdict
+    kills: int
     requests: int
     faults: int
     at_traps: dict[str, int]
@@ -70,9 +71,11 @@ def run_chaos(
                 client.wait_logon(20)
             for load in loads.values():
                 load.start()
+            struck = 0
             try:
                 for number in range(1, kills + 1):
                     _strike(world, havoc, clients, number, kills, loads, say)
+                    struck = number
             except KeyboardInterrupt:
                 say("interrupted: judging what there is (once more: give up)")
             with contextlib.suppress(TimeoutError):  # then settling will not come to an end either, and says so
@@ -90,7 +93,7 @@ def run_chaos(
             sent = sum(load.sent for load in loads.values())
             died = world.unplanned_exits() + [error for client in clients.values() for error in map(repr, client.errors)]
             died += [error for load in loads.values() for error in load.errors]
-            return Outcome(verdict, sent, havoc.faults, havoc.sprung, died, time.monotonic() - began, met)
+            return Outcome(verdict, struck, sent, havoc.faults, havoc.sprung, died, time.monotonic() - began, met)
         finally:
             for client in clients.values():
                 client.stop(logout=False)

@@ -19,6 +19,7 @@ from typing import Any
 from ..admin.client import AdminClient, NotRunning
 from ..admin.protocol import AdminError
 from ..fix.client import FixClient
+from ..process import tied
 from ..sim.client import SimClient
 from ..supervisor.plan import BACKOFF_MAX_ENV, GATEWAY_MODULE_ENV
 from .gateway import PLANT_ENV
@@ -52,9 +53,12 @@ class World:
     def start(self, timeout_s: float = 90.0) -> None:
         """Start and wait until it is ready. Raises RuntimeError."""
         (self.directory / "run" / "ready.json").unlink(missing_ok=True)
-        command = [sys.executable, "-m", "fixgw.cli", "run", str(self.directory)]
+        command = tied("fixgw.cli", "run", str(self.directory))
         with (self.directory / "run.out").open("ab") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=self._env)
+            # Ctrl-C is for us, who stop it in order
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=self._env, start_new_session=True
+            )
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if self._process.poll() is not None:

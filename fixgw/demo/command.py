@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 import click
@@ -26,13 +24,13 @@ from fixgw.demo.scenario import DAY
 from fixgw.demo.screen import Screen, summary
 from fixgw.demo.stack import DemoError, Stack
 from fixgw.fix.client import ClientError
+from fixgw.interrupt import INTERRUPTED, interruptible
 from fixgw.outputs import check_outputs, write_outputs
 from fixgw.sim.client import SimError
 
 READY_S: Final = 90.0
 # for all steps together; each has a limit of its own besides
 DAY_S: Final = 120.0
-INTERRUPTED: Final = 130
 _FILLS: Final = 1000
 _FILE_COLUMNS: Final = 140
 _TERMINAL_PACE_S: Final = 0.5
@@ -47,6 +45,7 @@ _PACE: Final = click.FloatRange(0, 5)
 @click.option("--session", type=_SESSIONS, default="OMS44", show_default=True, help="Who trades: FIX 4.2, 4.4 or 5.0SP2.")
 @click.option("--dir", "directory", type=_FOLDER, help="A new folder for the installation  [default: a temporary one]")
 @click.option("--pace", type=_PACE, help="Seconds between the steps  [default: 0.5 on a terminal, else 0]")
+@interruptible
 def demo(json_file: Path | None, keep: bool, session: str, directory: Path | None, pace: float | None) -> None:
     """A scripted trading day against a simulated exchange, with what was expected against what came.
 
@@ -59,8 +58,6 @@ def demo(json_file: Path | None, keep: bool, session: str, directory: Path | Non
       scripts/demo --session OMS42 --keep
     """
     check_outputs({"--json": json_file}, directory)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)  # SIGINT too: importing quickfix has set it to end the process at once
     root = directory if directory is not None else Path(tempfile.mkdtemp(prefix="fixgw-demo-"))
     console = _console()
     result = Result(session, [Played(step) for step in DAY])
@@ -80,8 +77,6 @@ def demo(json_file: Path | None, keep: bool, session: str, directory: Path | Non
         console.print("interrupted")
         status = INTERRUPTED
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the stop is bounded; a second Ctrl-C would leave processes
         problem = stack.stop()
     if problem and status != 1:
         console.print(Text(f"demo: {problem}", "red"), soft_wrap=True)
@@ -95,10 +90,6 @@ def _console() -> Console:
     """A terminal as it is; a file or a pipe is wide enough for the tables."""
     console = Console(highlight=False)
     return console if console.is_terminal or os.environ.get("COLUMNS") else Console(highlight=False, width=_FILE_COLUMNS)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _run(stack: Stack, result: Result, console: Console, pace: float | None) -> None:

@@ -14,12 +14,11 @@ from typing import Any, Final
 from fixgw.config.init import InitError, init
 from fixgw.config.paths import Paths
 from fixgw.demo.scenario import TIGHTENED
-from fixgw.process import PYTHON
+from fixgw.process import tied
 
 STOP_S: Final = 40.0
 _POLL_S: Final = 0.05
 _TAIL_LINES: Final = 12
-_RUN: Final = "from fixgw.process import die_with_parent; die_with_parent(); from fixgw.cli import main; main()"
 
 
 class DemoError(Exception):
@@ -51,7 +50,7 @@ class Stack:
 
     def start(self) -> None:
         """Start `fixgw run`; returns at once. Ctrl-C does not reach it: we stop it in order."""
-        argv = [*PYTHON, "-c", _RUN, "run", str(self.paths.root)]
+        argv = tied("fixgw.cli", "run", str(self.paths.root))
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True

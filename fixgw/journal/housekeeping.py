@@ -7,14 +7,13 @@ gateway down. They die with it.
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import threading
 import time
 from pathlib import Path
 from typing import IO
 
-from ..process import PYTHON
+from ..process import tied
 from .layout import remove_leftovers, snapshot_files
 from .store import Journal
 
@@ -101,11 +100,4 @@ class Housekeeping:
 
     @staticmethod
     def _spawn(output: IO[bytes], module: str, *args: str) -> subprocess.Popen[bytes]:
-        code = (
-            "import os, runpy, sys; from fixgw.process import die_with_parent;"
-            f"die_with_parent(parent={os.getpid()}); os.nice(10);"
-            f"sys.argv = sys.argv[1:]; runpy.run_module({module!r}, run_name='__main__')"
-        )
-        return subprocess.Popen(
-            [*PYTHON, "-c", code, module, *args], stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
+        return subprocess.Popen(tied(module, *args, nice=10), stdin=subprocess.DEVNULL, stdout=output, stderr=output)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fixgw.process import PYTHON
+from fixgw.process import tied
 from fixgw.sim.client import SimClient
 
 
@@ -50,7 +50,7 @@ def launch(directory: Path, *options: str, timeout_s: float = 20.0) -> RunningSi
     directory.mkdir(parents=True, exist_ok=True)
     ready, output = directory / "ready.json", directory / "output.txt"
     ready.unlink(missing_ok=True)
-    command = [*PYTHON, "-m", "fixgw.sim", "--dir", str(directory), "--ready-file", str(ready), *options]
+    command = [*tied("fixgw.sim"), "--dir", str(directory), "--ready-file", str(ready), *options]
     with output.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
     deadline = time.monotonic() + timeout_s

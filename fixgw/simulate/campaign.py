@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -99,8 +100,9 @@ def find_plant(task: tuple[str, int, int]) -> Found:
 
 
 def _begin() -> None:
-    """A world is full of cycles that die with it: collected by chunks."""
+    """A world is full of cycles that die with it: collected by chunks. Ctrl-C is for the one who ends the workers."""
     gc.disable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager

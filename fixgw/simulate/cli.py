@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ..interrupt import interruptible
 from ..outputs import check_outputs, write_outputs
 from .campaign import Chunk, Found, run_plants, run_seeds, simplify, workers
 from .plants import PLANTS
@@ -52,6 +53,7 @@ _OF_ONE = ("off", "active", "deep", "full")
 @click.option("--full", is_flag=True, help="With --seed: tell all of it, not only what concerns the violation.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the verdict here.")
 @click.pass_context
+@interruptible
 def simulate(
     context: click.Context, seeds: int, first: int, jobs: int, plants: bool, seed: int | None, plant: str, off: frozenset[str],
     active: float, deep: bool, full: bool, json_file: Path | None,

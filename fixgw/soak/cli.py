@@ -12,6 +12,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from ..interrupt import INTERRUPTED, interruptible
 from ..outputs import check_outputs, write_outputs
 from .draw import draw
 from .run import Plan, Soak, run_soak
@@ -36,6 +37,7 @@ MIN_RETENTION_S = 45.0
 @click.option("--png", type=click.Path(path_type=Path, dir_okay=False), help="Where the picture goes; default soak.png.")
 @click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep everything here.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write samples and trends.")
+@interruptible
 def soak(
     minutes: float,
     seed: int,
@@ -54,7 +56,8 @@ def soak(
     so that one step is no trend. What grows by design (the journal, finished orders, QuickFIX's index of sent
     messages) is told per order. The warm-up ends when retention times have passed, caches are full and the
     allocators have seen the load. A verdict needs 15 minutes after it; a shorter run shows figures only.
-    Exit status 1 if something is flagged or a part ended by itself.
+    Exit status 1 if something is flagged or a part ended by itself. Ctrl-C ends the run and judges what there was (once
+    more: gives up); exit status 130.
     """
     if 0 < retention < MIN_RETENTION_S:
         text = f"{retention:g}, expected 0 or at least {MIN_RETENTION_S:g}: reconciliations follow it, each third of it"
@@ -86,7 +89,9 @@ def soak(
         console.print(f"picture: {path}", markup=False)
 
     fine = write_outputs([("--json", json_file, lambda path: path.write_bytes(data)), ("--png", target, picture)])
-    raise SystemExit(0 if fine and not outcome.flags and not outcome.died else 1)
+    if not fine or outcome.flags or outcome.died:
+        raise SystemExit(1)
+    raise SystemExit(INTERRUPTED if outcome.interrupted else 0)
 
 
 def _show(console: Console, outcome: Soak) -> None:

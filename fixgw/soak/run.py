@@ -84,6 +84,8 @@ class Soak(msgspec.Struct):
     samples: list[Sample] = []
     marks: list[Mark] = []
     died: list[str] = []
+    # before its time was over
+    interrupted: bool = False
     trends: list[Trend] = []
     # names of the series that grow beyond their limit
     flags: list[str] = []
@@ -118,7 +120,11 @@ def run_soak(directory: Path, plan: Plan, say: Callable[[str], None]) -> Soak:
             for load in loads:
                 load.on_sent = latency.sent
                 load.start()
-            _steady(world, plan, soak, latency, loads, everybody, say)
+            try:
+                _steady(world, plan, soak, latency, loads, everybody, say)
+            except KeyboardInterrupt:
+                say("interrupted: judging what there is (once more: give up)")
+                soak.interrupted = True
             for load in loads:
                 load.stop()
             soak.died = world.unplanned_exits() + [error for load in loads for error in load.errors]
@@ -157,18 +163,20 @@ def _steady(
     journal = JournalSize(world.directory / "data" / "journal")
     began = time.monotonic()
     next_sample = 0.0
-    while (at_s := time.monotonic() - began) < plan.duration_s:
-        soak.marks += trouble.due(at_s)
-        if at_s >= next_sample:
-            next_sample += plan.interval_s
-            took = latency.take()
-            sent = sum(load.sent for load in loads)
-            with contextlib.suppress(OSError, ValueError, KeyError):  # the ready file is just being written
-                soak.samples.append(look(world, at_s, journal, sent, took.p50_ms, took.p99_ms))
-                if len(soak.samples) % 10 == 1:
-                    say(_line(soak.samples[-1], plan))
-        time.sleep(0.05)
-    trouble.end()
+    try:
+        while (at_s := time.monotonic() - began) < plan.duration_s:
+            soak.marks += trouble.due(at_s)
+            if at_s >= next_sample:
+                next_sample += plan.interval_s
+                took = latency.take()
+                sent = sum(load.sent for load in loads)
+                with contextlib.suppress(OSError, ValueError, KeyError):  # the ready file is just being written
+                    soak.samples.append(look(world, at_s, journal, sent, took.p50_ms, took.p99_ms))
+                    if len(soak.samples) % 10 == 1:
+                        say(_line(soak.samples[-1], plan))
+            time.sleep(0.05)
+    finally:
+        trouble.end()
 
 
 def _line(sample: Sample, plan: Plan) -> str:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from process_list import started_in
 
 from fixgw.config.init import init
 from fixgw.demo.scenario import DAY
@@ -22,19 +23,6 @@ def run(tmp_path: Path, *args: str, timeout_s: float = WHOLE_S) -> subprocess.Co
     argv = [sys.executable, "-m", "fixgw.demo", *args]
     env = {**os.environ, "TMPDIR": str(tmp_path)}
     return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=timeout_s, stdin=subprocess.DEVNULL)
-
-
-def processes_naming(text: str) -> list[str]:
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and folder.name != str(os.getpid()):
-            try:
-                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if text in command:
-                found.append(command)
-    return found
 
 
 def test_the_whole_day(tmp_path: Path) -> None:
@@ -56,7 +44,7 @@ def test_the_whole_day(tmp_path: Path) -> None:
     assert told["ledger"]["client_fills"] == told["ledger"]["ledger_fills"] == 8 and told["ledger"]["working"] == 0
     assert told["positions"]["net"] == {"BTC/USDT": "0.74885", "ETH/USDT": "-2"}
     assert "all came" in done.stdout and "\x1b" not in done.stdout
-    assert list(tmp_path.glob("fixgw-demo-*")) == [] and processes_naming(str(tmp_path)) == []
+    assert list(tmp_path.glob("fixgw-demo-*")) == [] and started_in(tmp_path) == {}
 
 
 def test_an_interrupt_stops_everything(tmp_path: Path) -> None:
@@ -69,14 +57,14 @@ def test_an_interrupt_stops_everything(tmp_path: Path) -> None:
         deadline = time.monotonic() + WHOLE_S / 2
         while b"pending new" not in said.read_bytes() and time.monotonic() < deadline and demo.poll() is None:
             time.sleep(0.05)
-        assert processes_naming(str(tmp_path)), said.read_text()
+        assert started_in(tmp_path), said.read_text()
         demo.send_signal(signal.SIGINT)
         assert demo.wait(WHOLE_S / 2) == 130, said.read_text()
     finally:
         demo.kill()
         demo.wait()
     assert "interrupted" in said.read_text()
-    assert list(tmp_path.glob("fixgw-demo-*")) == [] and processes_naming(str(tmp_path)) == []
+    assert list(tmp_path.glob("fixgw-demo-*")) == [] and started_in(tmp_path) == {}
 
 
 def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
