@@ -238,6 +238,8 @@ def fills(directory: Path, as_json: bool, session: str | None, symbol: str | Non
 def positions(directory: Path, as_json: bool, account: str | None, symbol: str | None) -> None:
     """List positions, open quantities, and the balances that venues report.
 
+    asof: what the venue did until then is in free and total of that asset.
+
     \b
     Example:
       fixgw positions --dir demo

@@ -35,7 +35,7 @@ Reads show durable state only. Each list is {"<name>": [...], "more": bool} with
                   the report that this one took the place of, or "". What is neither busted nor corrected adds up to cum_qty
     positions     {account?, symbol?} -> {positions: [{scope, name, symbol, net, open_buy, open_sell}],
                   balances: [{account, venue, asset, free, total, in_flight, available, asof_ns}]}; scope: "firm",
-                  "account" or "session"
+                  "account" or "session"; asof_ns: what the venue did until then is in free and total of that asset
     limits        {session?} -> {limits: [{scope, name, limit, symbol, used, max}], levels: [{scope, name, level}]}
                   used: text or null where nothing is counted (a limit per order); scope as in positions
     cancel        {order_id, reason} -> {order_id, accepted: true}; NOT_FOUND, REFUSED (finished already)

@@ -188,6 +188,18 @@ def test_the_figures_are_exact(directory: Path, world: World) -> None:
     assert any("qty=0.0000001" in row["text"] and "px=0.00000012" in row["text"] for row in history)
 
 
+def test_a_balance_is_as_of_the_newest_that_is_in_it(directory: Path, world: World) -> None:
+    asked_ns, event_ns = world.tick(), world.tick()
+    money = {"BTC": Decimal(5), "USDT": Decimal(7)}
+    report = c.BalancesReport(
+        ts_ns=world.tick(), venue=VENUE, account=VENUE_ACCOUNT, asof_ns=asked_ns, free=money, total=money, later={"BTC": event_ns}
+    )
+    world.run(report)
+    rows = {row["asset"]: row for row in told(directory, "positions")["balances"]}
+    assert (rows["BTC"]["free"], rows["BTC"]["asof_ns"]) == ("5", event_ns)
+    assert (rows["USDT"]["free"], rows["USDT"]["asof_ns"]) == ("7", asked_ns)
+
+
 def test_the_journals_tools_write_no_exponents_either(world: World) -> None:
     shown = json.dumps([record_data(decode_record(payload)) for payload in world.records])
     assert '"0.0000001"' in shown and re.findall(r'"-?\d+(?:\.\d+)?E[+-]?\d+"', shown) == []
