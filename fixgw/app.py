@@ -61,7 +61,7 @@ class Gateway:
         table = config.firm_file.journal
         self.journal, state = recover(config, self._space_changed)
         # QuickFIX takes half a second to import, so it comes after the state
-        from .admin.methods import AdminMethods
+        from .admin.methods import admin_methods
         from .fix.acceptor import Acceptor
         from .fix.from_config import acceptor_session
 
@@ -98,8 +98,8 @@ class Gateway:
             rebooted=self.journal.boot_id_changed and not self.journal.was_clean,
             on_lost=lambda reason: self._fatal(reason, EXIT_RESTART),
         )
-        methods = AdminMethods(config, self.engine, self.acceptor, self.links, self._full_because)
-        self.admin = AdminServer(self.paths.admin_socket, methods.table())
+        methods = admin_methods(config, self.engine, self.acceptor, self.links, self._full_because)
+        self.admin = AdminServer(self.paths.admin_socket, methods)
         self.housekeeping = Housekeeping(
             self.journal,
             self.paths.data / "projection.db",

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from core_world import SYMBOL, VENUE, VENUE_ACCOUNT, World
 from test_admin_reads import Config, Engine
 
-from fixgw.admin.methods import AdminMethods
+from fixgw.admin.methods import admin_methods
 from fixgw.admin.server import AdminServer
 from fixgw.cli import main
 from fixgw.core import commands as c
@@ -59,8 +59,8 @@ def world() -> World:
 def directory(tmp_path: Path, world: World) -> Iterator[Path]:
     (tmp_path / "run").mkdir(mode=0o700)
     acceptor, links = SimpleNamespace(status=lambda: []), SimpleNamespace(hosts=dict)
-    methods = AdminMethods(Config(world, tmp_path), Desk(world), acceptor, links, str)  # type: ignore[arg-type]
-    server = AdminServer(tmp_path / "run" / "admin.sock", methods.table())
+    methods = admin_methods(Config(world, tmp_path), Desk(world), acceptor, links, str)  # type: ignore[arg-type]
+    server = AdminServer(tmp_path / "run" / "admin.sock", methods)
     server.start()
     yield tmp_path
     server.close()

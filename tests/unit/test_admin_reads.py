@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from core_world import ACCOUNT, SYMBOL, VENUE, VENUE_ACCOUNT, World, core_settings, session_settings
 
-from fixgw.admin.methods import AdminMethods
+from fixgw.admin.methods import admin_methods
 from fixgw.admin.server import AdminServer
 from fixgw.app import Gateway
 from fixgw.cli import main
@@ -32,7 +32,7 @@ TINY = Decimal("0.00000001")
 
 
 class Engine:
-    """What AdminMethods needs of the engine, over a World."""
+    """What the admin methods need of the engine, over a World."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -139,8 +139,8 @@ def engine(world: World) -> Engine:
 def directory(tmp_path: Path, engine: Engine) -> Iterator[Path]:
     (tmp_path / "run").mkdir(mode=0o700)
     acceptor, links = SimpleNamespace(status=lambda: []), SimpleNamespace(hosts=dict)
-    methods = AdminMethods(Config(engine.world, tmp_path), engine, acceptor, links, lambda: engine.full)  # type: ignore[arg-type]
-    server = AdminServer(tmp_path / "run" / "admin.sock", methods.table())
+    methods = admin_methods(Config(engine.world, tmp_path), engine, acceptor, links, lambda: engine.full)  # type: ignore[arg-type]
+    server = AdminServer(tmp_path / "run" / "admin.sock", methods)
     server.start()
     yield tmp_path
     server.close()
