@@ -98,15 +98,18 @@ class Gateway:
             rebooted=self.journal.boot_id_changed and not self.journal.was_clean,
             on_lost=lambda reason: self._fatal(reason, EXIT_RESTART),
         )
-        methods = admin_methods(config, self.engine, self.acceptor, self.links, self._full_because)
-        self.admin = AdminServer(self.paths.admin_socket, methods)
         self.housekeeping = Housekeeping(
             self.journal,
-            self.paths.data / "projection.db",
+            self.paths.projection,
             self.paths.log / "housekeeping.log",
             every=table.snapshot_every_records,
             archive=table.archive,
+            tell=self._tell_projection,
         )
+        methods = admin_methods(
+            config, self.engine, self.acceptor, self.links, self._full_because, self.housekeeping.projection.state
+        )
+        self.admin = AdminServer(self.paths.admin_socket, methods)
 
     def start(self) -> None:
         """Bring everything up; raises OSError, JournalError."""
@@ -121,7 +124,7 @@ class Gateway:
                 clean=journal.was_clean,
                 rebooted=journal.boot_id_changed,
                 sync=journal.last_sync,
-                projected=0 if journal.boot_id_changed else projected_seq(self.paths.data / "projection.db"),
+                projected=0 if journal.boot_id_changed else projected_seq(self.paths.projection),
             )
         )
         for cut in journal.cuts:
@@ -226,6 +229,10 @@ class Gateway:
         if engine is not None and self._is_full() != self._told_full:
             self._told_full = not self._told_full
             engine.submit(c.JournalSpace(ts_ns=engine.now_ns(), full=self._told_full))
+
+    def _tell_projection(self, what: str, why: str) -> None:
+        note = c.AdminNote(ts_ns=self.engine.now_ns(), action=what, target="data/projection.db", user="gateway", reason=why)
+        self.engine.submit(note)
 
     def _fatal(self, reason: str, status: int | None = None) -> None:
         """Memory or disk cannot be trusted: tell every session, then end (`status`: not for a failed journal). Runs once,

@@ -1,4 +1,4 @@
-"""What every process of the product does at its start."""
+"""What every process of the product does at its start, and how its end is told."""
 
 from __future__ import annotations
 
@@ -34,6 +34,16 @@ def die_with_parent(number: int = signal.SIGTERM, parent: int = 0) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != parent:
         raise SystemExit(f"{Path(sys.argv[0]).name}: the parent process has already ended")
+
+
+def describe_exit(status: int) -> str:
+    """ "exit status 1" or "SIGKILL"."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return signal.Signals(-status).name
+    except ValueError:
+        return f"signal {-status}"
 
 
 def check_ready_file(path: Path) -> None:

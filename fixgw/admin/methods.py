@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ..config import Config
 from ..engine import Engine
 from ..fix.acceptor import Acceptor
+from ..journal.projection_watch import ProjectionState
 from ..venues.gateway_link import VenueLinks
 from .names import Names
 from .reads import Reads
@@ -19,11 +20,16 @@ from .writes import Writes
 
 
 def admin_methods(
-    config: Config, engine: Engine, acceptor: Acceptor, links: VenueLinks, full_because: Callable[[], str]
+    config: Config,
+    engine: Engine,
+    acceptor: Acceptor,
+    links: VenueLinks,
+    full_because: Callable[[], str],
+    projection: Callable[[], ProjectionState],
 ) -> dict[str, Method]:
     """Every method of protocol.METHODS by its name. `full_because`: why there is no room for new orders, "" while there is; what
-    the engine refuses them by."""
+    the engine refuses them by. `projection`: whether it keeps up."""
     names = Names(config, engine)
-    reads = Reads(config, engine, acceptor, links, names, full_because)
+    reads = Reads(config, engine, acceptor, links, names, full_because, projection)
     sessions = SessionActions(engine, acceptor, names, reads.sessions)
     return reads.table() | Writes(engine).table() | sessions.table()

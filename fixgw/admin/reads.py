@@ -1,6 +1,6 @@
 """The reads of the admin protocol (protocol.py): views of the gateway's own state, the newest records at hand, and the journal.
 
-None of them asks the projection.
+None of them asks the projection; that one is troubled is told in `status`, and in `fills`, which sends people to it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..core.reports import Report
 from ..core.state import State
 from ..engine import Engine
 from ..fix.acceptor import Acceptor
+from ..journal.projection_watch import ProjectionState
 from ..venues.gateway_link import VenueLinks
 from . import views
 from .asked import Params, ends, limit_of, text_of
@@ -47,12 +48,14 @@ class Reads:
         links: VenueLinks,
         names: Names,
         full_because: Callable[[], str],
+        projection: Callable[[], ProjectionState],
     ) -> None:
         self._config = config
         self._engine = engine
         self._acceptor = acceptor
         self._links = links
         self._full_because = full_because
+        self._projection = projection
         self._started_ns = time.time_ns()
         self._names = names
         self._recent = Recent(config, engine)
@@ -71,7 +74,7 @@ class Reads:
 
     def _status(self, params: Params, user: str) -> object:
         hosts, ended = self._links.hosts(), ends(self._config.paths.ended)
-        journal, full_because = self._engine.journal, self._full_because()
+        journal, full_because, projection = self._engine.journal, self._full_because(), self._projection()
 
         def make(state: State) -> Params:
             venues = []
@@ -109,6 +112,8 @@ class Reads:
                 "inbox": self._engine.waiting,
                 "journal_full": bool(full_because),
                 "full_because": full_because,
+                "projection_behind": projection.behind,
+                "projection_trouble": projection.trouble,
                 "venues": venues,
             }
 
@@ -242,6 +247,8 @@ class Reads:
             return {"fills": rows[:limit], "more": len(rows) > limit or forgot}
 
         found: Params = durable_view(self._engine, make)
+        # who wants the others looks there
+        found["projection_trouble"] = self._projection().trouble
         if not found["fills"]:
             self._names.known_symbol(symbol)
         return found
