@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
-import json
 import logging
 import os
 import signal
@@ -34,7 +33,6 @@ from .core.state import State, load_state, new_state
 from .engine import Engine
 from .fix.port import RecordCursor, SessionCursor
 from .fix.rawlog import RawLog
-from .journal.disk import Disk
 from .journal.errors import JournalDiskError, JournalError
 from .journal.housekeeping import Housekeeping
 from .journal.snapshot import latest_snapshot
@@ -42,6 +40,7 @@ from .journal.space import SpaceWatch
 from .journal.store import Journal
 from .marketdata.edge import Edge
 from .process import die_with_parent, give_back_memory
+from .ready import write_ready
 from .venues.gateway_link import VenueLinks
 
 log = logging.getLogger("fixgw.app")
@@ -61,7 +60,7 @@ class Gateway:
         table = config.firm_file.journal
         self.journal, state = recover(config, self._space_changed)
         # QuickFIX takes half a second to import, so it comes after the state
-        from .admin.methods import AdminMethods
+        from .admin.methods import admin_methods
         from .fix.acceptor import Acceptor
         from .fix.from_config import acceptor_session
 
@@ -93,20 +92,23 @@ class Gateway:
             self,
             [acceptor_session(config, name) for name in config.sessions],
             self.paths.data / "fix",
-            path=self.paths.fix_socket,
+            self.paths.fix_socket,
             raw_log=self.raw_log,
             rebooted=self.journal.boot_id_changed and not self.journal.was_clean,
             on_lost=lambda reason: self._fatal(reason, EXIT_RESTART),
         )
-        methods = AdminMethods(config, self.engine, self.acceptor, self.links, self._full_because)
-        self.admin = AdminServer(self.paths.admin_socket, methods.table())
         self.housekeeping = Housekeeping(
             self.journal,
-            self.paths.data / "projection.db",
+            self.paths.projection,
             self.paths.log / "housekeeping.log",
             every=table.snapshot_every_records,
             archive=table.archive,
+            tell=self._tell_projection,
         )
+        methods = admin_methods(
+            config, self.engine, self.acceptor, self.links, self._full_because, self.housekeeping.projection.state
+        )
+        self.admin = AdminServer(self.paths.admin_socket, methods)
 
     def start(self) -> None:
         """Bring everything up; raises OSError, JournalError."""
@@ -121,7 +123,7 @@ class Gateway:
                 clean=journal.was_clean,
                 rebooted=journal.boot_id_changed,
                 sync=journal.last_sync,
-                projected=0 if journal.boot_id_changed else projected_seq(self.paths.data / "projection.db"),
+                projected=0 if journal.boot_id_changed else projected_seq(self.paths.projection),
             )
         )
         for cut in journal.cuts:
@@ -133,7 +135,7 @@ class Gateway:
         self.acceptor.start()
         self.admin.start()
         self.housekeeping.start()
-        _write_ready(
+        write_ready(
             self.paths.gateway_ready,
             {
                 "admin": str(self.paths.admin_socket),
@@ -227,6 +229,10 @@ class Gateway:
             self._told_full = not self._told_full
             engine.submit(c.JournalSpace(ts_ns=engine.now_ns(), full=self._told_full))
 
+    def _tell_projection(self, what: str, why: str) -> None:
+        note = c.AdminNote(ts_ns=self.engine.now_ns(), action=what, target="data/projection.db", user="gateway", reason=why)
+        self.engine.submit(note)
+
     def _fatal(self, reason: str, status: int | None = None) -> None:
         """Memory or disk cannot be trusted: tell every session, then end (`status`: not for a failed journal). Runs once,
         on a thread of its own, since the caller may be a FIX connection thread."""
@@ -290,14 +296,6 @@ def _log_alerts(record: Record) -> None:
     for event in record.events:
         if isinstance(event, Alerted):
             log.warning("ALERT %s: %s", event.kind, event.text)
-
-
-def _write_ready(path: Path, content: dict[str, object]) -> None:
-    """On a full disk in the place of that of the run before. Raises OSError with the file's name."""
-    try:
-        Disk().replace_small(path, json.dumps(content).encode())
-    except OSError as error:
-        raise OSError(error.errno, f"{error.strerror}, expected room for the ready file", str(path)) from error
 
 
 def main() -> int:

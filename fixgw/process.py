@@ -1,10 +1,9 @@
-"""What every process of the product does at its start."""
+"""What every process of the product does at its start, and how its end is told."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import os
 import signal
 import socket
@@ -46,18 +45,14 @@ def tied(module: str, *args: str, nice: int = 0) -> list[str]:
     return [*PYTHON, "-c", code, module, *args]
 
 
-def check_ready_file(path: Path) -> None:
-    """That a ready file can be put there, found out before anything is started for whoever waits for it. No room on the disk is
-    no reason to refuse: it may come. Raises OSError with the file's name."""
+def describe_exit(status: int) -> str:
+    """ "exit status 1" or "SIGKILL"."""
+    if status >= 0:
+        return f"exit status {status}"
     try:
-        if path.is_dir():  # also "", which is "." for a Path and has no name
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        probe = path.with_name(f".{path.name}.{os.getpid()}")
-        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        probe.unlink()
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise OSError(error.errno, error.strerror, str(path)) from error
+        return signal.Signals(-status).name
+    except ValueError:
+        return f"signal {-status}"
 
 
 # sun_path of Linux, without the final zero

@@ -13,7 +13,7 @@ import click
 from ..config.paths import Paths
 from .client import AdminClient, NotRunning
 from .protocol import AdminError
-from .render import print_fields, print_json, print_table
+from .render import print_fields, print_json, print_table, print_warning
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -127,7 +127,7 @@ def _ask(directory: Path, method: str, **params: Any) -> Any:
 @_directory
 @_json
 def status(directory: Path, as_json: bool) -> None:
-    """How the running gateway is: journal, venues, kill switches.
+    """How the running gateway is: journal, projection, venues, kill switches.
 
     \b
     Example:
@@ -228,6 +228,8 @@ def fills(directory: Path, as_json: bool, session: str | None, symbol: str | Non
         print_json(result)
         return
     print_table("fills", FILL_COLUMNS, result["fills"], more=bool(result.get("more")))
+    if trouble := result.get("projection_trouble"):
+        print_warning(f"data/projection.db, where the older ones stand, is not up to date: {trouble}")
 
 
 @click.command()
@@ -237,6 +239,8 @@ def fills(directory: Path, as_json: bool, session: str | None, symbol: str | Non
 @_json
 def positions(directory: Path, as_json: bool, account: str | None, symbol: str | None) -> None:
     """List positions, open quantities, and the balances that venues report.
+
+    asof: what the venue did until then is in free and total of that asset.
 
     \b
     Example:

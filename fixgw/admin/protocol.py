@@ -15,6 +15,8 @@ Reads show durable state only. Each list is {"<name>": [...], "more": bool} with
     status        {} -> {firm, version, pid, started_ns, install, epoch, sync, settings_hash, firm_state,
                   last_seq, durable_seq, open_orders, unknown_orders, in_flight (requests to venues without an
                   answer), inbox, journal_full: bool (new orders are refused for want of room), full_because: text or "",
+                  projection_behind: durable records that data/projection.db lacks, projection_trouble: why it is not to
+                  be relied on (behind for over a minute, follower ended or stuck), or "",
                   venues: [{name, account, up, state, reason, level, host_pid, unknown_orders}]}
                   state of a venue: "DOWN", "RECONCILING", "READY"; level, firm_state: "ACTIVE", "REDUCING", "HALTED"
     sessions      {session?} -> {sessions: [{name, role, begin_string, client_comp_id, gateway_comp_id, enabled, connected,
@@ -28,14 +30,14 @@ Reads show durable state only. Each list is {"<name>": [...], "more": bool} with
                   updated_ns: the latest change of a finished one (its end, a late fill, a correction), created_ns of an open one
     order         {order_id} -> {order: ORDER, children: [{venue_cl_ord_id, venue_order_id, venue, qty, px, cum_qty, state}],
                   fills: [FILL], history: [{seq, ts_ns, event, text}]}; NOT_FOUND
-    fills         {session?, symbol?, limit?} -> {fills: [FILL], more}
+    fills         {session?, symbol?, limit?} -> {fills: [FILL], more, projection_trouble: as in status, for the older ones}
                   FILL = {exec_id, order_id, cl_ord_id, session, account, venue, symbol, side, last_qty, last_px, fee,
                   fee_asset, liquidity, venue_trade_id, busted: bool, corrected_by, corrects, ts_ns}
                   corrected_by: ExecID of the report that tells this trade now, "" if it is this one; corrects: ExecID of
                   the report that this one took the place of, or "". What is neither busted nor corrected adds up to cum_qty
     positions     {account?, symbol?} -> {positions: [{scope, name, symbol, net, open_buy, open_sell}],
                   balances: [{account, venue, asset, free, total, in_flight, available, asof_ns}]}; scope: "firm",
-                  "account" or "session"
+                  "account" or "session"; asof_ns: what the venue did until then is in free and total of that asset
     limits        {session?} -> {limits: [{scope, name, limit, symbol, used, max}], levels: [{scope, name, level}]}
                   used: text or null where nothing is counted (a limit per order); scope as in positions
     cancel        {order_id, reason} -> {order_id, accepted: true}; NOT_FOUND, REFUSED (finished already)

@@ -135,6 +135,11 @@ def print_fields(title: str, fields: Mapping[str, Any]) -> None:
         click.echo(f"  {key.removesuffix('_ns'):<{width}}  {_clean(cell(key, value))}")
 
 
+def print_warning(text: str) -> None:
+    """On stderr: what was asked for is complete without it."""
+    click.secho(f"warning: {_clean(text)}", fg="yellow", err=True)
+
+
 def _aligned(columns: Sequence[str], lines: list[list[str]]) -> list[str]:
     widths = [max(len(line[number]) for line in lines) for number in range(len(columns))]
     out = []

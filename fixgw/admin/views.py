@@ -166,7 +166,8 @@ def balance_rows(state: State, account: str) -> list[Row]:
                     "total": plain(found.total[asset]),
                     "in_flight": plain(flying),
                     "available": plain(free - flying),
-                    "asof_ns": found.asof_ns,
+                    # an account event may have told this asset after the last full answer
+                    "asof_ns": max(found.asof_ns, found.later.get(asset, 0)),
                 }
             )
     return rows

@@ -42,6 +42,11 @@ class Paths:
         return self.root / "data" / "journal"
 
     @property
+    def projection(self) -> Path:
+        """The journal as SQLite tables, behind it by a moment."""
+        return self.root / "data" / "projection.db"
+
+    @property
     def simulator(self) -> Path:
         return self.root / "data" / "simulator"
 

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import resource
 import secrets
@@ -24,13 +23,6 @@ def allow_files(wanted: int) -> None:
     if soft < wanted:
         allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-
-
-def write_ready(path: Path, content: dict[str, object]) -> None:
-    """Whoever reads it sees all of it or nothing. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content))
-    temporary.replace(path)
 
 
 def unanswered(folder: Path, closed: bool = False) -> str:
@@ -69,13 +61,23 @@ def backend_address(text: str) -> Backend:
     return Path(text) if "/" in text else address(text)
 
 
+def unix_socket() -> socket.socket:
+    """One that QuickFIX admits when it is connected."""
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.bind(_SEEN_AS_LOOPBACK + secrets.token_hex(8).encode())
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
 async def connect(loop: asyncio.AbstractEventLoop, backend: Backend, protocol: Callable[[], P]) -> P:
     """A new connection to QuickFIX. Raises OSError."""
     if isinstance(backend, Path):
-        sock = socket.socket(socket.AF_UNIX)
+        sock = unix_socket()
         try:
             sock.setblocking(False)
-            sock.bind(_SEEN_AS_LOOPBACK + secrets.token_hex(8).encode())
             await loop.sock_connect(sock, socket_address(backend))
             return (await loop.create_unix_connection(protocol, sock=sock))[1]
         except BaseException:

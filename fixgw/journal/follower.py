@@ -1,8 +1,8 @@
 """Keeps the projection behind the journal, in a thread or (`python -m fixgw.journal.follower`) in a process of its own.
 
-It only reads the journal's files, so nothing on the order path ever waits for it; a failure here is logged, tried
-again at intervals, and harms nobody else. If the projection does not fit the journal (a power cut, another schema) it
-is made anew.
+It only reads the journal's files, so nothing on the order path ever waits for it; a failure here is logged, told to the
+gateway (projection_watch.py), tried again at intervals, and harms nobody else. If the projection does not fit the journal
+(a power cut, another schema) it is made anew.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import signal
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -26,18 +27,31 @@ from .reader import JournalReader
 
 log = logging.getLogger(__name__)
 RETRY_S: Final = 5.0
+# a line on the pipe to the gateway, in bytes: written whole or not at all
+MOST_TOLD: Final = 500
 
 
 class ProjectionFollower:
-    """Follows `directory` into the SQLite file `path`. run() blocks; start() runs it in a daemon thread."""
+    """Follows `directory` into the SQLite file `path`. run() blocks; start() runs it in a daemon thread. `tell`: is called with
+    what troubles it, "" once it works, each time that this changes."""
 
-    def __init__(self, directory: Path, path: Path, *, poll_s: float = 0.1, retry_s: float = RETRY_S) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        path: Path,
+        *,
+        poll_s: float = 0.1,
+        retry_s: float = RETRY_S,
+        tell: Callable[[str], object] = lambda trouble: None,
+    ) -> None:
         self._directory, self._path, self._poll_s, self._retry_s = directory, path, poll_s, retry_s
         self._stop = threading.Event()
         self._progress = threading.Condition()
         self._seq = 0
         self._thread: threading.Thread | None = None
         self.last_error: str | None = None
+        self._tell = tell
+        self._told: str | None = None
 
     @property
     def seq(self) -> int:
@@ -68,10 +82,17 @@ class ProjectionFollower:
                 if self.last_error != str(error):
                     log.error("journal: projection %s: %s; trying again every %s s", self._path, error, self._retry_s)
                 self.last_error = str(error)
+                self._say(f"its follower cannot go on: {error}")
                 self._stop.wait(self._retry_s)
+
+    def _say(self, trouble: str) -> None:
+        if trouble != self._told:
+            self._told = trouble
+            self._tell(trouble)
 
     def _follow(self) -> None:
         if not self._fits():
+            self._say("it did not fit the journal and is being made anew")
             log.warning("journal: projection %s does not fit the journal, making it anew", self._path)
             rebuild(self._directory, self._path)
         lock = lock_projection(self._path)
@@ -82,7 +103,9 @@ class ProjectionFollower:
                 reader = JournalReader(self._directory)
                 self._advance(projector.last_seq)
                 while not self._stop.is_set():
-                    if not self._step(projector, reader):
+                    more = self._step(projector, reader)
+                    self._say("")
+                    if not more:
                         self._stop.wait(self._poll_s)
         finally:
             os.close(lock)
@@ -126,9 +149,18 @@ class ProjectionFollower:
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("database", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--poll", default=0.1, show_default=True, type=click.FloatRange(0.01, 60), help="Seconds between looks.")
-def main(directory: Path, database: Path, poll: float) -> None:
+@click.option("--tell", "tell_fd", type=click.IntRange(3), help="A pipe's descriptor: what troubles it is written there.")
+def main(directory: Path, database: Path, poll: float, tell_fd: int | None) -> None:
     """Keep DATABASE (SQLite) behind the journal in DIRECTORY until SIGTERM."""
-    follower = ProjectionFollower(directory, database, poll_s=poll)
+
+    def tell(trouble: str) -> None:
+        if tell_fd is None:
+            return
+        line = " ".join(trouble.split()).encode()[:MOST_TOLD] + b"\n"
+        with contextlib.suppress(OSError):  # nobody reads any more: the gateway is gone, or sees by itself that we are behind
+            os.write(tell_fd, line)
+
+    follower = ProjectionFollower(directory, database, poll_s=poll, tell=tell)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     follower.run()

@@ -172,16 +172,6 @@ class Child:
             pass
 
 
-def describe_exit(status: int) -> str:
-    """ "exit status 1" or "SIGKILL"."""
-    if status >= 0:
-        return f"exit status {status}"
-    try:
-        return signal.Signals(-status).name
-    except ValueError:
-        return f"signal {-status}"
-
-
 def describe_error(error: Exception, path: Path | None = None) -> str:
     """An error with the file that it is about (`path` where it does not say) and what to do, in one line."""
     if not isinstance(error, OSError):

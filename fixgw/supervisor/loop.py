@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-from .child import Child, describe_error, describe_exit
+from ..process import describe_exit
+from .child import Child, describe_error
 from .lock import RunLock
 from .plan import Plan, PlanError, write_json
 from .status import StatusLine

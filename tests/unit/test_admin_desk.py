@@ -1,20 +1,15 @@
 """What the operations desk does with orders and fills, over a real socket, of a core that has traded."""
 
-import json
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from admin_rig import Engine, fixgw, serving, told
+from click.testing import Result
 from core_world import SYMBOL, VENUE, VENUE_ACCOUNT, World
-from test_admin_reads import Config, Engine
 
-from fixgw.admin.methods import AdminMethods
-from fixgw.admin.server import AdminServer
-from fixgw.cli import main
 from fixgw.core import commands as c
 from fixgw.core import events as e
 from fixgw.core.codec import decode_record
@@ -57,23 +52,8 @@ def world() -> World:
 
 @pytest.fixture
 def directory(tmp_path: Path, world: World) -> Iterator[Path]:
-    (tmp_path / "run").mkdir(mode=0o700)
-    acceptor, links = SimpleNamespace(status=lambda: []), SimpleNamespace(hosts=dict)
-    methods = AdminMethods(Config(world, tmp_path), Desk(world), acceptor, links, str)  # type: ignore[arg-type]
-    server = AdminServer(tmp_path / "run" / "admin.sock", methods.table())
-    server.start()
-    yield tmp_path
-    server.close()
-
-
-def fixgw(directory: Path, *words: str) -> Result:
-    return CliRunner().invoke(main, [*words, "--dir", str(directory)])
-
-
-def told(directory: Path, *words: str) -> Any:
-    result = fixgw(directory, *words, "--json")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.output)
+    with serving(tmp_path, Desk(world)) as found:
+        yield found
 
 
 def resolve(directory: Path, order_id: str, outcome: str, **options: str) -> Result:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fixgw.admin.methods import _kept
+from fixgw.admin.recent import _kept
 from fixgw.journal.errors import JournalGap
 
 

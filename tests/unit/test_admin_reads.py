@@ -2,88 +2,28 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from admin_rig import Engine, fixgw, serving, told
 from core_world import ACCOUNT, SYMBOL, VENUE, VENUE_ACCOUNT, World, core_settings, session_settings
 
-from fixgw.admin.methods import AdminMethods
-from fixgw.admin.server import AdminServer
 from fixgw.app import Gateway
-from fixgw.cli import main
-from fixgw.config import Paths
 from fixgw.core import commands as c
 from fixgw.core import events as e
 from fixgw.core.codec import decode_record
 from fixgw.core.settings import Limits
-from fixgw.core.state import State
 from fixgw.fix import owed
 from fixgw.journal.plain import record_data
+from fixgw.journal.projection_watch import ProjectionState
 
 # "1E-8" or "0E-10" as a word of its own: ids and texts may have such letters within
 EXPONENT = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?[eE][+-]?\d+(?![\w.])")
 TINY = Decimal("0.00000001")
-
-
-class Engine:
-    """What AdminMethods needs of the engine, over a World."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.on_durable: list[Callable[..., None]] = []
-        self.waiting = 0
-        self.full = ""
-        self.journal = SimpleNamespace(read=self._read, durable_seq=len(world.records))
-
-    def _read(self, start: int) -> Iterator[tuple[int, bytes]]:
-        return ((seq, payload) for seq, payload in enumerate(self.world.records, 1) if seq >= start)
-
-    @property
-    def state(self) -> State:
-        return self.world.state
-
-    def now_ns(self) -> int:
-        return self.world.now_ns
-
-    @property
-    def durable_seq(self) -> int:
-        return len(self.world.records)
-
-    @contextmanager
-    def reading(self) -> Iterator[State]:
-        yield self.world.state
-
-
-class Config:
-    """Sessions, instruments and accounts of the World's settings."""
-
-    def __init__(self, world: World, root: Path) -> None:
-        self.paths = Paths(root)
-        settings = world.settings
-        self.firm_file = SimpleNamespace(firm="Demo", journal=SimpleNamespace(sync="commit"))
-        self.sessions = {
-            name: SimpleNamespace(
-                name=name, role=item.role, begin_string="FIX.4.4", client_comp_id=name, enabled=True, appl_ver=None,
-                scope=SimpleNamespace(sessions=tuple(item.scope_sessions), accounts=tuple(item.scope_accounts)),
-                user_defined_fields="reject", codes="newest",
-            )
-            for name, item in settings.sessions.items()
-        }  # fmt: skip
-
-    def gateway_comp_id(self, session: object) -> str:
-        return "FIXGW"
-
-    def instrument_names(self) -> frozenset[str]:
-        return frozenset((SYMBOL, "ETH/USDT"))
-
-    def account_names(self) -> frozenset[str]:
-        return frozenset((ACCOUNT,))
 
 
 def traded() -> World:
@@ -137,27 +77,12 @@ def engine(world: World) -> Engine:
 
 @pytest.fixture
 def directory(tmp_path: Path, engine: Engine) -> Iterator[Path]:
-    (tmp_path / "run").mkdir(mode=0o700)
-    acceptor, links = SimpleNamespace(status=lambda: []), SimpleNamespace(hosts=dict)
-    methods = AdminMethods(Config(engine.world, tmp_path), engine, acceptor, links, lambda: engine.full)  # type: ignore[arg-type]
-    server = AdminServer(tmp_path / "run" / "admin.sock", methods.table())
-    server.start()
-    yield tmp_path
-    server.close()
-
-
-def fixgw(directory: Path, *words: str) -> Result:
-    return CliRunner().invoke(main, [*words, "--dir", str(directory)])
+    with serving(tmp_path, engine) as found:
+        yield found
 
 
 def rows_of(directory: Path, session: str) -> dict[str, Any]:
     return next(row for row in told(directory, "sessions")["sessions"] if row["name"] == session)
-
-
-def told(directory: Path, *words: str) -> Any:
-    result = fixgw(directory, *words, "--json")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.output)
 
 
 READS = ["status", "sessions", "orders", "order", "fills", "positions", "limits"]
@@ -188,6 +113,18 @@ def test_the_figures_are_exact(directory: Path, world: World) -> None:
     assert any("qty=0.0000001" in row["text"] and "px=0.00000012" in row["text"] for row in history)
 
 
+def test_a_balance_is_as_of_the_newest_that_is_in_it(directory: Path, world: World) -> None:
+    asked_ns, event_ns = world.tick(), world.tick()
+    money = {"BTC": Decimal(5), "USDT": Decimal(7)}
+    report = c.BalancesReport(
+        ts_ns=world.tick(), venue=VENUE, account=VENUE_ACCOUNT, asof_ns=asked_ns, free=money, total=money, later={"BTC": event_ns}
+    )
+    world.run(report)
+    rows = {row["asset"]: row for row in told(directory, "positions")["balances"]}
+    assert (rows["BTC"]["free"], rows["BTC"]["asof_ns"]) == ("5", event_ns)
+    assert (rows["USDT"]["free"], rows["USDT"]["asof_ns"]) == ("7", asked_ns)
+
+
 def test_the_journals_tools_write_no_exponents_either(world: World) -> None:
     shown = json.dumps([record_data(decode_record(payload)) for payload in world.records])
     assert '"0.0000001"' in shown and re.findall(r'"-?\d+(?:\.\d+)?E[+-]?\d+"', shown) == []
@@ -211,6 +148,22 @@ def test_status_tells_when_and_why_new_orders_find_no_room(directory: Path, engi
     assert (status["journal_full"], status["full_because"]) == (True, "disk low")
     lines = [line.split(maxsplit=1) for line in fixgw(directory, "status").output.splitlines()]
     assert ["journal_full", "yes"] in lines and ["full_because", "disk low"] in lines
+
+
+def test_a_projection_that_is_not_up_to_date_is_told(directory: Path, engine: Engine) -> None:
+    status = told(directory, "status")
+    assert (status["projection_behind"], status["projection_trouble"]) == (0, "")
+    assert told(directory, "fills")["projection_trouble"] == "" and "warning" not in fixgw(directory, "fills").stderr
+    engine.projection = ProjectionState(seq=3, behind=7, trouble="its follower ended (SIGKILL)")
+    status = told(directory, "status")
+    assert (status["projection_behind"], status["projection_trouble"]) == (7, "its follower ended (SIGKILL)")
+    lines = [line.split(maxsplit=1) for line in fixgw(directory, "status").output.splitlines()]
+    assert ["projection_behind", "7"] in lines and ["projection_trouble", "its follower ended (SIGKILL)"] in lines
+    # the one read that sends people to it; its rows are the gateway's own
+    assert told(directory, "fills")["projection_trouble"] == "its follower ended (SIGKILL)"
+    shown = fixgw(directory, "fills")
+    assert "data/projection.db, where the older ones stand, is not up to date: its follower ended" in shown.stderr
+    assert "warning" not in shown.stdout and SYMBOL in shown.stdout
 
 
 @pytest.mark.parametrize("journal", [False, True])

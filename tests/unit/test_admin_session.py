@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from fixgw.admin.methods import AdminMethods
 from fixgw.admin.protocol import AdminError
+from fixgw.admin.session_actions import SessionActions
 from fixgw.core import commands as c
 from fixgw.fix.acceptor import SessionError
 
@@ -18,9 +18,6 @@ class Engine:
     """Knows only how to journal. `told`: the notes, and what the acceptor does, in the order of happening."""
 
     def __init__(self) -> None:
-        self.journal = SimpleNamespace(read=lambda start: iter(()))
-        self.durable_seq = 0
-        self.on_durable: list[Callable[..., None]] = []
         self.told: list[str] = []
 
     def now_ns(self) -> int:
@@ -57,13 +54,8 @@ def engine() -> Iterator[Engine]:
 def act(engine: Engine, params: dict[str, Any], *, busy: bool = False) -> list[str]:
     acceptor = Acceptor(engine.told)
     acceptor.busy = busy
-    file = SimpleNamespace(
-        name="OMS44", begin_string="FIX.4.4", client_comp_id="C", appl_ver=None, role="trading", scope=None,
-        user_defined_fields="reject", codes="newest", enabled=True,
-    )  # fmt: skip
-    config = SimpleNamespace(sessions={"OMS44": file}, gateway_comp_id=lambda session: "FIXGW")
-    methods = AdminMethods(config, engine, acceptor, SimpleNamespace(), str)  # type: ignore[arg-type]
-    methods._act_on_session("OMS44", params["action"], params, "ann", params["reason"])
+    actions = SessionActions(engine, acceptor, SimpleNamespace(), lambda params, user: {})  # type: ignore[arg-type]
+    actions.act("OMS44", params["action"], params, "ann", params["reason"])
     return engine.told
 
 

@@ -260,7 +260,7 @@ class _Snapshotter(Housekeeping):
     script = ""
     spawned = 0
 
-    def _spawn(self, output: object, module: str, *args: str) -> subprocess.Popen[bytes]:
+    def _spawn(self, output: object, module: str, *args: str, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
         if module.endswith("follower"):
             return subprocess.Popen(["sleep", "60"])
         self.spawned += 1
@@ -268,7 +268,7 @@ class _Snapshotter(Housekeeping):
 
 
 def _keeper(journal: Journal, tmp_path: Path, script: str) -> _Snapshotter:
-    keeper = _Snapshotter(journal, tmp_path / "p.db", tmp_path / "h.log", every=1, archive=True)
+    keeper = _Snapshotter(journal, tmp_path / "p.db", tmp_path / "h.log", every=1, archive=True, tell=lambda *_: None)
     keeper.script = f'mkdir -p "$1/snapshots"; echo half > "$1/snapshots/$3.snap.tmp"; {script}'
     return keeper
 
