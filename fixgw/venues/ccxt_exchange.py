@@ -52,15 +52,19 @@ class Call(Evidence):
     first_ns: int = 0
     sent_ns: int = 0
     answer: Any = None
-    # of a place, a cancel or a query; what it refuses on a WebSocket is put here, and the task that waits is ended
+    # of a place, a cancel or a query
     guard: IdGuard | None = None
+    # why nothing of it may leave any more: what the guard refused on a WebSocket (the task that waits is ended), a place that
+    # was withdrawn, a request that was given up before it left
     refused: VenueError | None = None
     task: asyncio.Task[Any] | None = None
     # of a place
     slot: Slot | None = None
 
     def check_deadline(self) -> None:
-        """NeverSent when the deadline has passed."""
+        """NeverSent when the deadline has passed; VenueError when nothing may leave."""
+        if self.refused is not None:
+            raise self.refused
         late_ns = time.time_ns() - self.deadline_ns
         if self.deadline_ns and late_ns > 0:
             raise NeverSent("EXPIRED_IN_HOST", f"its deadline passed {late_ns / 1e6:.0f} ms ago in the host")
@@ -251,6 +255,8 @@ def _recording(send: Callable[[Any], Any]) -> Callable[[Any], Any]:
     async def wrapped(message: Any) -> Any:
         call = CALL.get()
         if call is not None:
+            if call.refused is not None:
+                return None  # ccxt sends from a task of its own: it may come here after the one that asked has ended
             try:
                 counts = call.guard is None or call.guard.admit("SEND", "", message)
             except VenueError as refusal:

@@ -30,6 +30,7 @@ from .client_ids import refusal
 from .doctrine import is_not_found, scrub
 from .limiter import Priority, RateLimiter
 from .order_rate import Limit, Slot
+from .placing import Placing
 from .settings import VenueConfigError, VenueFileSettings
 from .tasks import end_tasks
 from .tracker import Tracked, Tracker
@@ -88,6 +89,7 @@ class CcxtVenue:
         self._trades = TradeReader(settings, self._dialect, self.tracker, self._secrets, self._requests.ask)
         self._amender = Amender(self._dialect, self.tracker, self._requests.ask, self._look_up, self.on_done)
         self._completing: set[asyncio.Task[None]] = set()
+        self._placing: dict[str, Placing] = {}
         self.session = Session(settings, sink, self._dialect, self._secrets, self)
         hooks.rest_ok = self.session.rest_ok
 
@@ -173,10 +175,17 @@ class CcxtVenue:
         tracked = self.tracker.begin(our_id, order.symbol)
         tracked.placing, tracked.side, tracked.qty = True, order.side, order.qty
         call = self._requests.call_for("place", our_id, deadline_ns=order.expires_ns)
+        placing = self._placing[our_id] = Placing(call)
         try:
-            call.check_deadline()
-            call.slot = self.hooks.order_rate.take() or await self._wait_for_slot(order)
-            answer = await self._requests.run(self._dialect.create(order), call)
+            try:
+                call.check_deadline()
+                call.slot = self.hooks.order_rate.take() or await self._wait_for_slot(order)
+                answer = await self._requests.run(self._dialect.create(order), call)
+            except asyncio.CancelledError:
+                why = placing.ended()
+                if why is None:
+                    raise
+                raise why from None
             return self._placed(order, tracked, answer)
         except Ambiguous:
             if tracked.venue_order_id:  # real world: the stream has shown the order although the answer was lost
@@ -189,8 +198,13 @@ class CcxtVenue:
             raise
         finally:
             tracked.placing = False
+            self._placing.pop(our_id, None)
             if call.slot is not None:
                 call.slot.give_back()
+
+    def withdraw(self, venue_cl_ord_id: str) -> bool:
+        placing = self._placing.get(venue_cl_ord_id)
+        return placing is not None and placing.withdraw()
 
     async def _wait_for_slot(self, order: PlaceChild) -> Slot:
         """Until the venue's limits of new orders allow one more; NeverSent when that is too late for this order."""

@@ -56,12 +56,14 @@ class RateLimiter:
         self._at = clock()
         self._frozen_until = 0.0
         self._heap: list[tuple[int, int, float, asyncio.Future[None]]] = []
+        # entries of the heap that nobody waits for any more
+        self._dead = 0
         self._seq = 0
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def waiting(self) -> int:
-        return len(self._heap)
+        return len(self._heap) - self._dead
 
     def frozen_s(self) -> float:
         """How long the freeze still lasts; 0 when there is none."""
@@ -79,16 +81,33 @@ class RateLimiter:
         return self._take(weight, priority)
 
     async def acquire(self, weight: float, priority: Priority) -> None:
-        """Wait for the weight; LimiterFull when too many wait."""
+        """Wait for the weight; LimiterFull when too many wait. Who is cancelled leaves the queue, and the weight to others."""
         if self.take(weight, priority):
             return
-        if len(self._heap) >= MAX_WAITING:
-            raise LimiterFull(f"{len(self._heap)} requests wait for the venue's rate limit")
+        if self.waiting >= MAX_WAITING:
+            raise LimiterFull(f"{self.waiting} requests wait for the venue's rate limit")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._seq += 1
         heapq.heappush(self._heap, (int(priority), self._seq, weight, future))
         self._serve()
-        await future
+        try:
+            await future
+        except asyncio.CancelledError:
+            self._leave(weight, future)
+            raise
+
+    def _leave(self, weight: float, future: asyncio.Future[None]) -> None:
+        """One that waited will send nothing."""
+        if future.cancelled():
+            self._dead += 1
+            if self._dead * 2 > len(self._heap):
+                self._heap = [entry for entry in self._heap if not entry[3].done()]
+                heapq.heapify(self._heap)
+                self._dead = 0
+        else:  # its turn had come in the same moment
+            self._refill()
+            self._tokens = min(self.burst, self._tokens + weight)
+        self._serve()
 
     def _refill(self) -> None:
         now = self._clock()
@@ -119,7 +138,9 @@ class RateLimiter:
             if not future.done() and not self._take(weight, Priority(priority)):
                 break
             heapq.heappop(self._heap)
-            if not future.done():
+            if future.done():
+                self._dead -= 1
+            else:
                 future.set_result(None)
         if self._heap:
             priority, _, weight, _ = self._heap[0]
