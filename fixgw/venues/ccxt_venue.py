@@ -371,8 +371,9 @@ class CcxtVenue:
         markets = await self._requests.run(self._exchange.load_markets(bool(self._specs)), call, 60.0)
         try:
             self._know_limits(self._dialect.order_limits(call.answer))
+            self.hooks.limiter.learn(self._dialect.weight_limit(call.answer))
         except ValueError as error:
-            log.warning("%s: the venue's limits of new orders are not understood: %s", self._settings.name, error)
+            log.warning("%s: the venue's limits are not understood: %s", self._settings.name, error)
         missing = [symbol for symbol in self._settings.symbols if symbol not in markets]
         if missing:
             raise NeverSent("UNKNOWN_SYMBOL", f"symbols: {missing} are not markets of {self._settings.exchange}")
