@@ -27,6 +27,7 @@ from .ccxt_session import Session
 from .ccxt_trades import TradeReader
 from .checks import check_amend, check_place
 from .client_ids import refusal
+from .credentials import missing_credential, traces
 from .doctrine import is_not_found, scrub
 from .limiter import Priority, RateLimiter
 from .order_rate import Limit, Slot
@@ -62,12 +63,8 @@ class CcxtVenue:
     def __init__(self, settings: VenueFileSettings, sink: Sink) -> None:
         self._settings = settings
         self._sink = sink
-        credentials = {
-            "apiKey": settings.credential("api_key"),
-            "secret": settings.credential("secret"),
-            "password": settings.credential("password"),
-        }
-        self._secrets = tuple(value for value in credentials.values() if value)
+        credentials = {place.name: settings.read(place) for place in settings.references()}
+        self._secrets = traces(credentials.values())
         chosen = dialect_for(settings.exchange) if settings.dialect == "auto" else Dialect
         self._dialect = chosen(settings, self)
         config = self._dialect.config()
@@ -75,7 +72,10 @@ class CcxtVenue:
         config.setdefault("options", {}).update(settings.options)
         # the limiter needs the exchange's own figures: made with a placeholder, replaced before the first request
         hooks = Hooks(RateLimiter(6000, 100), self._dialect.weight_per_cost, settings.keep_alive_ms)
-        self._exchange = make_exchange(settings.exchange, config | {k: v for k, v in credentials.items() if v}, hooks)
+        self._exchange = make_exchange(settings.exchange, config | credentials, hooks)
+        missing = [name for name, must in self._exchange.requiredCredentials.items() if must and name not in credentials]
+        if credentials and missing:
+            raise VenueConfigError(f"{settings.name}: {missing[0]}: {missing_credential(settings.exchange, missing[0])}")
         weight = settings.rate_weight_per_minute or self._dialect.default_weight_per_minute(self._exchange)
         hooks.limiter = RateLimiter(weight, min(float(settings.cancel_reserve), weight / 8))
         self.hooks = hooks
