@@ -55,6 +55,17 @@ STORIES = {
         reject C1 withdrawn            | 4 4 b<a 0/0
         ack C1                         | orphan C1; !ORPHAN
     """,
+    "the host is killed before it says so": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        cancel b a                     | cancel C1; 6 6 b<a 0/1
+        link down                      | DOWN; I 6 a 0/1 OUTCOME_UNKNOWN; query C1
+        +100s                          | I 6 b<a 0/1 OUTCOME_UNKNOWN; query C1
+        link up                        | DOWN; RECONCILING; reconcile
+        +2s                            | query C1
+        answer C1 not_found            | -
+        +1s                            | query C1
+        answer C1 not_found            | 4 4 b<a 0/0 NOT_PLACED
+    """,
     "nobody had asked for it": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         reject C1 withdrawn            | 8 8 a 0/0 NOT_PLACED
