@@ -53,7 +53,7 @@ class Driver(ModelVenue):
             self.lose_request, self.receive, self.receive, self.receive, self.lose_word, self.double_word, self.fill,
             self.fill, self.fill, self.venue_cancels, self.wait, self.wait, self.link, self.restart, self.refuse,
             self.session, self.kill, self.admin_cancel, self.trigger, self.status, self.repeat, self.balances,
-            self.external, self.bust, self.settle_by_hand,
+            self.external, self.bust, self.settle_by_hand, self.withdraw,
         ]  # fmt: skip
 
     # --- the core ---
@@ -322,6 +322,20 @@ class Driver(ModelVenue):
             )
         elif event is not None:
             self.to_venue.append(event)
+
+    def withdraw(self, a: int, _b: int) -> None:
+        """The cancel of an order that still waits in the host: neither goes to the venue."""
+        canceled = {ev.venue_cl_ord_id for ev in self.to_venue if isinstance(ev, e.ChildCancelSent)}
+        waiting = [ev for ev in self.to_venue if isinstance(ev, e.ChildPlaced) and ev.venue_cl_ord_id in canceled]
+        if waiting and self.up:
+            our_id = waiting[a % len(waiting)].venue_cl_ord_id
+            gone = e.ChildPlaced | e.ChildCancelSent
+            self.to_venue = [ev for ev in self.to_venue if not (isinstance(ev, gone) and ev.venue_cl_ord_id == our_id)]
+            self._say(
+                c.ChildReject(
+                    ts_ns=0, venue=VENUE, venue_cl_ord_id=our_id, code="WITHDRAWN", text="", sent=False, withdrawn=True
+                )
+            )
 
     def receive(self, a: int, _b: int) -> None:
         """A word of the venue arrives, not always in order."""

@@ -117,6 +117,9 @@ class Script:
     def _reject(self, words: list[str], _fields: dict[str, str]) -> c.Command:
         if "unsent" in words:
             return self._of_child(c.ChildReject, words[0], code="EXPIRED_IN_HOST", text="its deadline passed", sent=False)
+        if "withdrawn" in words:
+            fields = {"code": "WITHDRAWN", "text": "it was canceled while it waited", "sent": False, "withdrawn": True}
+            return self._of_child(c.ChildReject, words[0], **fields)
         return self._of_child(c.ChildReject, words[0], code="-2010", text="insufficient balance")
 
     def _ambiguous(self, words: list[str], _fields: dict[str, str]) -> c.Command:

@@ -27,10 +27,10 @@ import msgspec
 from pydantic import BaseModel
 
 from ..core.settings import CoreSettings
+from ..venues.credentials import FILE_KEYS, TABLE, without_folder
 from ..venues.option_credentials import is_credential
 from .errors import is_secret
 
-_CREDENTIAL_FILES = ("api_key_file", "secret_file", "password_file")
 _USER_IN_URL = re.compile(r"//[^/\s]*@")
 _LEFT_OUT = {"": "left out"}
 
@@ -45,9 +45,11 @@ def settings_hash(core: CoreSettings, root: Path, files: Mapping[str, BaseModel]
 def _without_credentials(file: dict[str, Any], root: Path) -> dict[str, Any]:
     """Files of credentials as they are written, not behind the folder where the loader has put them; no credential in what is
     passed on to a connector."""
-    for key in _CREDENTIAL_FILES:
+    for key in FILE_KEYS:
         if file.get(key):
             file[key] = str(file[key]).removeprefix(f"{root}/")
+    if file.get(TABLE):
+        file[TABLE] = without_folder(file[TABLE], root)
     if "options" in file:
         file["options"] = _harmless(file["options"])
     return file

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ..venues.settings import KeyFault, VenueFileSettings, may_hold_secret
+from ..venues.credentials import behind
+from ..venues.settings import KeyFault, VenueFileSettings, may_hold_secret, misplaced_name
 from .config import Config
 from .crosscheck import cross_check
 from .errors import ConfigErrors, Problem, is_secret, shown, shown_of_unknown
@@ -19,7 +20,6 @@ from .paths import Paths
 
 _MAX_FILE_BYTES = 1 << 20
 _MAX_FILES = 10_000
-_CREDENTIAL_FILES = ("api_key_file", "secret_file", "password_file")
 _M = TypeVar("_M", bound=BaseModel)
 
 
@@ -92,9 +92,7 @@ def _read_file(path: Path, root: Path, model: type[_M], problems: list[Problem])
 def _prepare_venue(path: Path, content: dict[str, Any]) -> None:
     """What a venue file's own loader does: the name by the file's, credential files relative to the file."""
     content.setdefault("name", path.stem)
-    for key in _CREDENTIAL_FILES:
-        if isinstance(content.get(key), str) and content[key]:
-            content[key] = str(path.parent / content[key])
+    behind(path.parent, content)
 
 
 def _problem(file: str, content: dict[str, Any], model: type[BaseModel], detail: Any) -> Problem:
@@ -111,7 +109,8 @@ def _problem(file: str, content: dict[str, Any], model: type[BaseModel], detail:
     if kind == "missing":
         expected = "this key is required"
     elif kind == "extra_forbidden":
-        expected = _unknown_key(model, location)
+        misplaced = misplaced_name(key) if model is VenueFileSettings else ""
+        expected = f"unknown key, {misplaced}" if misplaced else _unknown_key(model, location)
         value = shown_of_unknown(key, found)
     elif kind == "value_error":
         # most say what was expected and no more

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..venues.client_ids import listed
+from ..venues.credentials import Reference, key_for, missing_credential, needed
 from ..venues.settings import VenueConfigError, VenueFileSettings
 from .config import Config
 from .errors import Problem, shown
-
-_CREDENTIALS = ("api_key", "secret", "password")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +34,10 @@ def preflight(config: Config) -> Findings:
     found = Findings([], [], [])
     for name, settings in sorted(config.venues.items()):
         file = f"venues/{name}.toml"
-        for what in _CREDENTIALS:
-            _credential(config, file, settings, what, found)
-        if settings.kind == "ccxt" and not (settings.api_key_env or settings.api_key_file or settings.options):
-            found.notes.append(f"{file}: no credentials (api_key_env or api_key_file): the venue will refuse orders")
+        for place in settings.references():
+            _credential(config, file, settings, place, found)
+        if settings.kind == "ccxt":
+            _missing(file, settings, found)
         if settings.kind == "ccxt" and not listed(settings.exchange):
             text = "how it takes our order ids is not verified: orders leave only if the request shows the id"
             found.notes.append(f"{file}: {settings.exchange}: {text}")
@@ -47,26 +46,37 @@ def preflight(config: Config) -> Findings:
     return found
 
 
-def _credential(config: Config, file: str, settings: VenueFileSettings, what: str, found: Findings) -> None:
+def _missing(file: str, settings: VenueFileSettings, found: Findings) -> None:
+    """What ccxt requires of the exchange. Without any credential it may run, but cannot trade."""
+    given, wanted = {place.name for place in settings.references()}, needed(settings.exchange)
+    if given:
+        for name in wanted:
+            if name not in given:
+                found.problems.append(Problem(file, key_for(name), "", missing_credential(settings.exchange, name)))
+    elif not settings.options:
+        keys = ", ".join(f"{name} by {key_for(name)}" for name in wanted)
+        found.notes.append(f"{file}: no credentials ({settings.exchange} needs {keys}): the venue will refuse orders")
+
+
+def _credential(config: Config, file: str, settings: VenueFileSettings, place: Reference, found: Findings) -> None:
     """One credential by its reference. The credential itself is read and forgotten, never told."""
-    variable, path = getattr(settings, f"{what}_env"), getattr(settings, f"{what}_file")
-    value = shown(_as_written(config.paths.venues, path)) if path else ""
+    value = shown(_as_written(config.paths.venues, place.file)) if place.file else ""
     try:
-        settings.credential(what)
+        settings.read(place)
     except VenueConfigError:
-        if variable:
+        if place.env:
             expected = "expected an environment variable that is set for `fixgw run`: here it is unset or empty"
-            found.here.append(Problem(file, f"{what}_env", shown(variable), expected))
+            found.here.append(Problem(file, place.key, shown(place.env), expected))
         else:
-            found.problems.append(Problem(file, f"{what}_file", value, _unreadable(Path(path))))
+            found.problems.append(Problem(file, place.key, value, _unreadable(Path(place.file))))
         return
     except UnicodeDecodeError:
-        found.problems.append(Problem(file, f"{what}_file", value, "expected a text file with the credential"))
+        found.problems.append(Problem(file, place.key, value, "expected a text file with the credential"))
         return
-    if path and not variable:
-        mode = stat.S_IMODE(Path(path).stat().st_mode)
+    if place.file:
+        mode = stat.S_IMODE(Path(place.file).stat().st_mode)
         if mode & 0o077:
-            found.notes.append(f"{file}: {what}_file = {value}: others may read it (mode {mode:04o}), expected 0600")
+            found.notes.append(f"{file}: {place.key} = {value}: others may read it (mode {mode:04o}), expected 0600")
 
 
 def _as_written(folder: Path, path: str) -> str:

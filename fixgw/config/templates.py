@@ -186,6 +186,9 @@ symbols = ["BTC/USDT", "ETH/USDT"]
 # Keys stand in the environment of `fixgw run` (or in files: api_key_file, secret_file), never here.
 api_key_env = "BINANCE_API_KEY"
 secret_env = "BINANCE_API_SECRET"
+# What other exchanges need besides stands at the end of this file, by ccxt's names (`fixgw check` tells what is missing):
+# [credentials]
+# uid = "env:NAME"                # or "file:PATH"; also login, accountId, token, twofa, privateKey, walletAddress
 recv_window_ms = 5000             # how long after sending the venue may still accept an order
 max_orders_per_10s = 0            # new orders sent in any 10 s, at most; 0: as many as the venue says that it takes
 """

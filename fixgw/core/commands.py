@@ -204,12 +204,14 @@ class ChildAck(VenueCommand, frozen=True, tag="ack", kw_only=True):
 
 
 class ChildReject(VenueCommand, frozen=True, tag="reject", kw_only=True):
-    """The venue definitely did not take the order. `code`: the venue's or connector's code. Not `sent`: it never left us."""
+    """The venue definitely did not take the order. `code`: the venue's or connector's code. Not `sent`: it never left us;
+    `withdrawn` besides: because our own cancel of it came before it left, whose answer this is too."""
 
     venue_cl_ord_id: str
     code: str
     text: str
     sent: bool = True
+    withdrawn: bool = False
 
 
 class ChildAmbiguous(VenueCommand, frozen=True, tag="ambiguous", kw_only=True):

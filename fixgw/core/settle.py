@@ -220,14 +220,14 @@ def end_child(draft: Draft, child: Child, status: str, cum_qty: Decimal | None, 
         )
 
 
-def close(draft: Draft, child: Child, status: str, text: str = "") -> None:
-    """The child is over and complete."""
+def close(draft: Draft, child: Child, status: str, text: str = "", ended_as: str = "") -> None:
+    """The child is over and complete. `ended_as`: what its order makes of it, where that is another thing."""
     draft.emit(e.ChildClosed(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, status=status))
     order = draft.order(child.order_id)
     if not order.is_open:
         _refuse_late(draft, order)
         return
-    finish_if_idle(draft, order.order_id, status, text)
+    finish_if_idle(draft, order.order_id, ended_as or status, text)
 
 
 def _refuse_late(draft: Draft, order: Order) -> None:

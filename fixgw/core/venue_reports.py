@@ -62,6 +62,10 @@ def child_reject(draft: Draft, cmd: c.ChildReject) -> None:
         draft.alert("REJECT_AFTER_ACK", f"{cmd.venue}: {cmd.venue_cl_ord_id} refused after it was confirmed: {cmd.code}")
         query_now(draft, child)
         return
+    if cmd.withdrawn and not cmd.sent and child.cancel:
+        # never placed; to the order it is the end that was asked for: 150=4, or the replacing order goes out
+        close(draft, child, "not_placed", ended_as="canceled")
+        return
     close(draft, child, "rejected" if cmd.sent else "not_placed", f"{cmd.code}: {cmd.text}")
 
 

@@ -127,9 +127,13 @@ class RateLimiter:
         )
         return Limited(418, -1003, msg, -((now_ns - self._banned_until_ns) // _SEC))
 
+    def _weight_used(self, now_ns: int) -> int:
+        window, used = self._weight
+        return used if window == now_ns // _MINUTE_NS else 0
+
     def headers(self, account: str, is_order: bool, now_ns: int) -> dict[str, str]:
         """Binance's counters, for a REST reply."""
-        used = str(self._weight[1])
+        used = str(self._weight_used(now_ns))
         headers = {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
         if is_order:
             headers["X-MBX-ORDER-COUNT-10S"] = str(self._orders_used(account, _TEN_NS, now_ns))
@@ -140,7 +144,7 @@ class RateLimiter:
         """The rateLimits array of exchangeInfo (counts false) and of WebSocket API replies."""
         cfg = self.config
         rows = [
-            ("REQUEST_WEIGHT", "MINUTE", 1, cfg.weight_1m, self._weight[1]),
+            ("REQUEST_WEIGHT", "MINUTE", 1, cfg.weight_1m, self._weight_used(now_ns)),
             ("ORDERS", "SECOND", 10, cfg.orders_10s, self._orders_used(account, _TEN_NS, now_ns)),
             ("ORDERS", "DAY", 1, cfg.orders_1d, self._orders_used(account, _DAY_NS, now_ns)),
         ]

@@ -94,7 +94,9 @@ def execute(sim: Simulator, operation: api.Operation | None, req: Request) -> Re
         body = encode(operation.run(sim, name, params))
         return Reply(200, body, sim.limiter.headers(name, operation.orders, sim.clock_ns()))
     except ApiError as error:
-        return error_reply(error)
+        reply = error_reply(error)
+        reply.headers = sim.limiter.headers("", False, sim.clock_ns()) | reply.headers
+        return reply
 
 
 class Rest:

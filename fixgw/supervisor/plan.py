@@ -93,13 +93,13 @@ class Plan:
         env["PYTHONUNBUFFERED"] = "1"
         for name, settings in self.config.venues.items():
             if name != venue:
-                for variable in (settings.api_key_env, settings.secret_env, settings.password_env):
-                    env.pop(variable, None)
+                for place in settings.references():
+                    env.pop(place.env, None)
         if venue is not None:
             own = self.config.venues[venue]
-            for variable in (own.api_key_env, own.secret_env, own.password_env):
-                if variable in os.environ:
-                    env[variable] = os.environ[variable]
+            for place in own.references():
+                if place.env in os.environ:
+                    env[place.env] = os.environ[place.env]
         return env
 
     def addresses(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class Plan:
         settings, paths = self.simulator, self._paths
         venue = self.config.venues[settings.venue]
         try:
-            key, secret = venue.credential("api_key"), venue.credential("secret")
+            key, secret = venue.credential("apiKey"), venue.credential("secret")
         except VenueConfigError as error:
             raise PlanError(str(error)) from error
         balances = {asset: format(amount, "f") for asset, amount in settings.balances.items() if amount}

@@ -47,6 +47,11 @@ class NeverSent(VenueError):
     """Nothing left this process (a check failed, the connection was refused, the deadline passed while it waited)."""
 
 
+def withdrawn() -> NeverSent:
+    """Of a place that a cancel has stopped."""
+    return NeverSent("WITHDRAWN", "it was canceled while it waited in the venue host")
+
+
 class Ambiguous(VenueError):
     """It may have reached the venue; the outcome is unknown."""
 
@@ -135,6 +140,10 @@ class Venue(Protocol):
         """Stop everything that `start` began."""
 
     async def place(self, order: PlaceChild) -> Placed: ...
+
+    def withdraw(self, venue_cl_ord_id: str) -> bool:
+        """True: the order's place has not left this process and never will; `place` raises NeverSent now. False: there is no
+        such place, or it has left."""
 
     async def cancel(self, request: CancelChild) -> Done | None:
         """None: the end was told through the sink already. A cancel that is refused for a rate limit is sent again within

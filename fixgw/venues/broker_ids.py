@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from .credentials import NAMES
+
 # exchange.options whose value is a broker's id
 _OPTIONS = frozenset(("broker", "brokerId", "keyBrokerId", "partner", "builder", "builderCode", "builderName", "ref", "feeInt"))
 # fields of a request that name a broker and nothing else
@@ -63,7 +65,7 @@ def without_broker(exchange: Any) -> None:
 
 def clean_headers(headers: Any, exchange: Any) -> dict[str, Any]:
     """Without the headers that name a broker, those that say "ccxt", and those without a value (aiohttp fails on them)."""
-    ours = {exchange.apiKey, exchange.secret, exchange.password, exchange.uid, exchange.walletAddress}
+    ours = {getattr(exchange, name, None) for name in NAMES}
     return {
         name: value
         for name, value in dict(headers or {}).items()

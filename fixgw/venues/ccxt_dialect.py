@@ -130,6 +130,10 @@ class Dialect:
     def default_weight_per_minute(self, exchange: Any) -> float:
         return 60_000.0 / float(exchange.rateLimit or 100) * self.weight_per_cost
 
+    def weight_limit(self, answer: Any) -> float:
+        """The venue's limit of request weight per minute, as in order_limits; 0 where it tells none."""
+        return 0.0
+
     def order_limits(self, answer: Any) -> tuple[Limit, ...]:
         """The venue's limits of new orders, from its last answer to the loading of the markets; () where it tells none.
         ValueError when they are not understood."""

@@ -5,7 +5,7 @@ What is hooked, and why (each hazard was reproduced, see the tests):
   fetch             records whether a request left, lets none go that does not name its order (id_guard.py), and refuses
                     answers that are not JSON (an empty 200 looked like an order)
   handle_errors     records the venue's own status and code, and freezes the limiter on 429 / 418 (Retry-After): new orders
-                    alone where it refuses for the number of orders
+                    alone where it refuses for the number of orders; tells the limiter what the venue counts
   *_to_precision    raises when ccxt would cut or round a client's number; wrapped in its own decimal context,
                     because ccxt mutates the shared one
   client            short keep-alive on every socket, and a send that records what left
@@ -38,6 +38,9 @@ from .limiter import Priority, RateLimiter
 from .order_rate import OrderRate, Slot
 
 log = logging.getLogger(__name__)
+_MINUTE_NS = 60_000_000_000
+# from the count to the time in the answer, and how coarse that time is; together no more than limiter.MINUTE_S allows for
+_LATE_NS, _COARSE_NS = 2_000_000_000, 1_000_000_000
 # ccxt logs request headers, keys included, at DEBUG
 logging.getLogger("ccxt").setLevel(logging.WARNING)
 
@@ -52,15 +55,19 @@ class Call(Evidence):
     first_ns: int = 0
     sent_ns: int = 0
     answer: Any = None
-    # of a place, a cancel or a query; what it refuses on a WebSocket is put here, and the task that waits is ended
+    # of a place, a cancel or a query
     guard: IdGuard | None = None
+    # why nothing of it may leave any more: what the guard refused on a WebSocket (the task that waits is ended), a place that
+    # was withdrawn, a request that was given up before it left
     refused: VenueError | None = None
     task: asyncio.Task[Any] | None = None
     # of a place
     slot: Slot | None = None
 
     def check_deadline(self) -> None:
-        """NeverSent when the deadline has passed."""
+        """NeverSent when the deadline has passed; VenueError when nothing may leave."""
+        if self.refused is not None:
+            raise self.refused
         late_ns = time.time_ns() - self.deadline_ns
         if self.deadline_ns and late_ns > 0:
             raise NeverSent("EXPIRED_IN_HOST", f"its deadline passed {late_ns / 1e6:.0f} ms ago in the host")
@@ -90,6 +97,8 @@ class Hooks:
         self.order_limit: frozenset[str] = frozenset()
         # (interval in ns, new orders that the venue counts in it), as the headers of the answer to a place tell
         self.order_counts: Callable[[Mapping[Any, Any]], Iterable[tuple[int, int]]] = lambda headers: ()
+        # of URL and headers of an answer: `weighed`'s arguments
+        self.used_weight: Callable[[str, Mapping[Any, Any]], tuple[int, int]] = lambda url, headers: (0, 0)
         self.tap: Callable[[Any, Any], bool] = lambda client, message: False
         self.lost: Callable[[str, str], None] = lambda url, reason: None
         self.rest_ok: Callable[[bool, str], None] = lambda ok, reason: None
@@ -100,6 +109,13 @@ class Hooks:
             self.order_rate.freeze(seconds)
         else:
             self.limiter.freeze(seconds)
+
+    def weighed(self, used: int, at_ns: int) -> None:
+        """The venue's count of weight in its minute, in an answer of `at_ns` by the venue's own clock (0: it tells none). A
+        minute that has just begun is taken for the one before, so that what was counted there is not carried on."""
+        if at_ns:
+            minute = (at_ns - _LATE_NS) // _MINUTE_NS
+            self.limiter.told(float(used), minute, ((minute + 1) * _MINUTE_NS + _COARSE_NS - at_ns) / 1e9)
 
     def counted(self, counts: Iterable[tuple[int, int]]) -> None:
         for interval_ns, orders in counts:
@@ -184,6 +200,8 @@ class HookMixin:
                 call.text = str(answer.get("msg") or answer.get("message") or "")
         if hooks is not None and code == HTTPStatus.OK and call is not None and call.slot is not None:
             hooks.counted(hooks.order_counts(headers or {}))
+        if hooks is not None:
+            hooks.weighed(*hooks.used_weight(str(url), headers or {}))
         if hooks is not None and code in RATE_LIMIT_STATUS:
             hooks.limited(code, own_code, _retry_after(headers))
         return super().handle_errors(code, reason, url, method, headers, body, *rest)  # type: ignore[misc]
@@ -251,6 +269,8 @@ def _recording(send: Callable[[Any], Any]) -> Callable[[Any], Any]:
     async def wrapped(message: Any) -> Any:
         call = CALL.get()
         if call is not None:
+            if call.refused is not None:
+                return None  # ccxt sends from a task of its own: it may come here after the one that asked has ended
             try:
                 counts = call.guard is None or call.guard.admit("SEND", "", message)
             except VenueError as refusal:

@@ -66,6 +66,9 @@ class Requests:
         except Exception as error:
             raise judge(error, call, self._dialect.codes) from None
         finally:
+            if not (call.sent or task.done() or call.guard is None or call.refused is not None):
+                # told as never sent; what ccxt does for it in other tasks must not send it after all
+                call.refused = NeverSent("GIVEN_UP", "it was given up before it left")
             task.cancel()
 
     def frozen(self) -> NeverSent:

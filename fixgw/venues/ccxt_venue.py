@@ -27,9 +27,11 @@ from .ccxt_session import Session
 from .ccxt_trades import TradeReader
 from .checks import check_amend, check_place
 from .client_ids import refusal
+from .credentials import missing_credential, traces
 from .doctrine import is_not_found, scrub
 from .limiter import Priority, RateLimiter
 from .order_rate import Limit, Slot
+from .placing import Placing
 from .settings import VenueConfigError, VenueFileSettings
 from .tasks import end_tasks
 from .tracker import Tracked, Tracker
@@ -61,12 +63,8 @@ class CcxtVenue:
     def __init__(self, settings: VenueFileSettings, sink: Sink) -> None:
         self._settings = settings
         self._sink = sink
-        credentials = {
-            "apiKey": settings.credential("api_key"),
-            "secret": settings.credential("secret"),
-            "password": settings.credential("password"),
-        }
-        self._secrets = tuple(value for value in credentials.values() if value)
+        credentials = {place.name: settings.read(place) for place in settings.references()}
+        self._secrets = traces(credentials.values())
         chosen = dialect_for(settings.exchange) if settings.dialect == "auto" else Dialect
         self._dialect = chosen(settings, self)
         config = self._dialect.config()
@@ -74,7 +72,10 @@ class CcxtVenue:
         config.setdefault("options", {}).update(settings.options)
         # the limiter needs the exchange's own figures: made with a placeholder, replaced before the first request
         hooks = Hooks(RateLimiter(6000, 100), self._dialect.weight_per_cost, settings.keep_alive_ms)
-        self._exchange = make_exchange(settings.exchange, config | {k: v for k, v in credentials.items() if v}, hooks)
+        self._exchange = make_exchange(settings.exchange, config | credentials, hooks)
+        missing = [name for name, must in self._exchange.requiredCredentials.items() if must and name not in credentials]
+        if credentials and missing:
+            raise VenueConfigError(f"{settings.name}: {missing[0]}: {missing_credential(settings.exchange, missing[0])}")
         weight = settings.rate_weight_per_minute or self._dialect.default_weight_per_minute(self._exchange)
         hooks.limiter = RateLimiter(weight, min(float(settings.cancel_reserve), weight / 8))
         self.hooks = hooks
@@ -88,6 +89,7 @@ class CcxtVenue:
         self._trades = TradeReader(settings, self._dialect, self.tracker, self._secrets, self._requests.ask)
         self._amender = Amender(self._dialect, self.tracker, self._requests.ask, self._look_up, self.on_done)
         self._completing: set[asyncio.Task[None]] = set()
+        self._placing: dict[str, Placing] = {}
         self.session = Session(settings, sink, self._dialect, self._secrets, self)
         hooks.rest_ok = self.session.rest_ok
 
@@ -173,10 +175,17 @@ class CcxtVenue:
         tracked = self.tracker.begin(our_id, order.symbol)
         tracked.placing, tracked.side, tracked.qty = True, order.side, order.qty
         call = self._requests.call_for("place", our_id, deadline_ns=order.expires_ns)
+        placing = self._placing[our_id] = Placing(call)
         try:
-            call.check_deadline()
-            call.slot = self.hooks.order_rate.take() or await self._wait_for_slot(order)
-            answer = await self._requests.run(self._dialect.create(order), call)
+            try:
+                call.check_deadline()
+                call.slot = self.hooks.order_rate.take() or await self._wait_for_slot(order)
+                answer = await self._requests.run(self._dialect.create(order), call)
+            except asyncio.CancelledError:
+                why = placing.ended()
+                if why is None:
+                    raise
+                raise why from None
             return self._placed(order, tracked, answer)
         except Ambiguous:
             if tracked.venue_order_id:  # real world: the stream has shown the order although the answer was lost
@@ -189,8 +198,13 @@ class CcxtVenue:
             raise
         finally:
             tracked.placing = False
+            self._placing.pop(our_id, None)
             if call.slot is not None:
                 call.slot.give_back()
+
+    def withdraw(self, venue_cl_ord_id: str) -> bool:
+        placing = self._placing.get(venue_cl_ord_id)
+        return placing is not None and placing.withdraw()
 
     async def _wait_for_slot(self, order: PlaceChild) -> Slot:
         """Until the venue's limits of new orders allow one more; NeverSent when that is too late for this order."""
@@ -357,8 +371,9 @@ class CcxtVenue:
         markets = await self._requests.run(self._exchange.load_markets(bool(self._specs)), call, 60.0)
         try:
             self._know_limits(self._dialect.order_limits(call.answer))
+            self.hooks.limiter.learn(self._dialect.weight_limit(call.answer))
         except ValueError as error:
-            log.warning("%s: the venue's limits of new orders are not understood: %s", self._settings.name, error)
+            log.warning("%s: the venue's limits are not understood: %s", self._settings.name, error)
         missing = [symbol for symbol in self._settings.symbols if symbol not in markets]
         if missing:
             raise NeverSent("UNKNOWN_SYMBOL", f"symbols: {missing} are not markets of {self._settings.exchange}")

@@ -269,10 +269,16 @@ async def query_of_unknown_order_is_not_found(bench: Bench) -> None:
 
 
 @check()
-async def cancel_that_overtakes_its_place_waits(bench: Bench) -> None:
+async def cancel_that_overtakes_its_place_waits_or_withdraws_it(bench: Bench) -> None:
     our_id = bench.send_place()
     bench.gateway.send(CancelChild(venue_cl_ord_id=our_id, symbol=bench.symbol))
-    done = await bench.gateway.answer(our_id, c.ChildDone, c.ChildCancelReject)
+    done = await bench.gateway.answer(our_id, c.ChildDone, c.ChildCancelReject, c.ChildReject)
+    if isinstance(done, c.ChildReject):  # it had not left
+        expect(done.withdrawn and not done.sent, f"expected it canceled, or withdrawn before it left, got {done}")
+        found = await bench.query(our_id)
+        expect(found.outcome == "not_found", f"withdrawn, and the venue has it: {found}")
+        expect(bench.gateway.of(our_id) == [done, found], f"expected no more words, got {bench.gateway.of(our_id)}")
+        return
     expect(isinstance(done, c.ChildDone) and done.status == "canceled", f"expected canceled, got {done}")
     first = bench.gateway.of(our_id)[0]
     expect(isinstance(first, c.ChildAck), f"expected the ack first, got {first}")

@@ -79,7 +79,10 @@ async def a_cancel_does_not_wait_for_a_place_that_hangs(bench: Bench) -> None:
         try:
             our_id = bench.send_place()
             cancel = CancelChild(venue_cl_ord_id=our_id, symbol=bench.symbol)
-            if at_once:  # it must not leave before the venue has the order either: it would find nothing
+            if at_once:  # it must not leave before the venue is known to have the order either: it would find nothing
+                async with asyncio.timeout(10):
+                    while not bench.records(our_id):  # noqa: ASYNC110
+                        await asyncio.sleep(0.001)
                 bench.gateway.send(cancel)
             answer = await bench.gateway.answer(our_id, *PLACE_ANSWERS, timeout_s=15.0)
             expect(isinstance(answer, (c.ChildAmbiguous, c.ChildAck)), f"expected no reject, got {answer}")

@@ -18,7 +18,7 @@ from ..core.numbers import plain
 from . import binance_weights as weights
 from .base import Ambiguous, Balances, Done
 from .binance_codes import CODES, WsRefused
-from .binance_limits import counts_in, header_counts, order_limits
+from .binance_limits import counts_in, header_counts, header_weight, order_limits, weight_in, weight_limit
 from .ccxt_dialect import MAX_PAGES, PAGING_S, Amended
 from .ccxt_dialect import Dialect as GeneralDialect
 from .ccxt_exchange import CALL, Call, Hooks, Unreadable, awaited, prune
@@ -69,6 +69,7 @@ class Dialect(GeneralDialect):
         super().attach(exchange, hooks)
         hooks.weight = weights.weight
         hooks.order_counts = header_counts
+        hooks.used_weight = header_weight
         exchange.has["fetchCurrencies"] = False  # a signed sapi call that load_markets does not need
         if self.settings.base_url:
             ws = self.settings.base_url.replace("http", "ws", 1)
@@ -87,6 +88,9 @@ class Dialect(GeneralDialect):
 
     def order_limits(self, answer: Any) -> tuple[Limit, ...]:
         return order_limits(answer)
+
+    def weight_limit(self, answer: Any) -> float:
+        return weight_limit(answer)
 
     def capabilities(self, exchange: Any) -> tuple[str, ...]:
         return ("amend", "quote_market", "post_only", "ioc", "fok")
@@ -355,6 +359,7 @@ class Dialect(GeneralDialect):
         if status == 200 or not isinstance(error, dict):
             if "rateLimits" in message and self.hooks is not None:
                 self.hooks.counted(counts_in(message))
+                self.hooks.weighed(*weight_in(message))
             return False
         if status in RATE_LIMIT_STATUS and self.hooks is not None:
             retry_ms = int((error.get("data") or {}).get("retryAfter") or 0)

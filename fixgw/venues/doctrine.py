@@ -22,7 +22,10 @@ from .limiter import LimiterFull
 _TEXT_MAX = 300
 RATE_LIMIT_STATUS = frozenset((418, 429))
 _URL_QUERY = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']*")
-_NAMED = re.compile(r"(?i)\b(signature|api[-_]?key|x-mbx-apikey|secret|passphrase|listenkey)(\"?\s*[=:]\s*\"?)[^\s&\"',}]+")
+_NAMED = re.compile(
+    r"(?i)\b(signature|api[-_]?key|x-mbx-apikey|secret|passphrase|listenkey|password|token|twofa|otp|memo|uid|login"
+    r"|private[-_]?key|account[-_]?id)(\"?\s*[=:]\s*\"?)[^\s&\"',}]+"
+)
 
 # Exception classes that stand for a parsed refusal. Not BadResponse, not NetworkError (DDoSProtection, InvalidNonce),
 # not bare ExchangeError. OperationRejected: its subclasses too.

@@ -5,7 +5,8 @@
 Order of things: connect to the venue at once and for ever; dial the gateway, say Hello and how the venue stands, serve
 requests; when that link breaks keep the venue's connections and dial again. A place starts the moment its frame is
 read. What waits for what of the same order: chains.py. A cancel cannot overtake its own order, nor waits for the place's
-answer once the venue has shown the order.
+answer once the venue has shown the order. An order that has not left yet (it waits for a rate limit) never leaves once its
+cancel is here: its place is answered with ChildReject, not sent and withdrawn, and that is the cancel's answer too.
 Answers that find the link broken are lost on purpose: the gateway reconciles after each break.
 """
 
@@ -21,6 +22,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -30,7 +32,7 @@ from msgspec.structs import replace
 from ..core import commands as c
 from ..process import die_with_parent, give_back_memory, socket_address
 from .balances import BalanceDesk
-from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, Venue, VenueError, connect_venue
+from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, Venue, VenueError, connect_venue, withdrawn
 from .chains import Chains
 from .host_link import HostLink
 from .settings import VenueConfigError, VenueFileSettings, load_venue_file
@@ -56,6 +58,15 @@ GIVE_BACK_S = 60.0
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
+@dataclass(slots=True)
+class _Place:
+    """One place from its frame to its end. `begun`: the venue knows of it; `never_sent`: it ended so."""
+
+    begun: bool = False
+    withdrawn: bool = False
+    never_sent: bool = False
+
+
 class VenueHost:
     """One venue behind one link (base.Sink for the venue). `connect`: how to make the venue, given the sink."""
 
@@ -79,6 +90,8 @@ class VenueHost:
         self._tasks: set[asyncio.Task[None]] = set()
         self._chains = Chains(self._spawn)
         self._places = 0
+        # by our id; a second one for the same id is never here
+        self._under_way: dict[str, _Place] = {}
         self._reconcile: asyncio.Task[None] | None = None
         # on this link the gateway was told the open orders of the whole account
         self._told_everything = False
@@ -202,9 +215,14 @@ class VenueHost:
                 self._reject(message.venue_cl_ord_id, NeverSent("HOST_BUSY", f"{self._places} orders are being placed"))
                 return
             self._places += 1
-            self._chains.place(message.venue_cl_ord_id, partial(self._place, message))
+            place = _Place()
+            self._under_way.setdefault(message.venue_cl_ord_id, place)
+            self._chains.place(message.venue_cl_ord_id, partial(self._place, message, place))
         elif isinstance(message, CancelChild):
-            self._chains.cancel(message.venue_cl_ord_id, partial(self._cancel, message))
+            under_way = self._under_way.get(message.venue_cl_ord_id)
+            if under_way is not None and not under_way.withdrawn:
+                under_way.withdrawn = not under_way.begun or self._venue.withdraw(message.venue_cl_ord_id)
+            self._chains.cancel(message.venue_cl_ord_id, partial(self._cancel, message, under_way))
         elif isinstance(message, AmendChild):
             self._spawn(self._amend(message))
         elif isinstance(message, QueryChild):
@@ -231,11 +249,11 @@ class VenueHost:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _reject(self, our_id: str, refusal: DefiniteReject | NeverSent) -> None:
+    def _reject(self, our_id: str, refusal: DefiniteReject | NeverSent, withdrawn: bool = False) -> None:
         self._send(
             c.ChildReject(
                 ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=our_id, code=refusal.code, text=refusal.text,
-                sent=isinstance(refusal, DefiniteReject),
+                sent=isinstance(refusal, DefiniteReject), withdrawn=withdrawn,
             )
         )  # fmt: skip
 
@@ -246,14 +264,18 @@ class VenueHost:
             )
         )
 
-    async def _place(self, message: PlaceChild) -> None:
+    async def _place(self, message: PlaceChild, place: _Place) -> None:
         our_id = message.venue_cl_ord_id
         try:
+            if place.withdrawn:
+                raise withdrawn()
+            place.begun = True
             if message.expires_ns and time.time_ns() > message.expires_ns:
                 raise NeverSent("EXPIRED_IN_HOST", "its deadline had passed when the host read it")
             self._tell_placed(our_id, await self._venue.place(message))
         except (DefiniteReject, NeverSent) as refusal:
-            self._reject(our_id, refusal)
+            place.never_sent = isinstance(refusal, NeverSent)
+            self._reject(our_id, refusal, withdrawn=place.withdrawn and place.never_sent)
         except Ambiguous as unknown:
             self._ambiguous(our_id, "place", unknown.code, unknown.text)
         except Exception as error:  # a bug of ours: the order may be out
@@ -261,6 +283,8 @@ class VenueHost:
             raise
         finally:
             self._places -= 1
+            if self._under_way.get(our_id) is place:
+                del self._under_way[our_id]
 
     def _tell_placed(self, our_id: str, placed: Placed) -> None:
         if not placed.told:
@@ -270,8 +294,10 @@ class VenueHost:
         if placed.done is not None:
             self.done(placed.done)
 
-    async def _cancel(self, message: CancelChild) -> None:
+    async def _cancel(self, message: CancelChild, place: _Place | None) -> None:
         our_id = message.venue_cl_ord_id
+        if place is not None and place.never_sent:
+            return  # there is nothing to cancel, and the gateway has been told so
         try:
             done = await self._venue.cancel(message)
             if done is not None:

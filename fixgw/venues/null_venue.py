@@ -88,6 +88,9 @@ class NullVenue:
             del self._finished[next(iter(self._finished))]
         return done
 
+    def withdraw(self, venue_cl_ord_id: str) -> bool:
+        return False  # nothing waits here
+
     async def cancel(self, request: CancelChild) -> Done | None:
         order = self._open.pop(request.venue_cl_ord_id, None)
         if order is None:

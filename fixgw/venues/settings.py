@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from .credentials import NAMES, OWN_KEYS, TABLE, Reference, behind, fault_in, reference
 from .option_credentials import credential_in
 
 _SYMBOL = re.compile(r"^[A-Z0-9]+/[A-Z0-9]+(:[A-Z0-9-]+)?$")
@@ -46,6 +47,7 @@ class VenueFileSettings(BaseModel):
     secret_file: str = ""
     password_env: str = Field("", description="third credential of some venues (okx, kucoin)")
     password_file: str = ""
+    credentials: dict[str, str] = Field({}, description='any credential by its name in ccxt: "env:NAME" or "file:PATH"')
     symbols: tuple[str, ...] = Field(min_length=1, description="instruments: spot, or linear contracts of 1 base unit")
     ws_orders: bool = Field(True, description="order entry over WebSocket where the connector has it")
     recv_window_ms: int = Field(5000, ge=100, le=60_000)
@@ -102,12 +104,16 @@ class VenueFileSettings(BaseModel):
     def _consistent(self) -> VenueFileSettings:
         if self.kind == "ccxt" and not self.exchange:
             raise KeyFault("exchange", "missing; kind ccxt: expected a ccxt exchange id such as binance")
-        for what in ("api_key", "secret", "password"):
+        for what in OWN_KEYS.values():
             if getattr(self, f"{what}_env") and getattr(self, f"{what}_file"):
                 raise KeyFault(f"{what}_env", f"{what}_file is set too; expected one of them")
+        own = [f"{key}{ending}" for key in OWN_KEYS.values() for ending in ("_env", "_file") if getattr(self, f"{key}{ending}")]
+        fault = fault_in(self.credentials, own, self.exchange if self.kind == "ccxt" else "")
+        if fault is not None:
+            raise KeyFault(*fault)
         misplaced = credential_in(self.options)
         if misplaced:
-            files = "api_key_env or api_key_file (and secret_..., password_...)"
+            files = f"api_key_env or api_key_file (and secret_..., password_...), or in the table [{TABLE}]"
             raise KeyFault(misplaced, f"expected no credential here: name where it stands by {files}")
         if self.recv_window_ms > self.request_timeout_ms:
             raise KeyFault(
@@ -117,28 +123,35 @@ class VenueFileSettings(BaseModel):
             )
         return self
 
-    def credential(self, what: str, directory: Path | None = None) -> str:
-        """The secret `what` ("api_key", "secret" or "password") from its environment variable or file; "" if none is
-        configured. A relative file stands in `directory`. VenueConfigError when the reference leads nowhere."""
-        env: str = getattr(self, f"{what}_env")
-        file: str = getattr(self, f"{what}_file")
-        if env:
-            value = os.environ.get(env, "")
+    def references(self) -> tuple[Reference, ...]:
+        """Where its credentials stand: those that are configured."""
+        own = [(name, key, getattr(self, f"{key}_env"), getattr(self, f"{key}_file")) for name, key in OWN_KEYS.items()]
+        found = [Reference(name, f"{key}_{'env' if env else 'file'}", env, file) for name, key, env, file in own if env or file]
+        return (*found, *(reference(name, value) for name, value in self.credentials.items()))
+
+    def credential(self, name: str) -> str:
+        """The secret of ccxt's `name` ("apiKey", "secret", ...) from its environment variable or file; "" if none is
+        configured. VenueConfigError when the reference leads nowhere."""
+        found = next((one for one in self.references() if one.name == name), None)
+        return "" if found is None else self.read(found)
+
+    def read(self, place: Reference) -> str:
+        """The credential that stands there, as `credential`."""
+        if place.env:
+            value = os.environ.get(place.env, "")
             if not value:
-                raise VenueConfigError(f"{self.name}: {what}_env: the environment variable {env!r} is unset or empty")
+                text = f"the environment variable {place.env!r} is unset or empty"
+                raise VenueConfigError(f"{self.name}: {place.key}: {text}")
             return value
-        if file:
-            path = (directory or Path()) / file
-            try:
-                with path.open(encoding="utf-8") as handle:
-                    value = handle.read(_MAX_SECRET_BYTES).strip()
-            except OSError as error:
-                reason = error.strerror or type(error).__name__
-                raise VenueConfigError(f"{self.name}: {what}_file: {str(path)!r} cannot be read: {reason}") from None
-            if not value:
-                raise VenueConfigError(f"{self.name}: {what}_file: {str(path)!r} is empty; expected the credential")
-            return value
-        return ""
+        try:
+            with Path(place.file).open(encoding="utf-8") as handle:
+                value = handle.read(_MAX_SECRET_BYTES).strip()
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise VenueConfigError(f"{self.name}: {place.key}: {place.file!r} cannot be read: {reason}") from None
+        if not value:
+            raise VenueConfigError(f"{self.name}: {place.key}: {place.file!r} is empty; expected the credential")
+        return value
 
 
 def load_venue_file(path: Path, name: str = "") -> VenueFileSettings:
@@ -156,13 +169,17 @@ def parse_venue(raw: dict[str, Any], source: str, name: str, directory: Path | N
     """Validate the keys of one venue file; `source` names it in errors."""
     raw = dict(raw)
     raw.setdefault("name", name)
-    for key in ("api_key_file", "secret_file", "password_file"):
-        if directory is not None and isinstance(raw.get(key), str) and raw[key]:
-            raw[key] = str(directory / raw[key])
+    if directory is not None:
+        behind(directory, raw)
     try:
         return VenueFileSettings.model_validate(raw)
     except ValidationError as error:
         raise VenueConfigError("\n".join(_explain(source, e) for e in error.errors())) from None
+
+
+def misplaced_name(key: str) -> str:
+    """Of an unknown key: where it belongs, when it is a credential's name."""
+    return f'expected it in the table [{TABLE}], as "env:NAME" or "file:PATH"' if key in NAMES else ""
 
 
 def may_hold_secret(key: str, value: object) -> bool:
@@ -175,8 +192,8 @@ def _explain(source: str, error: Any) -> str:
     key = key or getattr(error.get("ctx", {}).get("error"), "key", "(file)")
     if error["type"] == "extra_forbidden":
         known = ", ".join(sorted(VenueFileSettings.model_fields))
-        return f"{source}: {key}: unknown key; expected one of {known}"
+        return f"{source}: {key}: unknown key; {misplaced_name(key) or f'expected one of {known}'}"
     # whoever writes it into the wrong place must not find it in a log
-    secret = key.startswith(("api_key", "secret", "password")) or may_hold_secret(key, error["input"])
+    secret = key.startswith((*OWN_KEYS.values(), TABLE)) or may_hold_secret(key, error["input"])
     value = "" if error["type"] == "missing" or not error["loc"] or secret else f" {error['input']!r}:"
     return f"{source}: {key}:{value} {error['msg'].removeprefix('Value error, ')}"

@@ -64,7 +64,8 @@ class PlaceChild(msgspec.Struct, frozen=True, array_like=True, tag="place", kw_o
 
 class CancelChild(msgspec.Struct, frozen=True, array_like=True, tag="cancel", kw_only=True):
     """Cancel by our id. Answer: ChildDone, ChildCancelReject or ChildAmbiguous(op="cancel"). A cancel that overtakes the
-    answer to its own place waits in the host until that is settled or the venue has shown the order."""
+    answer to its own place waits in the host until that is settled or the venue has shown the order. A place that has not
+    left is withdrawn instead: then its ChildReject (not sent) is all that is answered."""
 
     venue_cl_ord_id: str
     symbol: str

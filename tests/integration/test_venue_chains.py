@@ -90,6 +90,7 @@ def with_host(tmp_path: Path, body: Callable[[FakeGateway, VenueHost, Slow], Awa
 async def _place_then_cancel(gate: FakeGateway, host: VenueHost, slow: Slow) -> None:
     """The place has left; the cancel is in the host and waits."""
     gate.send(PLACE)
+    await slow.has_left("place")
     gate.send(CANCEL)
     async with asyncio.timeout(5):
         while "A" not in host._chains.cancels:  # noqa: ASYNC110

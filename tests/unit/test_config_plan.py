@@ -58,7 +58,7 @@ def test_simulator_and_venue_agree_on_keys_and_address(root: Path) -> None:
     from fixgw.sim.config import load_accounts
 
     account = load_accounts(root / "run" / "simulator_accounts.json")[0]
-    assert (account.key, account.secret) == (read.credential("api_key"), read.credential("secret"))
+    assert (account.key, account.secret) == (read.credential("apiKey"), read.credential("secret"))
     assert account.balances["BTC"] == 100
 
 

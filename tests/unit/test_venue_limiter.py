@@ -92,3 +92,39 @@ def test_heavier_than_the_bucket_goes_when_it_is_full() -> None:
 def test_bad_arguments(weight: float, reserve: float) -> None:
     with pytest.raises(ValueError, match="expected"):
         RateLimiter(weight, reserve)
+
+
+def test_who_goes_leaves_the_queue_and_its_weight_to_the_others() -> None:
+    async def run() -> None:
+        clock = Clock()
+        limiter = RateLimiter(1200, 0, clock=clock)
+        assert limiter.take(limiter.burst, Priority.REST)
+        heavy = [asyncio.ensure_future(limiter.acquire(300, Priority.QUERY)) for _ in range(50)]
+        light = asyncio.ensure_future(limiter.acquire(1, Priority.PLACE))
+        await asyncio.sleep(0)
+        clock.now += 1.0  # enough for the light one, which stands behind the heavy ones
+        for task in heavy:
+            task.cancel()
+        await asyncio.wait_for(light, 1)
+        assert limiter.waiting == 0 and not limiter._heap
+
+    asyncio.run(run())
+
+
+def test_who_goes_as_its_turn_comes_gives_the_weight_back() -> None:
+    async def run() -> None:
+        clock = Clock()
+        limiter = RateLimiter(1200, 0, clock=clock)
+        assert limiter.take(limiter.burst, Priority.REST)
+        first = asyncio.ensure_future(limiter.acquire(10, Priority.PLACE))
+        second = asyncio.ensure_future(limiter.acquire(10, Priority.PLACE))
+        await asyncio.sleep(0)
+        clock.now += 10 / limiter._per_s
+        limiter._serve()
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        assert first.cancelled()
+        await asyncio.wait_for(second, 1)
+        assert not limiter.take(1, Priority.CANCEL), "the weight was there once"
+
+    asyncio.run(run())

@@ -54,7 +54,7 @@ def test_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "key.txt").write_text("k-123\n")
     monkeypatch.setenv("SECRET_X", "s-456")
     settings = load(tmp_path, GOOD + 'api_key_file = "key.txt"\nsecret_env = "SECRET_X"\n')
-    assert settings.credential("api_key") == "k-123" and settings.credential("secret") == "s-456"
+    assert settings.credential("apiKey") == "k-123" and settings.credential("secret") == "s-456"
     assert settings.credential("password") == ""
     assert "k-123" not in repr(settings) and "s-456" not in repr(settings)
 
@@ -63,7 +63,7 @@ def test_credential_that_leads_nowhere(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.delenv("NO_SUCH_X", raising=False)
     settings = load(tmp_path, GOOD + 'api_key_file = "gone.txt"\nsecret_env = "NO_SUCH_X"\n')
     with pytest.raises(VenueConfigError, match=r"gone\.txt"):
-        settings.credential("api_key")
+        settings.credential("apiKey")
     with pytest.raises(VenueConfigError, match="NO_SUCH_X"):
         settings.credential("secret")
 
