@@ -316,6 +316,15 @@ STORIES = {
         resolve o1 correct trade_id=t1 qty=1 | G 2 a 1.0/0 RESOLVED
         resolve o1 bust trade_id=t1    | H 0 a 0.0/1.0 RESOLVED; 4 4 a 0.0/0 BUSTED
     """,
+    "what is left after a correction": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        trade C1 t1 1                  | F 2 a 1/0
+        resolve o1 correct trade_id=t1 qty=0.6 | G 1 a 0.6/0.4 RESOLVED; 4 4 a 0.6/0 CORRECTED
+        resolve o1 fill trade_id=m1 qty=0.41 px=0.5 | refused: fill: --qty 0.41: expected at most 0.4, all that is left of C1
+                                       | more than that by --as correct
+        resolve o1 fill trade_id=m1 qty=0.4 px=0.5 | F 2 a 1.0/0; !FILL_AFTER_END
+    """,
     "correct down while working": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         ack C1                         | 0 0 a 0/1
