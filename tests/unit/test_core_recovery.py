@@ -380,6 +380,23 @@ def test_story(story: str) -> None:
     play(story)
 
 
+@pytest.mark.parametrize("ours", [False, True])
+def test_cancels_without_effect(ours: bool) -> None:
+    """The venue takes each cancel and says afterwards that the order works. A client's request ends with a refusal, so that he
+    knows that his order lives, and his next one goes out; what operations want is asked for without end."""
+    script = play("new a buy 1 @100 | A A a 0/1; place C1 1@100 GTC\nack C1 | 0 0 a 0/1")
+    script.line("admin-cancel o1" if ours else "cancel b a")
+    came = []
+    for _ in range(12):
+        came += [*script.line("+1s"), *script.line("answer C1 open cum=0")]
+    if ours:
+        assert came == ["cancel C1"] * 12
+        return
+    assert came == ["cancel C1"] * 7 + ["9.1 0 b<a CANCEL_FAILED"]
+    assert script.line("cancel c a") == ["cancel C1", "6 6 c<a 0/1"]
+    assert script.line("done C1 canceled 0") == ["4 4 c<a 0/0"]
+
+
 def test_an_order_that_is_filled_again_has_no_reason_and_tells_of_its_latest_change() -> None:
     script = Script(World(core_settings(risk_stages=())))
     for line in ("new a buy 1 @100", "ack C1", "trade C1 t1 1", "new b buy 1 @100", "ack C2", "trade C2 t2 1"):

@@ -105,6 +105,22 @@ def test_the_money_of_a_pending_replace_is_kept() -> None:
     assert desk.reserved == desk.world.placed[desk.child()].reserve_qty, "reserved once, by the new child"
 
 
+def test_the_coins_of_a_pending_replace_are_kept() -> None:
+    """A sell that gets larger keeps the base asset that it needs besides, no less and no more."""
+    desk = Desk(s.Limits(buying_power=True))
+    sell = {"side": "2", "ord_type": "2", "tif": "1"}
+    desk.ask(c.NewOrder, cl_ord_id="a", order_qty=D(1), price=D(100), **sell)
+    desk.ack()
+    more = {"orig_cl_ord_id": "a", "price": D(100), **sell}
+    reserved = desk.world.state.accounts[ACCOUNT].reserved
+    assert reserved == {"BTC": 1}
+    assert desk.ask(c.ReplaceOrder, cl_ord_id="b", order_qty=D(60), **more)[0].exec_type == "E"  # type: ignore[union-attr]
+    assert reserved == {"BTC": 60}
+    sells = (("c", D(41)), ("d", D(40)))
+    told = [desk.ask(c.NewOrder, cl_ord_id=name, order_qty=qty, price=D(100), **sell)[-1] for name, qty in sells]
+    assert [isinstance(message, Report) and message.reason for message in told] == ["BUYING_POWER", ""]
+
+
 @pytest.mark.parametrize("end", ["refused", "canceled", "filled"])
 def test_what_was_kept_goes_back(end: str) -> None:
     desk = Desk(s.Limits(buying_power=True))
