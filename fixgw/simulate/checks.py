@@ -112,6 +112,7 @@ class Checker:
         if not self.lossy:
             self._conserved(state, order)
             self._limits(state, order)
+            self._sizes(state, order, message)
 
     def _funds(self, state: State, order: Order, message: wire.PlaceChild) -> None:
         """An order, or the second leg of a replace, never needs more than what is free at the exchange, less what is on its way
@@ -139,6 +140,21 @@ class Checker:
             worst = max(buys_most - sells_done, sells_most - buys_done)
             if worst > net:
                 raise Violation("risk is never exceeded", f"{name}: the position may come to {worst}, the limit is {net}")
+
+    def _sizes(self, state: State, order: Order, message: wire.PlaceChild) -> None:
+        """No child is larger than an order may be, and no more children may trade than there may be open orders. The second leg
+        of a replace is its order's only one, and takes the place of the first."""
+        settings = state.settings
+        working = [owner for key, owner in self.truth.owner.items() if self.truth.most[key] > self.truth.done[key]]
+        scopes = [("firm", settings.firm, len(working))]
+        scopes.append((order.session, settings.sessions[order.session].limits, working.count(order.session)))
+        for name, limits, count in scopes:
+            most, size = limits.max_open_orders, limit_for(limits.max_order_qty, order.symbol)
+            if most is not None and count > most and len(order.children) == 1:
+                raise Violation("risk is never exceeded", f"{name}: {count} orders may trade, the limit is {most}")
+            if size is not None and message.qty is not None and message.qty > size:
+                text = f"{name}: {message.venue_cl_ord_id} is of {message.qty}, the limit of an order is {size}"
+                raise Violation("risk is never exceeded", text)
 
     def _conserved(self, state: State, order: Order) -> None:
         ordered = order.order_qty
