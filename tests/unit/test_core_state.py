@@ -151,6 +151,19 @@ def test_a_stop_whose_market_has_gone_stays_held(gone: str) -> None:
     assert script.line("trigger o1 95") == []
 
 
+@pytest.mark.parametrize("gone", ["accounts", "venues", "instruments"])
+def test_what_is_unknown_when_its_market_goes_is_asked_about_all_the_same(gone: str) -> None:
+    script = Script()
+    script.line("new a buy 1 @100")
+    script.line("ambiguous C1 place")
+    script.world.run(c.LoadSettings(ts_ns=script.world.tick(), settings=core_settings(hash="second", **{gone: {}})))
+    assert "query C1" in script.line("+10s")
+    script.line("+60s")
+    script.line("answer C1 not_found")
+    script.line("+10s")
+    assert script.line("answer C1 not_found") == ["8 8 a 0/0 NOT_PLACED"]
+
+
 def test_an_illegal_event_raises() -> None:
     script = Script()
     script.line("new a buy 1 @100")
