@@ -19,7 +19,7 @@ from fixgw.core.replay import apply_record
 from fixgw.core.reports import CancelReject, Message, Report
 from fixgw.core.state import State, dump_state, load_state, new_state
 from fixgw.core.statehash import StateHasher, state_hash
-from fixgw.simulate.checks import order_problems, problems_of
+from fixgw.simulate.checks import order_problems, position_problems, problems_of
 
 SECOND = 1_000_000_000
 SYMBOL, VENUE, ACCOUNT, VENUE_ACCOUNT = "BTC/USDT", "sim", "main", "acc-1"
@@ -67,6 +67,7 @@ class World:
         self.mirror = new_state()
         self.hasher = StateHasher(self.state)
         self.records: list[bytes] = []
+        self.received = 0
         self.placed: dict[str, e.ChildPlaced] = {}
         self.now_ns = FIRST_NS
         self.epoch = 0
@@ -125,6 +126,8 @@ class World:
             if isinstance(event, e.ChildPlaced):
                 assert event.venue_cl_ord_id not in self.placed, f"{event.venue_cl_ord_id} placed twice"
                 self.placed[event.venue_cl_ord_id] = event
+            if isinstance(event, e.OrderReceived):
+                self.received += 1
             if isinstance(event, e.Reported):
                 check_refusal(event.message)
             evolve(self.state, event)
@@ -143,6 +146,9 @@ class World:
         assert live == state_hash(self.mirror), "replay of the decoded records differs from the live state"
         assert dump_state(self.mirror) == dump_state(self.state), "replay differs in something that is not hashed"
         check_state(self.state)
+        if self.received == len(self.state.orders) + self.state.cold.count:  # none is forgotten
+            for problem in position_problems(self.state):
+                raise AssertionError(problem)
 
     def check_snapshot(self, at: int) -> None:
         """Replay `at` records, snapshot, load it, replay the tail: the same bytes."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from itertools import chain
 
 from ..core import events as e
 from ..core.child import CLOSED, Child
@@ -209,7 +210,7 @@ class Checker:
 
     def at_rest(self, state: State) -> None:
         """Everything, index by index."""
-        for problem in problems_of(state):
+        for problem in chain(problems_of(state), position_problems(state)):
             raise Violation("the state makes sense", problem)
 
 
@@ -298,6 +299,23 @@ def problems_of(state: State) -> Iterator[str]:
             if qty != reserved.get(asset, ZERO):
                 yield f"{account.name}: reserved {qty} {asset}, its orders make {reserved.get(asset, ZERO)}"
     yield from exposure_problems(state, open_orders)
+
+
+def position_problems(state: State) -> Iterator[str]:
+    """The position of each session against the fills of its orders; nothing may be forgotten yet."""
+    expected: dict[tuple[str, str], Decimal] = {}
+    rows = [(order, [state.children[key] for key in order.children]) for order in state.orders.values()]
+    rows += [(row.order, row.children) for row in state.cold.rows()]
+    for order, children in rows:
+        at = "s:" + order.session, order.symbol
+        for fill in (fill for child in children for fill in child.fills.values() if not fill.busted):
+            change = (fill.qty if order.side == "1" else -fill.qty) - fill.base_fee
+            expected[at] = expected.get(at, ZERO) + change
+    for scope, exposure in state.exposures.items():
+        for symbol, found in exposure.symbols.items() if scope.startswith("s:") else ():
+            position = expected.get((scope, symbol), ZERO)
+            if found.position != position:
+                yield f"{scope} {symbol}: the position is {found.position}, its fills make {position}"
 
 
 def settling_of(settling: Settling) -> dict[str, Decimal]:

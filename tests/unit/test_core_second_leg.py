@@ -160,6 +160,17 @@ def test_a_stop_by_cash_trades_above_its_stop_price(collar: D | None) -> None:
     assert (found.status, found.reason) == (("2", "") if found.order_qty == placed.qty else ("4", "IOC_REMAINDER"))
 
 
+def test_a_stop_whose_cash_pays_for_no_lot_any_more_is_refused_at_its_trigger() -> None:
+    desk = Desk()
+    desk.new("stop", None, None, ord_type="3", stop_px=D(105), cash_qty=D(11))
+    (order,) = desk.world.state.open_orders
+    quotes = {VENUE: c.Quote(bid=D(199), ask=D(200), last=D(200), recv_ns=desk.world.now_ns)}
+    trigger = c.TriggerStop(ts_ns=desk.world.tick(), order_id=order, trigger_px=D(200), quotes=quotes)
+    (report,) = messages(desk.world.run(trigger))
+    assert isinstance(report, Report) and not desk.world.placed
+    assert (report.exec_type, report.reason, report.reason_tag, report.reason_value) == ("4", "TRIGGER_DENIED", 152, "11")
+
+
 def test_a_market_buy_by_cash_is_checked_for_what_it_reserves() -> None:
     desk = Desk(s.Limits(buying_power=True), free="995")
     (refused,) = desk.new("a", None, None, ord_type="1", cash_qty=D(1000))
