@@ -6,23 +6,20 @@ the record survives its codec, and that a second state, which only ever sees dec
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 from fixgw.core import commands as c
 from fixgw.core import events as e
 from fixgw.core import settings as s
-from fixgw.core.child import CLOSED
 from fixgw.core.codec import Record, decode_record, encode_record
 from fixgw.core.decide import decide, partition_of
 from fixgw.core.evolve import evolve
-from fixgw.core.order import OPEN
 from fixgw.core.replay import apply_record
 from fixgw.core.reports import CancelReject, Message, Report
 from fixgw.core.state import State, dump_state, load_state, new_state
 from fixgw.core.statehash import StateHasher, state_hash
-from fixgw.simulate.checks import exposure_problems
+from fixgw.simulate.checks import order_problems, position_problems, problems_of
 
 SECOND = 1_000_000_000
 SYMBOL, VENUE, ACCOUNT, VENUE_ACCOUNT = "BTC/USDT", "sim", "main", "acc-1"
@@ -70,6 +67,7 @@ class World:
         self.mirror = new_state()
         self.hasher = StateHasher(self.state)
         self.records: list[bytes] = []
+        self.received = 0
         self.placed: dict[str, e.ChildPlaced] = {}
         self.now_ns = FIRST_NS
         self.epoch = 0
@@ -128,6 +126,8 @@ class World:
             if isinstance(event, e.ChildPlaced):
                 assert event.venue_cl_ord_id not in self.placed, f"{event.venue_cl_ord_id} placed twice"
                 self.placed[event.venue_cl_ord_id] = event
+            if isinstance(event, e.OrderReceived):
+                self.received += 1
             if isinstance(event, e.Reported):
                 check_refusal(event.message)
             evolve(self.state, event)
@@ -146,6 +146,9 @@ class World:
         assert live == state_hash(self.mirror), "replay of the decoded records differs from the live state"
         assert dump_state(self.mirror) == dump_state(self.state), "replay differs in something that is not hashed"
         check_state(self.state)
+        if self.received == len(self.state.orders) + self.state.cold.count:  # none is forgotten
+            for problem in position_problems(self.state):
+                raise AssertionError(problem)
 
     def check_snapshot(self, at: int) -> None:
         """Replay `at` records, snapshot, load it, replay the tail: the same bytes."""
@@ -168,71 +171,8 @@ def check_refusal(message: Message) -> None:
 
 def check_state(state: State) -> None:
     """What must hold of any state: sums, indices, links. Raises AssertionError."""
+    for order in state.orders.values():
+        for problem in order_problems(state, order):
+            raise AssertionError(problem)
     for problem in problems_of(state):
         raise AssertionError(problem)
-
-
-def problems_of(state: State) -> Iterator[str]:
-    """Each violated invariant, in words."""
-    yield from _order_problems(state)
-    yield from _index_problems(state)
-    yield from exposure_problems(state, [key for key, order in state.orders.items() if order.status in OPEN])
-
-
-def _order_problems(state: State) -> Iterator[str]:
-    for order in state.orders.values():
-        children = [state.children[child] for child in order.children]
-        fills = [fill for child in children for fill in child.fills.values() if not fill.busted]
-        if order.cum_qty != sum((fill.qty for fill in fills), Decimal(0)):
-            yield f"{order.order_id}: cum_qty {order.cum_qty} is not the sum of its fills"
-        if order.notional != sum((fill.qty * fill.px for fill in fills), Decimal(0)):
-            yield f"{order.order_id}: notional is not the sum of its fills"
-        live = [child for child in children if child.is_live]
-        if order.status in OPEN and not order.held and not live:
-            yield f"{order.order_id}: open ({order.ord_status}) without a live child"
-        if order.status in OPEN and order.held and children:
-            yield f"{order.order_id}: held, and sent to a venue"
-        if order.status not in OPEN and any(child.state == "working" and not child.cancel for child in live):
-            yield f"{order.order_id}: finished ({order.status}) with a child that works and is not being canceled"
-        if order.status not in OPEN and not live and order.pending is not None:
-            yield f"{order.order_id}: finished, and a request stays pending"
-        if order.pending is not None and order.status in OPEN and not _is_moving(state, order.order_id):
-            yield f"{order.order_id}: pending {order.pending.kind}, and nothing is under way or asked"
-        if len(live) > 1:
-            yield f"{order.order_id}: {len(live)} children at once"
-
-
-def _is_moving(state: State, order_id: str) -> bool:
-    """Something of the order is in flight, or will be asked again."""
-    children = state.orders[order_id].children
-    return any(child in state.inflight or child in state.uncertain for child in children)
-
-
-def _index_problems(state: State) -> Iterator[str]:
-    open_orders = [key for key, order in state.orders.items() if order.status in OPEN]
-    if sorted(state.open_orders) != sorted(open_orders):
-        yield "open_orders is not the set of open orders"
-    for session in state.sessions.values():
-        mine = sorted(key for key in open_orders if state.orders[key].session == session.name)
-        if sorted(session.open_orders) != mine:
-            yield f"open orders of {session.name} are wrong"
-    if sorted(state.stops) != sorted(key for key in open_orders if state.orders[key].held):
-        yield "stops is not the set of held open orders"
-    expiries = {key: due for bucket in state.expiries.values() for key, due in bucket.items()}
-    if expiries != {key: state.orders[key].expire_ns for key in open_orders if state.orders[key].expire_ns is not None}:
-        yield "expiries are not those of the open orders"
-    over = sorted(key for key, order in state.orders.items() if order.status not in OPEN)
-    if sorted([*state.finished, *state.refused]) != over:
-        yield "finished is not the set of finished orders"
-    for venue in state.venues.values():
-        live = sorted(key for key, child in state.children.items() if child.venue == venue.name and child.is_live)
-        if sorted(venue.live) != live:
-            yield f"live children of {venue.name} are wrong"
-    if sorted(state.uncertain) != sorted(key for key, child in state.children.items() if child.is_uncertain):
-        yield "uncertain is not the set of uncertain children"
-    flying = [
-        key for key, child in state.children.items()
-        if child.state != CLOSED and (child.state == "sent" or child.cancel == "sent" or child.amend is not None)
-    ]  # fmt: skip
-    if sorted(state.inflight) != sorted(flying):
-        yield "inflight is not the set of unanswered children and cancels"

@@ -53,7 +53,7 @@ class Agreement:
     def _differences(self) -> Iterator[str]:
         state = self.gateway.state
         lossy = self.gateway.lost_records
-        for order in state.orders.values():
+        for order in state.all_orders():
             if order.is_open and (order.pending is not None or order.stopping):
                 yield f"{order.order_id} is stuck: pending {order.pending}, stopping {order.stopping!r}"
             yield from self._order(order)
@@ -83,20 +83,25 @@ class Agreement:
                 yield f"{order.our_id} works at the exchange, and nobody knows it"
 
     def _all_known(self) -> Iterator[str]:
-        children = self.gateway.state.children
         for order in self.exchange.orders.values():
-            if order.our_id not in children:
+            if self.gateway.state.find_child(order.our_id) is None:
                 yield f"{order.our_id} at the exchange is no child of ours"
 
     def _positions(self) -> Iterator[str]:
-        position = ZERO
+        """Of each session, and of all: account and firm."""
+        owner, total = self.gateway.checker.truth.owner, ZERO
+        positions = {f"s:{client.name}": ZERO for client in self.clients if client.trades}
         for order in self.exchange.orders.values():
             for item in order.trades:
                 fee = item.fee if item.fee_asset == "BTC" else ZERO
-                position += (item.qty if item.side == "1" else -item.qty) - fee
-        found = self.gateway.state.exposure("firm", SYMBOL).position
-        if found != position:
-            yield f"the position is {found} here, {position} at the exchange"
+                change = (item.qty if item.side == "1" else -item.qty) - fee
+                positions[f"s:{owner[order.our_id]}"] += change
+                total += change
+        positions |= {"firm": total} | {f"a:{name}": total for name in self.gateway.settings.accounts}
+        for scope, position in positions.items():
+            found = self.gateway.state.exposure(scope, SYMBOL).position
+            if found != position:
+                yield f"{scope}: the position is {found} here, {position} at the exchange"
 
     def _client(self, client: Client) -> Iterator[str]:
         """What the journal told it against what it has, report by report; then its orders, then its requests."""
@@ -126,7 +131,7 @@ class Agreement:
                 yield f"{client.name}: {client.requests[cl_ord_id]} was refused and more: {told_of}"
 
     def _views(self, client: Client) -> Iterator[str]:
-        for order in self.gateway.state.orders.values():
+        for order in self.gateway.state.all_orders():
             if client.trades and order.session != client.name:
                 continue
             view = client.books.orders.get(order.order_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from itertools import chain
 
 from ..core import events as e
 from ..core.child import CLOSED, Child
@@ -15,12 +16,14 @@ from ..core.codec import Record
 from ..core.evolve import at_risk, notional_at_risk, scopes_of
 from ..core.order import OPEN, Order
 from ..core.settings import limit_for, quote_of
+from ..core.settling import Settling
 from ..core.state import HALTED, State
 from ..venues import wire
 from .scheduler import Sim, Violation
 
 ZERO = Decimal(0)
 FULL_EVERY = 64
+FOREVER_NS = 1 << 63
 
 
 class Truth:
@@ -102,14 +105,15 @@ class Checker:
             # the record of the first time is lost (sync = "os" and a power cut): the exchange has to refuse it
             self._sim.counts["sent again after lost records (sync = os)"] += 1
             return
-        child = state.children[key]
-        order = state.orders[child.order_id]
+        child = child_of(state, key)
+        order = order_of(state, child.order_id)
         if not self.lossy:
             self._funds(state, order, message)
         self.truth.sent(message, order.session)
         if not self.lossy:
             self._conserved(state, order)
             self._limits(state, order)
+            self._sizes(state, order, message)
 
     def _funds(self, state: State, order: Order, message: wire.PlaceChild) -> None:
         """An order, or the second leg of a replace, never needs more than what is free at the exchange, less what is on its way
@@ -138,6 +142,21 @@ class Checker:
             if worst > net:
                 raise Violation("risk is never exceeded", f"{name}: the position may come to {worst}, the limit is {net}")
 
+    def _sizes(self, state: State, order: Order, message: wire.PlaceChild) -> None:
+        """No child is larger than an order may be, and no more children may trade than there may be open orders. The second leg
+        of a replace is its order's only one, and takes the place of the first."""
+        settings = state.settings
+        working = [owner for key, owner in self.truth.owner.items() if self.truth.most[key] > self.truth.done[key]]
+        scopes = [("firm", settings.firm, len(working))]
+        scopes.append((order.session, settings.sessions[order.session].limits, working.count(order.session)))
+        for name, limits, count in scopes:
+            most, size = limits.max_open_orders, limit_for(limits.max_order_qty, order.symbol)
+            if most is not None and count > most and len(order.children) == 1:
+                raise Violation("risk is never exceeded", f"{name}: {count} orders may trade, the limit is {most}")
+            if size is not None and message.qty is not None and message.qty > size:
+                text = f"{name}: {message.venue_cl_ord_id} is of {message.qty}, the limit of an order is {size}"
+                raise Violation("risk is never exceeded", text)
+
     def _conserved(self, state: State, order: Order) -> None:
         ordered = order.order_qty
         if order.pending is not None and order.pending.kind == "E":
@@ -154,21 +173,22 @@ class Checker:
             if isinstance(event, e.OrderEvent):
                 orders[event.order_id] = None
             elif isinstance(event, e.ChildEvent):
-                child = state.children.get(event.venue_cl_ord_id)
-                if child is None:
-                    continue
+                child = child_of(state, event.venue_cl_ord_id)
                 orders[child.order_id] = None
                 if isinstance(event, e.ChildClosed):
                     self._closed(child)
                 elif isinstance(event, e.ChildPlaced):
-                    self._may_place(state, state.orders[child.order_id])
+                    self._may_place(state, order_of(state, child.order_id))
         for order_id in orders:
-            order = state.orders.get(order_id)
-            if order is not None:
-                for problem in order_problems(state, order):
-                    raise Violation("the state makes sense", f"record {record.seq}: {problem}")
-                if not self.lossy:
-                    self._conserved(state, order)
+            order = order_of(state, order_id)
+            for problem in order_problems(state, order):
+                raise Violation("the state makes sense", f"record {record.seq}: {problem}")
+            for child in (child_of(state, key) for key in order.children):
+                if child.cum_qty > child.qty:  # the exchange of a story executes never more than it was asked to
+                    text = f"record {record.seq}: {child.venue_cl_ord_id} executed {child.cum_qty} of {child.qty}"
+                    raise Violation("the state makes sense", text)
+            if not self.lossy:
+                self._conserved(state, order)
         self._records += 1
         if self._deep or self._records % FULL_EVERY == 0:
             self.at_rest(state)
@@ -190,16 +210,34 @@ class Checker:
 
     def at_rest(self, state: State) -> None:
         """Everything, index by index."""
-        for problem in problems_of(state):
+        for problem in chain(problems_of(state), position_problems(state)):
             raise Violation("the state makes sense", problem)
+
+
+def order_of(state: State, order_id: str) -> Order:
+    """The order, packed or not; it must be there: nothing is forgotten within a story."""
+    found = state.find_order(order_id)
+    if found is None:
+        raise Violation("the state makes sense", f"{order_id}: nobody knows this order")
+    return found
+
+
+def child_of(state: State, venue_cl_ord_id: str) -> Child:
+    """The same for a child."""
+    found = state.find_child(venue_cl_ord_id)
+    if found is None:
+        raise Violation("the state makes sense", f"{venue_cl_ord_id}: nobody knows this child")
+    return found
 
 
 def order_problems(state: State, order: Order) -> Iterator[str]:
     """Of one order and its children."""
-    children = [state.children[child] for child in order.children]
+    children = [child_of(state, child) for child in order.children]
     fills = [fill for child in children for fill in child.fills.values() if not fill.busted]
     if order.cum_qty != sum((fill.qty for fill in fills), ZERO):
         yield f"{order.order_id}: cum_qty {order.cum_qty} is not the sum of its fills"
+    if order.notional != sum((fill.qty * fill.px for fill in fills), ZERO):
+        yield f"{order.order_id}: notional {order.notional} is not that of its fills"
     live = [child for child in children if child.is_live]
     is_open = order.status in OPEN
     if is_open and not order.held and not live:
@@ -222,8 +260,8 @@ def order_problems(state: State, order: Order) -> Iterator[str]:
         flying = child.state != CLOSED and (child.state == "sent" or child.cancel == "sent" or child.amend is not None)
         if flying != (key in state.inflight):
             yield f"{key}: unanswered, and not in the list of what is in flight (or the other way round)"
-        if child.cum_qty > child.qty:
-            yield f"{key}: executed {child.cum_qty} of {child.qty}"
+        if child.cum_qty != sum((fill.qty for fill in child.fills.values() if not fill.busted), ZERO):
+            yield f"{key}: cum_qty {child.cum_qty} is not the sum of its fills"
 
 
 def problems_of(state: State) -> Iterator[str]:
@@ -231,6 +269,13 @@ def problems_of(state: State) -> Iterator[str]:
     open_orders = [key for key, order in state.orders.items() if order.status in OPEN]
     if sorted(state.open_orders) != sorted(open_orders):
         yield "open_orders is not the set of open orders"
+    for session in state.sessions.values():
+        mine = sorted(key for key in open_orders if state.orders[key].session == session.name)
+        if sorted(session.open_orders) != mine:
+            yield f"open orders of {session.name} are wrong"
+    over = sorted(key for key, order in state.orders.items() if order.status not in OPEN)
+    if sorted([*state.finished, *state.refused]) != over:
+        yield "finished is not the set of finished orders"
     if sorted(state.stops) != sorted(key for key in open_orders if state.orders[key].held):
         yield "stops is not the set of held open orders"
     expiries = {key: due for bucket in state.expiries.values() for key, due in bucket.items()}
@@ -241,7 +286,7 @@ def problems_of(state: State) -> Iterator[str]:
         if sorted(venue.live) != live:
             yield f"live children of {venue.name} are wrong"
     for account in state.accounts.values():
-        reserved: dict[str, Decimal] = {}
+        reserved = settling_of(account.settling)
         for key in account.uncovered:
             child = state.children[key]
             reserved[child.reserve_asset] = reserved.get(child.reserve_asset, ZERO) + child.reserve_qty
@@ -249,10 +294,33 @@ def problems_of(state: State) -> Iterator[str]:
             pending, name = state.orders[key].pending, state.orders[key].account
             if pending is not None and pending.reserve_qty and name == account.name:
                 reserved[pending.reserve_asset] = reserved.get(pending.reserve_asset, ZERO) + pending.reserve_qty
-        for asset, qty in account.reserved.items():
+        for asset in reserved | account.reserved:
+            qty = account.reserved.get(asset, ZERO)
             if qty != reserved.get(asset, ZERO):
                 yield f"{account.name}: reserved {qty} {asset}, its orders make {reserved.get(asset, ZERO)}"
     yield from exposure_problems(state, open_orders)
+
+
+def position_problems(state: State) -> Iterator[str]:
+    """The position of each session against the fills of its orders; nothing may be forgotten yet."""
+    expected: dict[tuple[str, str], Decimal] = {}
+    rows = [(order, [state.children[key] for key in order.children]) for order in state.orders.values()]
+    rows += [(row.order, row.children) for row in state.cold.rows()]
+    for order, children in rows:
+        at = "s:" + order.session, order.symbol
+        for fill in (fill for child in children for fill in child.fills.values() if not fill.busted):
+            change = (fill.qty if order.side == "1" else -fill.qty) - fill.base_fee
+            expected[at] = expected.get(at, ZERO) + change
+    for scope, exposure in state.exposures.items():
+        for symbol, found in exposure.symbols.items() if scope.startswith("s:") else ():
+            position = expected.get((scope, symbol), ZERO)
+            if found.position != position:
+                yield f"{scope} {symbol}: the position is {found.position}, its fills make {position}"
+
+
+def settling_of(settling: Settling) -> dict[str, Decimal]:
+    """What packed orders still reserve, by asset."""
+    return Settling(list(settling.chunks), list(settling.oldest), list(settling.tail)).release(FOREVER_NS)
 
 
 def exposure_problems(state: State, open_orders: list[str]) -> Iterator[str]:

@@ -24,7 +24,7 @@ from ..core.statehash import StateHasher, state_hash
 from ..marketdata.edge import RECONCILE_NS, due_timers
 from ..venues import wire
 from .channel import Channel
-from .checks import Checker
+from .checks import Checker, child_of
 from .client import Request
 from .disk import SimDisk
 from .edge import SimEdge
@@ -408,13 +408,11 @@ class Gateway:
                 self.micro("a place sent")
                 return
             case e.ChildCancelSent() | e.ChildQueried():
-                child = self.state.children.get(event.venue_cl_ord_id)
-                if child is None:
-                    return
+                child = child_of(self.state, event.venue_cl_ord_id)
                 kind = wire.CancelChild if isinstance(event, e.ChildCancelSent) else wire.QueryChild
                 message = kind(venue_cl_ord_id=child.venue_cl_ord_id, symbol=child.symbol, venue_order_id=child.venue_order_id)
             case e.ChildAmendSent():
-                child = self.state.children[event.venue_cl_ord_id]
+                child = child_of(self.state, event.venue_cl_ord_id)
                 key, code = child.venue_cl_ord_id, "NEVER_SENT"
                 if self.link is None or not self.link.open:
                     word = c.ChildAmendReject(ts_ns=self.now_ns(), venue=child.venue, venue_cl_ord_id=key, code=code, text="")

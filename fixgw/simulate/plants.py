@@ -17,6 +17,7 @@ from ..core.child import WORKING
 from ..core.codec import Record
 from ..core.decide import decide
 from ..core.ids import exec_id
+from .checks import child_of
 from .disk import SimDisk
 from .gateway import Gateway
 from .session import END, GatewaySession
@@ -78,7 +79,7 @@ class NoTradeDedup(Gateway):
         super().submit(command, then)
 
     def _renamed(self, item: c.VenueTrade) -> c.VenueTrade:
-        child = self.state.children.get(item.venue_cl_ord_id)
+        child = self.state.find_child(item.venue_cl_ord_id)
         if child is None or item.venue_trade_id not in child.fills:
             return item
         self._again += 1
@@ -102,7 +103,7 @@ class PlacedAgain(Gateway):
     def effect(self, seq: int, event: e.AnyEvent) -> None:
         super().effect(seq, event)
         if isinstance(event, e.ChildUnknown) and event.op == "place":
-            child = self.state.children[event.venue_cl_ord_id]
+            child = child_of(self.state, event.venue_cl_ord_id)
             same = set(e.ChildPlaced.__struct_fields__) & set(child.__struct_fields__)
             self.place(e.ChildPlaced(ts_ns=child.sent_ns, **{name: getattr(child, name) for name in sorted(same)}))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
+from ..core import cold
 from ..core import settings as s
 from .agreement import Agreement
 from .channel import Channel
@@ -28,6 +30,8 @@ ACTIVE_S: Final = 60
 # twice the pace of reconciliations, and the back-off of queries
 QUIET_S: Final = 900
 POLL_NS: Final = 2 * SECOND
+# (finished orders at hand, orders to a block of packed ones), by turns: stories are too short for the product's own numbers
+PACKING: Final = ((cold.WARM, cold.BLOCK), (0, 3), (4, 8), (20, 16))
 
 
 @dataclass(slots=True)
@@ -77,6 +81,17 @@ def core_settings(rng_choice: Callable[[Any], Any]) -> s.CoreSettings:
         risk_stages=("session_state", "throttle", "entitlements", "order_qty", "collar", "open_orders", "notional", "position",
             "repeated_order", "buying_power"),
     )  # fmt: skip
+
+
+@contextmanager
+def packing(warm: int, block: int) -> Iterator[None]:
+    """Within: more than `warm` finished orders are packed, `block` to a block."""
+    before = cold.WARM, cold.BLOCK
+    cold.WARM, cold.BLOCK = warm, block
+    try:
+        yield
+    finally:
+        cold.WARM, cold.BLOCK = before
 
 
 class World:
@@ -173,6 +188,10 @@ class World:
 
     def run(self) -> Outcome:
         """To the end, or to the first violation."""
+        with packing(*PACKING[self.seed % len(PACKING)]):
+            return self._run()
+
+    def _run(self) -> Outcome:
         violation: tuple[str, str] | None = None
         try:
             self.gateway.start(False)
@@ -217,9 +236,11 @@ class World:
 
     def _count_orders(self) -> None:
         counts, state = self.sim.counts, self.gateway.state
-        for order in state.orders.values():
+        for order in state.all_orders():
             what = f"order {order.status}" + (f" {order.reason}" if order.reason else "")
             counts[what + (", executed in part" if order.cum_qty and order.status != "2" and not order.is_open else "")] += 1
+        if state.cold.count:
+            counts["orders packed"] += state.cold.count
         for record in self.gateway.log:
             for event in record.events:
                 counts["event " + type(event).__name__] += 1

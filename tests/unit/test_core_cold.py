@@ -13,6 +13,7 @@ from core_twin import packing
 from core_world import ACCOUNT, SECOND, VENUE, VENUE_ACCOUNT, World, core_settings
 
 from fixgw.core import commands as c
+from fixgw.core import placing
 from fixgw.core.hashindex import ENTRY, FILL, HashIndex
 from fixgw.core.settling import CHUNK, Settling
 from fixgw.core.state import dump_state, load_state
@@ -89,6 +90,16 @@ def test_a_late_fill_takes_it_out() -> None:
     script.line("trade C7 td 1")
     assert script.orders[1] not in state.orders and state.find_order(script.orders[1]).cum_qty == Decimal("1.5")  # type: ignore[union-attr]
     assert script.line("trade C2 late 0.5") == [], "known, though packed twice"
+    script.world.check()
+
+
+def test_a_late_fill_finds_the_child_of_an_order_that_was_replaced_very_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the 1296th replace on an id is longer, and the order's id is no longer all of it but three characters."""
+    monkeypatch.setattr(placing, "venue_cl_ord_id", lambda order, number: f"{order}C{number:03}")
+    script = finished(4)
+    assert script.children[0] == script.orders[0] + "C001"
+    assert script.line("trade C1 t0 1") == [], "the same trade once more"
+    assert script.line("trade C1 late 0.5")[0].startswith("F 2 a0 1.5/0")
     script.world.check()
 
 

@@ -42,6 +42,34 @@ def refused(script: Script) -> tuple[str, int, str, str]:
     return message.reason, message.reason_tag, message.reason_value, message.reason_limit  # type: ignore[union-attr]
 
 
+# --- what is at fault ---
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("new b buy 1 @100 ord_type=P", ("UNSUPPORTED", 40, "P", "1 market, 2 limit, 3 stop, 4 stop limit")),
+        ("new b buy 1 @100 tif=9", ("UNSUPPORTED", 59, "9", "0 day, 1 GTC, 3 IOC, 4 FOK, 6 GTD")),
+        ("new b buy 1 ord_type=3", ("MISSING_FIELD", 99, "", "StopPx(99) with OrdType(40)=3")),
+        ("new b buy 1 ord_type=3 stop_px=105.001", ("BAD_TICK", 99, "105.001", "0.01")),
+        ("new b buy 1 @106 ord_type=4 stop_px=105.001", ("BAD_TICK", 99, "105.001", "0.01")),
+        ("new b buy 0.15 @100", ("BAD_LOT", 38, "0.15", "0.1")),
+        ("cancel b a", ("TOO_LATE", 41, "a", "an open order")),
+        ("replace b a 2 @100", ("TOO_LATE", 41, "a", "an open order")),
+    ],
+)
+def test_a_refusal_names_tag_value_and_what_would_be_taken(line: str, fault: tuple[str, int, str, str]) -> None:
+    script = play("new a buy 1 @100 | A A a 0/1; place C1 1@100 GTC\ntrade C1 t1 1 | 0 0 a 0/1; F 2 a 1/0")
+    script.line(line)
+    assert refused(script) == fault
+
+
+def test_before_the_venue_was_ever_heard_of_orders_are_refused() -> None:
+    script = Script(World(ready=False))
+    assert script.line("new a buy 1 @100") == ["8 8 a 0/0 VENUE_DOWN"]
+    assert refused(script) == ("VENUE_DOWN", 100, VENUE, "READY")
+
+
 # --- what a sell may bring in ---
 
 

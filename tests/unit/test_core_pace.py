@@ -309,6 +309,14 @@ def test_what_no_limit_counts_any_more_is_forgotten() -> None:
     assert script.line("new b buy 1 @100")[0] == "A A b 0/1"
 
 
+def test_an_account_that_has_left_the_configuration_is_forgotten() -> None:
+    script = Script(World(core(**ALL)))
+    script.line("new a buy 1 @100")
+    settings = core(**ALL, hash="second")
+    script.world.run(c.LoadSettings(ts_ns=script.world.tick(), settings=msgspec.structs.replace(settings, accounts={})))
+    assert script.world.state.paces.keys() == {"firm"}
+
+
 @pytest.mark.parametrize("scope", ["oms44", "main", "firm"])
 def test_another_rate_begins_anew_and_the_same_one_goes_on(scope: str) -> None:
     script = Script(World(core(**{scope: rate(1, 5)})))

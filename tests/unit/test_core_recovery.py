@@ -316,6 +316,15 @@ STORIES = {
         resolve o1 correct trade_id=t1 qty=1 | G 2 a 1.0/0 RESOLVED
         resolve o1 bust trade_id=t1    | H 0 a 0.0/1.0 RESOLVED; 4 4 a 0.0/0 BUSTED
     """,
+    "what is left after a correction": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        trade C1 t1 1                  | F 2 a 1/0
+        resolve o1 correct trade_id=t1 qty=0.6 | G 1 a 0.6/0.4 RESOLVED; 4 4 a 0.6/0 CORRECTED
+        resolve o1 fill trade_id=m1 qty=0.41 px=0.5 | refused: fill: --qty 0.41: expected at most 0.4, all that is left of C1
+                                       | more than that by --as correct
+        resolve o1 fill trade_id=m1 qty=0.4 px=0.5 | F 2 a 1.0/0; !FILL_AFTER_END
+    """,
     "correct down while working": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         ack C1                         | 0 0 a 0/1
@@ -369,6 +378,23 @@ STORIES = {
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
 def test_story(story: str) -> None:
     play(story)
+
+
+@pytest.mark.parametrize("ours", [False, True])
+def test_cancels_without_effect(ours: bool) -> None:
+    """The venue takes each cancel and says afterwards that the order works. A client's request ends with a refusal, so that he
+    knows that his order lives, and his next one goes out; what operations want is asked for without end."""
+    script = play("new a buy 1 @100 | A A a 0/1; place C1 1@100 GTC\nack C1 | 0 0 a 0/1")
+    script.line("admin-cancel o1" if ours else "cancel b a")
+    came = []
+    for _ in range(12):
+        came += [*script.line("+1s"), *script.line("answer C1 open cum=0")]
+    if ours:
+        assert came == ["cancel C1"] * 12
+        return
+    assert came == ["cancel C1"] * 7 + ["9.1 0 b<a CANCEL_FAILED"]
+    assert script.line("cancel c a") == ["cancel C1", "6 6 c<a 0/1"]
+    assert script.line("done C1 canceled 0") == ["4 4 c<a 0/0"]
 
 
 def test_an_order_that_is_filled_again_has_no_reason_and_tells_of_its_latest_change() -> None:

@@ -7,6 +7,15 @@ from core_world import VENUE, World, core_settings
 from fixgw.core.settings import VenueSettings
 
 STORIES = {
+    "named by the id that is pending": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        replace b a 2 @100             | cancel C1; E E b<a 0/1
+        replace c b 3 @100             | 9.2 E c<a PENDING
+        done C1 canceled 0             | place C2 2@100 GTC
+        ack C2                         | 5 0 b<a 0/2
+        replace d b 3 @100 order_id=NONE | cancel C2; E E d<b 0/2
+    """,
     "replace": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         ack C1                         | 0 0 a 0/1

@@ -208,6 +208,26 @@ def test_a_stop_restarted_off_says_why() -> None:
     world.check()
 
 
+@pytest.mark.parametrize(
+    ("ended_by", "reason", "restatement"),
+    [("lost", "DISCONNECT", 12), (c.CLIENT_LOGOUT, "LOGOUT", 13), ("kill", "KILLED", 8), ("admin", "ADMIN_CANCEL", 8)],
+)
+def test_who_ended_an_order_is_told_by_378(ended_by: str, reason: str, restatement: int) -> None:
+    world = World()
+    world.run(c.SessionLogon(ts_ns=world.tick(), session="OMS42", reset=False, msg_seq=world.number("OMS42")))
+    world.run(_order(world, "a", session="OMS42", ord_type="3", stop_px=Decimal(105), order_qty=Decimal(1)))
+    (order_id,) = world.state.orders
+    ts_ns, who = world.tick(), {"user": "ann", "reason": "test"}
+    ends: dict[str, c.Command] = {
+        "kill": c.AdminKill(ts_ns=ts_ns, scope="firm", target="", level="HALTED", **who),
+        "admin": c.AdminCancel(ts_ns=ts_ns, order_id=order_id, **who),
+    }
+    reports = _messages(world.run(ends.get(ended_by) or c.SessionLogout(ts_ns=ts_ns, session="OMS42", reason=ended_by)))
+    told = [(m.exec_type, m.reason, m.restatement) for m in reports if isinstance(m, Report)]
+    assert told == [("4", reason, restatement)]
+    world.check()
+
+
 # --- reconciliation ---
 
 

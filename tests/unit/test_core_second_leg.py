@@ -105,6 +105,22 @@ def test_the_money_of_a_pending_replace_is_kept() -> None:
     assert desk.reserved == desk.world.placed[desk.child()].reserve_qty, "reserved once, by the new child"
 
 
+def test_the_coins_of_a_pending_replace_are_kept() -> None:
+    """A sell that gets larger keeps the base asset that it needs besides, no less and no more."""
+    desk = Desk(s.Limits(buying_power=True))
+    sell = {"side": "2", "ord_type": "2", "tif": "1"}
+    desk.ask(c.NewOrder, cl_ord_id="a", order_qty=D(1), price=D(100), **sell)
+    desk.ack()
+    more = {"orig_cl_ord_id": "a", "price": D(100), **sell}
+    reserved = desk.world.state.accounts[ACCOUNT].reserved
+    assert reserved == {"BTC": 1}
+    assert desk.ask(c.ReplaceOrder, cl_ord_id="b", order_qty=D(60), **more)[0].exec_type == "E"  # type: ignore[union-attr]
+    assert reserved == {"BTC": 60}
+    sells = (("c", D(41)), ("d", D(40)))
+    told = [desk.ask(c.NewOrder, cl_ord_id=name, order_qty=qty, price=D(100), **sell)[-1] for name, qty in sells]
+    assert [isinstance(message, Report) and message.reason for message in told] == ["BUYING_POWER", ""]
+
+
 @pytest.mark.parametrize("end", ["refused", "canceled", "filled"])
 def test_what_was_kept_goes_back(end: str) -> None:
     desk = Desk(s.Limits(buying_power=True))
@@ -142,6 +158,17 @@ def test_a_stop_by_cash_trades_above_its_stop_price(collar: D | None) -> None:
     found = desk.world.state.orders[order]
     assert found.cum_qty == placed.qty and not found.is_open
     assert (found.status, found.reason) == (("2", "") if found.order_qty == placed.qty else ("4", "IOC_REMAINDER"))
+
+
+def test_a_stop_whose_cash_pays_for_no_lot_any_more_is_refused_at_its_trigger() -> None:
+    desk = Desk()
+    desk.new("stop", None, None, ord_type="3", stop_px=D(105), cash_qty=D(11))
+    (order,) = desk.world.state.open_orders
+    quotes = {VENUE: c.Quote(bid=D(199), ask=D(200), last=D(200), recv_ns=desk.world.now_ns)}
+    trigger = c.TriggerStop(ts_ns=desk.world.tick(), order_id=order, trigger_px=D(200), quotes=quotes)
+    (report,) = messages(desk.world.run(trigger))
+    assert isinstance(report, Report) and not desk.world.placed
+    assert (report.exec_type, report.reason, report.reason_tag, report.reason_value) == ("4", "TRIGGER_DENIED", 152, "11")
 
 
 def test_a_market_buy_by_cash_is_checked_for_what_it_reserves() -> None:

@@ -95,6 +95,17 @@ def test_a_market_order_goes_out_as_a_limit_at_the_collar() -> None:
     )
 
 
+def test_a_collar_between_two_ticks_is_never_passed() -> None:
+    """Bounds 101.01515 and 99.985: rounded inwards, or the venue would refuse the price or trade beyond the collar."""
+    play(
+        """
+        new a buy 1             | A A a 0/1; place C1 1@101.01 IOC
+        new b sell 1            | A A b 0/1; place C2 1@99.99 IOC
+        """,
+        limited(collar_bps={"*": Decimal("1.5")}),
+    )
+
+
 def test_a_message_is_taken_in_once() -> None:
     world = World()
     order = world.client(c.NewOrder, cl_ord_id="a", symbol=SYMBOL, side="1", ord_type="1", order_qty=Decimal(1))
@@ -140,6 +151,19 @@ def test_a_stop_whose_market_has_gone_stays_held(gone: str) -> None:
     assert script.line("trigger o1 95") == []
 
 
+@pytest.mark.parametrize("gone", ["accounts", "venues", "instruments"])
+def test_what_is_unknown_when_its_market_goes_is_asked_about_all_the_same(gone: str) -> None:
+    script = Script()
+    script.line("new a buy 1 @100")
+    script.line("ambiguous C1 place")
+    script.world.run(c.LoadSettings(ts_ns=script.world.tick(), settings=core_settings(hash="second", **{gone: {}})))
+    assert "query C1" in script.line("+10s")
+    script.line("+60s")
+    script.line("answer C1 not_found")
+    script.line("+10s")
+    assert script.line("answer C1 not_found") == ["8 8 a 0/0 NOT_PLACED"]
+
+
 def test_an_illegal_event_raises() -> None:
     script = Script()
     script.line("new a buy 1 @100")
@@ -161,6 +185,28 @@ def test_a_refusal_leaves_no_trace() -> None:
         world.run(c.AdminKill(ts_ns=1, scope="session", target="nobody", level="HALTED", user="u", reason="r"))
     assert len(world.records) == before
     world.check()
+
+
+def test_whatever_operations_do_is_in_the_journal_with_who_and_why() -> None:
+    script = Script()
+    script.line("new a buy 1 @100")
+    script.line("ambiguous C1 place")
+    who = {"user": "ann", "reason": "a good one"}
+    order_id = script.orders[0]
+    acts = [
+        (c.AdminKill(ts_ns=1, scope="firm", target="", level="REDUCING", **who), "kill", "firm REDUCING"),
+        (c.AdminResume(ts_ns=1, scope="firm", target="", **who), "resume", "firm"),
+        (c.AdminCancel(ts_ns=1, order_id=order_id, **who), "cancel", order_id),
+        (c.AdminNote(ts_ns=1, action="session disable", target="OMS44", **who), "session disable", "OMS44"),
+        (c.AdminNote(ts_ns=1, action="session set-seq in", target="OMS44 7", **who), "session set-seq in", "OMS44 7"),
+    ]
+    for command, action, target in acts:
+        acted = [event for event in script.world.run(command) if isinstance(event, e.AdminActed)]
+        assert [(item.action, item.target, item.user, item.reason) for item in acted] == [(action, target, "ann", "a good one")]
+    command = c.AdminResolve(ts_ns=1, order_id=order_id, outcome="canceled", user="ann", evidence="mail of the venue")
+    (acted,) = [event for event in script.world.run(command) if isinstance(event, e.AdminActed)]
+    assert (acted.user, order_id in acted.target) == ("ann", True) and "mail of the venue" in acted.reason
+    script.world.check()
 
 
 def test_positions_are_net_of_fees_in_the_base_asset() -> None:

@@ -102,15 +102,31 @@ def test_a_record_too_big_is_refused_and_changes_nothing(tmp_path: Path) -> None
     small.close()
 
 
-def test_the_group_buffer_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "_MAX_BUFFER_RECORDS", 3)
+@pytest.mark.parametrize(("then", "now"), [("os", "commit"), ("commit", "os"), ("os", "os")])
+def test_how_the_last_run_synced_counts_and_not_how_this_one_does(tmp_path: Path, then: str, now: str) -> None:
+    """A start after a power cut is HALTED where that run could lose records, whatever the configuration says by now."""
+    journal = opened(tmp_path, sync=then)
+    assert journal.last_sync == then, "the first run: its own"
+    journal.append(1, b"x")
+    journal.commit()
+    journal.close()
+    for _ in range(2):
+        journal = opened(tmp_path, sync=now)
+        assert journal.last_sync == then
+        then = now
+        journal.close()
+
+
+@pytest.mark.parametrize(("most", "value"), [("_MAX_BUFFER_RECORDS", 3), ("_MAX_BUFFER_BYTES", 1000)])
+def test_the_group_buffer_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: str, value: int) -> None:
+    monkeypatch.setattr(store, most, value)
     journal = opened(tmp_path)
     for seq in (1, 2, 3):
-        journal.append(seq, b"x")
+        journal.append(seq, bytes(250))
     with pytest.raises(JournalBusy, match="3 records"):
-        journal.append(4, b"x")
+        journal.append(4, bytes(250))
     assert journal.commit() == 3
-    journal.append(4, b"x")
+    journal.append(4, bytes(250))
     assert journal.commit() == 4
     journal.close()
 
