@@ -93,7 +93,7 @@ class Gateway:
             self,
             [acceptor_session(config, name) for name in config.sessions],
             self.paths.data / "fix",
-            path=self.paths.fix_socket,
+            self.paths.fix_socket,
             raw_log=self.raw_log,
             rebooted=self.journal.boot_id_changed and not self.journal.was_clean,
             on_lost=lambda reason: self._fatal(reason, EXIT_RESTART),

@@ -69,18 +69,16 @@ class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Acceptor:
-    """Start it once; a stopped one is not started again. It listens at the Unix socket `path`, or on `port` of 127.0.0.1 only.
-
-    `port` 0 picks a free one (see `.port` after start). `rebooted`: the machine went down since the last run."""
+    """Start it once; a stopped one is not started again. It listens at the Unix socket `path`. `rebooted`: the machine went down
+    since the last run."""
 
     def __init__(
         self,
         engine: EnginePort,
         sessions: Iterable[AcceptorSession],
         store_dir: Path,
+        path: Path,
         *,
-        path: Path | None = None,
-        port: int = 0,
         raw_log: RawLogPort | None = None,
         rebooted: bool = False,
         on_lost: Callable[[str], None] | None = None,
@@ -94,13 +92,12 @@ class Acceptor:
         self._acceptor: fix.ThreadedSocketAcceptor | None = None
         # QuickFIX keeps references to these, not copies
         self._kept: tuple[object, ...] = ()
-        self._path = path
-        self.port = port
+        self.path = path
 
     # --- life ---
 
     def start(self) -> None:
-        """Raises OSError when the port or the path cannot be had."""
+        """Raises OSError when the path cannot be had."""
         self._store_dir.mkdir(parents=True, exist_ok=True)
         for link in self._links.values():
             link.delivery = Delivery(self._engine, link.spec, link.send, self._held(link))
@@ -108,11 +105,7 @@ class Acceptor:
         self._engine.listen(Router(link.delivery for link in self._links.values()))
         by_wire = {link.spec.wire_id: link for link in self._links.values()}
         socket_close.install()
-        if self._path is None:
-            listener = loopback.listener(self.port)
-            self.port = listener.getsockname()[1]
-        else:
-            listener = loopback.unix_listener(self._path)
+        listener = loopback.listener(self.path)
         for attempt in range(1, BIND_TRIES + 1):
             theirs = _free_port()
             acceptor = self._make(by_wire, theirs)
@@ -130,7 +123,7 @@ class Acceptor:
         for link in self._links.values():
             link.delivery.start()
         self._keeper.start()
-        log.info("acceptor: %d sessions at %s", len(self._links), self._path or f"{loopback.LOOPBACK}:{self.port}")
+        log.info("acceptor: %d sessions at %s", len(self._links), self.path)
 
     def _make(self, by_wire: dict[str, SessionLink], port: int) -> fix.ThreadedSocketAcceptor:
         settings = fix.SessionSettings()

@@ -69,13 +69,23 @@ def backend_address(text: str) -> Backend:
     return Path(text) if "/" in text else address(text)
 
 
+def unix_socket() -> socket.socket:
+    """One that QuickFIX admits when it is connected."""
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.bind(_SEEN_AS_LOOPBACK + secrets.token_hex(8).encode())
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
 async def connect(loop: asyncio.AbstractEventLoop, backend: Backend, protocol: Callable[[], P]) -> P:
     """A new connection to QuickFIX. Raises OSError."""
     if isinstance(backend, Path):
-        sock = socket.socket(socket.AF_UNIX)
+        sock = unix_socket()
         try:
             sock.setblocking(False)
-            sock.bind(_SEEN_AS_LOOPBACK + secrets.token_hex(8).encode())
             await loop.sock_connect(sock, socket_address(backend))
             return (await loop.create_unix_connection(protocol, sock=sock))[1]
         except BaseException:

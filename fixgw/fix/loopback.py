@@ -2,7 +2,7 @@
 
 QuickFIX 1.16 always binds its port on all interfaces and has no setting for it; what listens there would be reached past
 the front with all its limits. So once QuickFIX listens, a socket of ours takes the place of that one, under the same file
-descriptor: a Unix socket in a folder of its owner's, or (for tests and tools) one bound to 127.0.0.1.
+descriptor: a Unix socket in a folder of its owner's.
 
 A Unix socket besides has no windows and no retransmissions. Over TCP both directions could fill up with small messages and
 the kernel then drop what did not fit, acknowledgements with it: a session stood still for as long as both ends backed off.
@@ -19,28 +19,12 @@ from typing import Final
 
 from fixgw.process import bind_private
 
-LOOPBACK: Final = "127.0.0.1"
+_LOOPBACK: Final = "127.0.0.1"
 _BACKLOG: Final = 1024
 _WAKE_S: Final = 2.0
 
 
-def listener(port: int) -> socket.socket:
-    """A socket that listens on this port of 127.0.0.1 (0: a free one), with the options that QuickFIX reads off its own.
-
-    Raises OSError when the port cannot be had."""
-    made = socket.socket()
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        made.bind((LOOPBACK, port))
-        made.listen(_BACKLOG)
-    except OSError as error:
-        made.close()
-        raise OSError(f"FIX port {port} of {LOOPBACK}: {error.strerror}") from error
-    return made
-
-
-def unix_listener(path: Path) -> socket.socket:
+def listener(path: Path) -> socket.socket:
     """A Unix socket that listens at `path`, for its owner only; one that an earlier run left there is taken away. Raises
     OSError."""
     made = socket.socket(socket.AF_UNIX)
@@ -61,7 +45,7 @@ def take_over(port: int, replacement: socket.socket) -> None:
         os.dup2(replacement.fileno(), _listening(port), inheritable=False)
     # a thread that waits in accept() holds the old socket: one connection sends it to the new one, and ends the old
     with contextlib.suppress(OSError):
-        socket.create_connection((LOOPBACK, port), timeout=_WAKE_S).close()
+        socket.create_connection((_LOOPBACK, port), timeout=_WAKE_S).close()
 
 
 def _listening(port: int) -> int:

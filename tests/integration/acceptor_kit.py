@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 from fixgw.core.codec import Record
 from fixgw.core.commands import (
@@ -22,8 +25,11 @@ from fixgw.core.commands import (
 )
 from fixgw.core.events import Reported
 from fixgw.core.reports import BusinessReject, Message, Report
+from fixgw.fix.acceptor import Acceptor
 from fixgw.fix.acceptor_settings import AcceptorSession
-from fixgw.fix.port import RecordCursor, SessionCursor
+from fixgw.fix.front_start import unix_socket
+from fixgw.fix.port import EnginePort, RecordCursor, SessionCursor
+from fixgw.process import socket_address
 
 S = "\x01"
 OMS44 = AcceptorSession(name="OMS44", begin_string="FIX.4.4", client_comp_id="C44", gateway_comp_id="FIXGW")
@@ -182,21 +188,32 @@ def until(condition, timeout_s: float = 8.0):
     raise AssertionError("condition not met in time")
 
 
+def acceptor_over(engine: EnginePort, specs: Sequence[AcceptorSession], folder: Path, **options: Any) -> Acceptor:
+    """Not started; its stores in `folder`, its socket beside it."""
+    return Acceptor(engine, specs, folder, folder.with_name(f"{folder.name}.sock"), **options)
+
+
 def utc_now() -> str:
     return time.strftime("%Y%m%d-%H:%M:%S.000", time.gmtime())
 
 
 class Client:
-    """A FIX client by hand. It answers nothing by itself but TestRequests (unless `mute`) and Logout."""
+    """A FIX client by hand; `where`: the acceptor's socket or a front's port. It
+    answers nothing by itself but TestRequests (unless `mute`) and Logout."""
 
-    def __init__(self, port: int, spec: AcceptorSession, *, next_out: int = 1, mute: bool = False) -> None:
+    def __init__(self, where: Path | int, spec: AcceptorSession, *, next_out: int = 1, mute: bool = False) -> None:
         self.spec = spec
         self.next_out = next_out
         self.mute = mute
         self.leaving = False
         self.received: list[dict[str, str]] = []
         self.buffer, self.closed = b"", False
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=5)
+        if isinstance(where, int):
+            self.sock = socket.create_connection(("127.0.0.1", where), timeout=5)
+        else:
+            self.sock = unix_socket()
+            self.sock.settimeout(5)
+            self.sock.connect(socket_address(where))
 
     def __enter__(self) -> Client:
         return self
@@ -247,7 +264,8 @@ class Client:
                 self.send("0", f"112={fields['112']}")
             if fields["35"] == "5" and not self.leaving:
                 self.leaving = True
-                self.send("5")
+                with contextlib.suppress(OSError):  # who said it first may be gone by now
+                    self.send("5")
         return bool(data)
 
     def expect(self, msg_type: str, timeout_s: float = 5.0, **want: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ import time
 from decimal import Decimal
 
 import pytest
-from acceptor_kit import OMS42, OMS44, PB44, Client, FakeEngine, until
+from acceptor_kit import OMS42, OMS44, PB44, Client, FakeEngine, acceptor_over, until
 
 from fixgw.core.commands import AdminNote, Delivered, SessionLogon, SessionLogout
 from fixgw.core.reports import CancelReject, Report
@@ -45,7 +45,7 @@ def running(engine, tmp_path):
     started: list[Acceptor] = []
 
     def start(*specs, **options):
-        made = Acceptor(engine, specs or (OMS44,), tmp_path / "fix", **options)
+        made = acceptor_over(engine, specs or (OMS44,), tmp_path / "fix", **options)
         made.start()
         started.append(made)
         return made
@@ -71,7 +71,7 @@ def resend(client: Client, begin: int):
 def test_live_reports_carry_no_97_and_a_heartbeat_moves_the_cursor(engine, running):
     acceptor = running()
     engine.publish("OMS44", report(1))  # while logged out: its first sending is live
-    with Client(acceptor.port, OMS44) as client:
+    with Client(acceptor.path, OMS44) as client:
         client.logon()
         engine.publish("OMS44", report(2))
         assert "97" not in client.expect("8", t17="E1") and "97" not in client.expect("8", t17="E2")
@@ -85,7 +85,7 @@ def test_live_reports_carry_no_97_and_a_heartbeat_moves_the_cursor(engine, runni
 
 def test_a_false_confirmation_moves_nothing(engine, running):
     acceptor = running()
-    with Client(acceptor.port, OMS44, mute=True) as client:
+    with Client(acceptor.path, OMS44, mute=True) as client:
         client.logon()
         engine.publish("OMS44", report(1))
         client.expect("8")
@@ -101,13 +101,13 @@ def test_a_false_confirmation_moves_nothing(engine, running):
 
 def test_reconnect_without_reset_leaves_recovery_to_the_store(engine, running):
     acceptor = running()
-    with Client(acceptor.port, OMS44, mute=True) as client:
+    with Client(acceptor.path, OMS44, mute=True) as client:
         client.logon()
         engine.publish("OMS44", report(1))
         client.expect("8", t17="E1")
     gone(acceptor)
     engine.publish("OMS44", report(2))
-    with Client(acceptor.port, OMS44, next_out=2, mute=True) as client:
+    with Client(acceptor.path, OMS44, next_out=2, mute=True) as client:
         client.logon()
         assert exec_ids(client.drain()) == [("E2", "N", "N")]
         assert exec_ids(resend(client, 1)) == [("E1", "N", "Y"), ("E2", "N", "Y")]
@@ -116,7 +116,7 @@ def test_reconnect_without_reset_leaves_recovery_to_the_store(engine, running):
 @pytest.mark.parametrize("crash", [False, True])
 def test_a_new_process_sends_again_only_what_the_store_does_not_hold(engine, running, crash, tmp_path):
     acceptor = running()
-    with Client(acceptor.port, OMS44, mute=True) as client:
+    with Client(acceptor.path, OMS44, mute=True) as client:
         client.logon()
         for number in (1, 2):
             engine.publish("OMS44", report(number))
@@ -128,7 +128,7 @@ def test_a_new_process_sends_again_only_what_the_store_does_not_hold(engine, run
     acceptor.stop()
     acceptor = running(rebooted=crash)
     next_in = engine.session_cursor("OMS44").last_in_seq + 1
-    with Client(acceptor.port, OMS44, next_out=next_in, mute=True) as client:
+    with Client(acceptor.path, OMS44, next_out=next_in, mute=True) as client:
         logon = client.logon()
         engine.publish("OMS44", report(4))
         messages = client.drain()
@@ -147,7 +147,7 @@ def test_a_new_process_sends_again_only_what_the_store_does_not_hold(engine, run
 
 def test_reset_redelivers_what_was_not_confirmed(engine, running):
     acceptor = running()
-    with Client(acceptor.port, OMS44) as client:
+    with Client(acceptor.path, OMS44) as client:
         client.logon()
         engine.publish("OMS44", report(1))
         client.expect("8", t17="E1")
@@ -158,11 +158,11 @@ def test_reset_redelivers_what_was_not_confirmed(engine, running):
             client.expect("8", t17=f"E{number}")
     gone(acceptor)
     engine.publish("OMS44", report(4))
-    with Client(acceptor.port, OMS44, mute=True) as client:
+    with Client(acceptor.path, OMS44, mute=True) as client:
         assert client.logon("141=Y")["34"] == "1"
         assert exec_ids(client.drain()) == [("E2", "Y", "N"), ("E3", "Y", "N"), ("E4", "N", "N")]
     gone(acceptor)
-    with Client(acceptor.port, OMS44, mute=True) as client:  # and again
+    with Client(acceptor.path, OMS44, mute=True) as client:  # and again
         client.logon("141=Y")
         assert exec_ids(client.drain()) == [("E2", "Y", "N"), ("E3", "Y", "N"), ("E4", "Y", "N")]
 
@@ -171,7 +171,7 @@ def test_reset_redelivers_what_was_not_confirmed(engine, running):
 def test_numbers_set_by_operations_redeliver_what_was_not_confirmed(engine, running, to, restart):
     """E1 and E2 were handed over, nobody has said that they arrived, and their numbers now mean something else, or nothing."""
     acceptor = running()
-    with Client(acceptor.port, OMS44, mute=True) as client:
+    with Client(acceptor.path, OMS44, mute=True) as client:
         client.logon()
         engine.publish("OMS44", report(1))
         engine.publish("OMS44", report(2))
@@ -184,7 +184,7 @@ def test_numbers_set_by_operations_redeliver_what_was_not_confirmed(engine, runn
     if restart:
         acceptor.stop(1.0)
         acceptor = running()
-    with Client(acceptor.port, OMS44, next_out=acceptor.status()[0].next_in) as client:
+    with Client(acceptor.path, OMS44, next_out=acceptor.status()[0].next_in) as client:
         assert client.logon()["34"] == str(number)
         assert client.expect("8", t17="E1")["97"] == "Y" and client.expect("8", t17="E2")["97"] == "Y"
         engine.publish("OMS44", report(3))
@@ -195,7 +195,7 @@ def test_numbers_set_by_operations_redeliver_what_was_not_confirmed(engine, runn
 
 def test_the_same_number_set_by_operations_sends_nothing_again(engine, running):
     acceptor = running()
-    with Client(acceptor.port, OMS44, mute=True) as client:
+    with Client(acceptor.path, OMS44, mute=True) as client:
         client.logon()
         engine.publish("OMS44", report(1))
         client.expect("8", t17="E1")
@@ -203,7 +203,7 @@ def test_the_same_number_set_by_operations_sends_nothing_again(engine, running):
     until(lambda: not acceptor._links["OMS44"].present)
     now = acceptor.status()[0]
     acceptor.set_seq("OMS44", lambda: None, next_out=now.next_out, next_in=now.next_in)
-    with Client(acceptor.port, OMS44, next_out=now.next_in, mute=True) as client:
+    with Client(acceptor.path, OMS44, next_out=now.next_in, mute=True) as client:
         client.logon()
         engine.publish("OMS44", report(2))
         assert [found[0] for found in exec_ids(client.drain())] == ["E2"]
@@ -211,13 +211,13 @@ def test_the_same_number_set_by_operations_sends_nothing_again(engine, running):
 
 def test_next_expected_on_logon_confirms(engine, running):
     acceptor = running()
-    with Client(acceptor.port, OMS44, mute=True) as client:
+    with Client(acceptor.path, OMS44, mute=True) as client:
         client.logon()
         engine.publish("OMS44", report(1))
         client.expect("8")
         asked = client.expect("1")
     gone(acceptor)
-    with Client(acceptor.port, OMS44, next_out=2, mute=True) as client:
+    with Client(acceptor.path, OMS44, next_out=2, mute=True) as client:
         client.logon(f"789={int(asked['34']) + 1}")
         until(lambda: engine.session_cursor("OMS44").delivered_seq == int(asked["112"][6:]))
 
@@ -235,7 +235,7 @@ def test_records_that_were_taken_away_are_told_of_and_passed_over(engine, runnin
 
     engine.records = records
     acceptor = running()
-    with Client(acceptor.port, OMS44) as client:
+    with Client(acceptor.path, OMS44) as client:
         client.logon()
         client.expect("8", t17="E4")
         client.expect("8", t17="E5")
@@ -248,7 +248,7 @@ def test_records_that_were_taken_away_are_told_of_and_passed_over(engine, runnin
 @pytest.mark.parametrize("again", ["", "141=Y"])
 def test_drop_copy(engine, running, again):
     acceptor = running(OMS44, PB44)
-    with Client(acceptor.port, PB44, mute=True) as client:
+    with Client(acceptor.path, PB44, mute=True) as client:
         client.logon()
         engine.publish("OMS44", report(1))
         engine.publish("OMS42", report(2))  # not in scope
@@ -264,7 +264,7 @@ def test_drop_copy(engine, running, again):
     gone(acceptor, "PB44")
     engine.publish("OMS44", report(5))
     sent = len(engine.commands(SessionLogon))
-    with Client(acceptor.port, PB44, next_out=1 if again else 2, mute=True) as client:
+    with Client(acceptor.path, PB44, next_out=1 if again else 2, mute=True) as client:
         client.logon(again)
         live = exec_ids(client.drain())
         expected = [("E1", "Y", "N"), ("E4", "Y", "N")] if again else []
@@ -277,7 +277,7 @@ def test_drop_copy(engine, running, again):
 
 def test_many_reports_arrive_once_and_in_order(engine, running):
     acceptor = running(OMS44, OMS42)
-    with Client(acceptor.port, OMS44) as first, Client(acceptor.port, OMS42) as second:
+    with Client(acceptor.path, OMS44) as first, Client(acceptor.path, OMS42) as second:
         first.logon()
         second.logon()
         for number in range(600):
@@ -300,7 +300,7 @@ def test_quickfix_takes_no_report_for_a_session_that_is_not_logged_on(engine, ru
 def test_a_client_that_does_not_read_holds_up_nobody_else(engine, running, how):
     """The front drops it after a while; until then QuickFIX waits for it."""
     acceptor = running(OMS44, PB44, OMS42)
-    with Client(acceptor.port, OMS44) as stuck, Client(acceptor.port, OMS42) as other:
+    with Client(acceptor.path, OMS44) as stuck, Client(acceptor.path, OMS42) as other:
         stuck.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         stuck.logon()
         other.logon()
@@ -320,7 +320,7 @@ def test_a_client_that_does_not_read_holds_up_nobody_else(engine, running, how):
             return
         assert len(acceptor.status()) == 3
         acceptor.logout("OMS44", "please read")
-        with Client(acceptor.port, PB44) as third:
+        with Client(acceptor.path, PB44) as third:
             third.logon()
             third.expect("8")
         for number in range(20):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from acceptor_kit import OMS42, OMS44, OMS50, PB44, Client, FakeEngine, replace, until
+from acceptor_kit import OMS42, OMS44, OMS50, PB44, Client, FakeEngine, acceptor_over, replace, until
 
 from fixgw.core.commands import (
     AdminNote,
@@ -24,7 +24,7 @@ from fixgw.core.commands import (
     Unsupported,
 )
 from fixgw.core.errors import JournalFull, Overloaded
-from fixgw.fix.acceptor import Acceptor, SessionError
+from fixgw.fix.acceptor import SessionError
 from fixgw.fix.callbacks import Application
 from fixgw.fix.front_logon import FrontSession
 from fixgw.fix.front_refusal import refused_relogon
@@ -51,7 +51,7 @@ def raw_log():
 @pytest.fixture
 def acceptor(request, engine, raw_log, tmp_path):
     # the dictionaries take a second to load, so only what the test needs
-    made = Acceptor(engine, getattr(request, "param", (OMS44, PB44)), tmp_path / "fix", raw_log=raw_log)
+    made = acceptor_over(engine, getattr(request, "param", (OMS44, PB44)), tmp_path / "fix", raw_log=raw_log)
     made.start()
     yield made
     made.stop(1.0)
@@ -65,7 +65,7 @@ def status(acceptor, name):
     ("acceptor", "spec"), [((spec,), spec) for spec in (OMS42, OMS44, OMS50)], indirect=["acceptor"], ids=lambda _: ""
 )
 def test_order_in_and_reports_out(acceptor, engine, raw_log, spec):
-    with Client(acceptor.port, spec) as client:
+    with Client(acceptor.path, spec) as client:
         client.logon()
         client.order("a1")
         first = client.expect("8")
@@ -90,7 +90,7 @@ def test_order_in_and_reports_out(acceptor, engine, raw_log, spec):
 
 
 def test_every_number_used_up_is_journaled(acceptor, engine):
-    with Client(acceptor.port, OMS44, mute=True) as client:
+    with Client(acceptor.path, OMS44, mute=True) as client:
         client.logon()
         client.send("0")
         client.send("1", "112=hello")
@@ -113,7 +113,7 @@ def test_every_number_used_up_is_journaled(acceptor, engine):
 
 
 def test_a_logout_or_reject_behind_a_gap_does_not_swallow_the_missing_message(acceptor, engine):
-    with Client(acceptor.port, OMS44) as client:
+    with Client(acceptor.path, OMS44) as client:
         client.logon()
         client.send("3", "45=1|58=why", seq=5)
         client.send("5", seq=6)
@@ -125,7 +125,7 @@ def test_a_logout_or_reject_behind_a_gap_does_not_swallow_the_missing_message(ac
 
 @pytest.mark.parametrize(("number", "next_in"), [(3, 4), (1, 3), (2**31 - 1, 3)])
 def test_the_fronts_logout_in_place_of_a_logon_is_told_and_uses_up_its_own_number_only(acceptor, engine, number, next_in):
-    with Client(acceptor.port, OMS44, mute=True) as client:
+    with Client(acceptor.path, OMS44, mute=True) as client:
         client.logon()
         client.order("a1")
         client.expect("8", t11="a1", t150="0")
@@ -139,7 +139,7 @@ def test_the_fronts_logout_in_place_of_a_logon_is_told_and_uses_up_its_own_numbe
 
 
 def test_a_logon_with_a_gap_asks_for_what_is_missing(acceptor, engine):
-    with Client(acceptor.port, OMS44, next_out=4) as client:
+    with Client(acceptor.path, OMS44, next_out=4) as client:
         client.logon(seq=3)
         assert client.expect("2")["7"] == "1"
         assert engine.commands(SessionLogon)[0].msg_seq == 0
@@ -157,7 +157,7 @@ def test_a_logon_with_a_gap_asks_for_what_is_missing(acceptor, engine):
 @pytest.mark.parametrize(("error", "code"), [(Overloaded(), "OVERLOADED"), (JournalFull(), "JOURNAL_FULL")])
 def test_an_order_that_the_engine_does_not_take_is_refused_at_once(acceptor, engine, error, code):
     engine.refuse = error
-    with Client(acceptor.port, OMS44) as client:
+    with Client(acceptor.path, OMS44) as client:
         client.logon()
         client.order("a1")
         reject = client.expect("j")
@@ -167,7 +167,7 @@ def test_an_order_that_the_engine_does_not_take_is_refused_at_once(acceptor, eng
 
 def test_an_error_of_ours_is_told_and_does_not_end_the_process(acceptor, engine):
     engine.refuse = RuntimeError("planted")
-    with Client(acceptor.port, OMS44) as client:
+    with Client(acceptor.path, OMS44) as client:
         client.logon()
         client.order("a1")
         assert "internal error" in client.expect("j")["58"]
@@ -178,7 +178,7 @@ def test_an_error_of_ours_is_told_and_does_not_end_the_process(acceptor, engine)
 
 
 def test_bad_messages_are_refused_and_the_session_goes_on(acceptor, engine):
-    with Client(acceptor.port, OMS44) as client:
+    with Client(acceptor.path, OMS44) as client:
         client.logon()
         client.order("a1", t38="1" * 31)
         reject = client.expect("j")
@@ -205,10 +205,10 @@ def test_bad_messages_are_refused_and_the_session_goes_on(acceptor, engine):
 def test_user_defined_fields_pass_where_the_session_says_so(engine, tmp_path, spec):
     """Two sessions of one version and one dictionary: what one ignores the other refuses. Our own fields mean what they do."""
     lax = msgspec.structs.replace(spec, name="LAX", client_comp_id="CLAX", user_defined_fields="ignore")
-    acceptor = Acceptor(engine, (spec, lax), tmp_path / "fix")
+    acceptor = acceptor_over(engine, (spec, lax), tmp_path / "fix")
     acceptor.start()
     try:
-        with Client(acceptor.port, spec) as strict, Client(acceptor.port, lax) as client:
+        with Client(acceptor.path, spec) as strict, Client(acceptor.path, lax) as client:
             strict.logon()
             strict.order("a0", t5001="x")
             assert strict.expect("3")["371"] == "5001"
@@ -224,7 +224,7 @@ def test_user_defined_fields_pass_where_the_session_says_so(engine, tmp_path, sp
 
 
 def test_a_drop_copy_session_sends_no_orders(acceptor, engine):
-    with Client(acceptor.port, PB44) as client:
+    with Client(acceptor.path, PB44) as client:
         client.logon()
         client.order("a1")
         reject = client.expect("j")
@@ -241,29 +241,29 @@ def listening() -> set[str]:
     return {row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes}
 
 
-def test_quickfix_listens_on_loopback_only(engine, tmp_path):
+def test_quickfix_listens_nowhere_on_the_network(engine, tmp_path):
     before = listening()
-    acceptor = Acceptor(engine, (OMS44,), tmp_path / "fix")
+    acceptor = acceptor_over(engine, (OMS44,), tmp_path / "fix")
     acceptor.start()
     try:
-        wanted = {f"0100007F:{acceptor.port:04X}"}
-        until(lambda: listening() - before == wanted)
-        with Client(acceptor.port, OMS44, mute=True) as client:
+        until(lambda: listening() == before)
+        assert acceptor.path.stat().st_mode & 0o777 == 0o600
+        with Client(acceptor.path, OMS44, mute=True) as client:
             client.logon()
             client.logout()
-        assert listening() - before == wanted
+        assert listening() == before
     finally:
         acceptor.stop()
     assert listening() == before
 
 
 def test_reset_logon_starts_a_new_epoch(acceptor, engine):
-    with Client(acceptor.port, OMS44, mute=True) as client:
+    with Client(acceptor.path, OMS44, mute=True) as client:
         client.logon()
         client.order("a1")
         client.expect("8")
         client.logout()
-    with Client(acceptor.port, OMS44, mute=True) as client:
+    with Client(acceptor.path, OMS44, mute=True) as client:
         assert client.logon("141=Y|8013=Y")["34"] == "1"
         client.order("a2")
         client.expect("8", t11="a2")
@@ -277,7 +277,7 @@ def test_reset_logon_starts_a_new_epoch(acceptor, engine):
 def test_a_reset_in_a_live_connection_goes_on_at_2(acceptor, engine, number):
     """Whatever the number of the Logon with 141=Y is, QuickFIX expects 2 next; so must the journal, or it passes over 2 to
     `number` as seen before."""
-    with Client(acceptor.port, OMS44, mute=True) as client:
+    with Client(acceptor.path, OMS44, mute=True) as client:
         client.logon()
         client.order("a1")
         client.expect("8", t11="a1", t150="0")
@@ -296,7 +296,7 @@ def test_a_reset_in_a_live_connection_goes_on_at_2(acceptor, engine, number):
 
 def five_orders(acceptor):
     """Numbers 1 to 7 of OMS44: logon, five orders that are answered, logout."""
-    with Client(acceptor.port, OMS44, mute=True) as client:
+    with Client(acceptor.path, OMS44, mute=True) as client:
         client.logon()
         for number in range(5):
             client.order(f"a{number}")
@@ -319,11 +319,11 @@ def test_a_crash_between_the_wipe_and_its_record(engine, tmp_path, monkeypatch, 
         return real(self, link, fields)
 
     monkeypatch.setattr(Application, "_logon", logon)
-    first = Acceptor(engine, (OMS44,), tmp_path / "fix")
+    first = acceptor_over(engine, (OMS44,), tmp_path / "fix")
     first.start()
     try:
         five_orders(first)
-        with Client(first.port, OMS44) as client:
+        with Client(first.path, OMS44) as client:
             client.logon("141=Y")
     finally:
         first.stop(1.0)
@@ -331,13 +331,13 @@ def test_a_crash_between_the_wipe_and_its_record(engine, tmp_path, monkeypatch, 
     with engine.lock:
         engine.cursors["OMS44"] = cursor
     monkeypatch.undo()
-    second = Acceptor(engine, (OMS44,), as_the_crash_left_it)
+    second = acceptor_over(engine, (OMS44,), as_the_crash_left_it)
     second.start()
     try:
         assert engine.session_cursor("OMS44").reset_epoch == 1
         notes = engine.commands(AdminNote)
         assert [(note.action, note.target, note.user) for note in notes] == [("session reset", "OMS44", "gateway")]
-        with Client(second.port, OMS44, next_out=1 if again_with_reset else 2, mute=True) as client:
+        with Client(second.path, OMS44, next_out=1 if again_with_reset else 2, mute=True) as client:
             client.logon("141=Y" if again_with_reset else "")
             if not again_with_reset:
                 # its Logon with the reset was 1
@@ -354,12 +354,12 @@ def test_a_crash_between_the_wipe_and_its_record(engine, tmp_path, monkeypatch, 
 def test_a_crash_behind_our_answer_to_a_reset_is_healed_too(engine, tmp_path):
     """The record of the reset is lost though the client has our Logon: nobody may be shut out for good."""
     as_the_crash_left_it = tmp_path / "crashed"
-    first = Acceptor(engine, (OMS44,), tmp_path / "fix")
+    first = acceptor_over(engine, (OMS44,), tmp_path / "fix")
     first.start()
     try:
         five_orders(first)
         before = engine.session_cursor("OMS44")
-        with Client(first.port, OMS44, mute=True) as client:
+        with Client(first.path, OMS44, mute=True) as client:
             client.logon("141=Y")
             until(lambda: status(first, "OMS44").next_in == 2)
             shutil.copytree(tmp_path / "fix", as_the_crash_left_it)
@@ -367,12 +367,12 @@ def test_a_crash_behind_our_answer_to_a_reset_is_healed_too(engine, tmp_path):
         first.stop(1.0)
     with engine.lock:
         engine.cursors["OMS44"] = before
-    second = Acceptor(engine, (OMS44,), as_the_crash_left_it)
+    second = acceptor_over(engine, (OMS44,), as_the_crash_left_it)
     second.start()
     try:
         assert engine.session_cursor("OMS44").reset_epoch == before.reset_epoch + 1
         assert [note.action for note in engine.commands(AdminNote)] == ["session reset", "session set-seq in"]
-        with Client(second.port, OMS44, next_out=2, mute=True) as client:
+        with Client(second.path, OMS44, next_out=2, mute=True) as client:
             client.logon()
             client.order("after")
             client.expect("8", t11="after", t150="0")
@@ -384,10 +384,10 @@ def test_a_crash_behind_our_answer_to_a_reset_is_healed_too(engine, tmp_path):
 
 def test_a_store_without_a_reset_is_no_reset(engine, tmp_path):
     """Killed between the record of a SequenceReset and QuickFIX's own count: the journal is ahead, the store low."""
-    first = Acceptor(engine, (OMS44,), tmp_path / "fix")
+    first = acceptor_over(engine, (OMS44,), tmp_path / "fix")
     first.start()
     try:
-        with Client(first.port, OMS44, mute=True) as client:
+        with Client(first.path, OMS44, mute=True) as client:
             client.logon()
             until(lambda: status(first, "OMS44").next_in == 2)
             shutil.copytree(tmp_path / "fix", tmp_path / "crashed")
@@ -395,7 +395,7 @@ def test_a_store_without_a_reset_is_no_reset(engine, tmp_path):
         first.stop(1.0)
     with engine.lock:
         engine.cursors["OMS44"] = replace(engine.session_cursor("OMS44"), last_in_seq=50)
-    second = Acceptor(engine, (OMS44,), tmp_path / "crashed")
+    second = acceptor_over(engine, (OMS44,), tmp_path / "crashed")
     second.start()
     try:
         assert engine.commands(AdminNote) == [] and status(second, "OMS44").next_in == 51
@@ -405,7 +405,7 @@ def test_a_store_without_a_reset_is_no_reset(engine, tmp_path):
 
 @pytest.mark.parametrize("logon", ["", "141=Y"])
 def test_a_logon_that_cannot_be_made_durable_is_refused_and_resets_nothing(acceptor, engine, logon):
-    with Client(acceptor.port, OMS44, mute=True) as client:
+    with Client(acceptor.path, OMS44, mute=True) as client:
         client.logon()
         client.order("a1")
         client.expect("8", t11="a1", t150="0")
@@ -414,12 +414,12 @@ def test_a_logon_that_cannot_be_made_durable_is_refused_and_resets_nothing(accep
     before = status(acceptor, "OMS44")
     engine.not_durable = TimeoutError("planted")
     number = 1 if logon else before.next_in
-    with Client(acceptor.port, OMS44, next_out=number, mute=True) as client:
+    with Client(acceptor.path, OMS44, next_out=number, mute=True) as client:
         assert refusal(client, logon).endswith("cannot take logons now")
     after = status(acceptor, "OMS44")
     assert after.next_in == before.next_in and after.next_out == before.next_out + 1
     engine.not_durable = None
-    with Client(acceptor.port, OMS44, next_out=before.next_in, mute=True) as client:
+    with Client(acceptor.path, OMS44, next_out=before.next_in, mute=True) as client:
         client.logon()
         client.order("a2")
         client.expect("8", t11="a2", t150="0")
@@ -428,7 +428,7 @@ def test_a_logon_that_cannot_be_made_durable_is_refused_and_resets_nothing(accep
 def test_a_crash_before_the_first_answer_is_no_reset(engine, tmp_path):
     """The very first Logon is journaled, and QuickFIX has not counted it yet."""
     engine.cursors["OMS44"] = replace(engine.session_cursor("OMS44"), last_in_seq=1)
-    acceptor = Acceptor(engine, (OMS44,), tmp_path / "fix")
+    acceptor = acceptor_over(engine, (OMS44,), tmp_path / "fix")
     acceptor.start()
     try:
         assert engine.commands(AdminNote) == [] and status(acceptor, "OMS44").next_in == 2
@@ -437,7 +437,7 @@ def test_a_crash_before_the_first_answer_is_no_reset(engine, tmp_path):
 
 
 def test_a_disabled_session_is_told_why_and_keeps_its_numbers(acceptor, engine):
-    with Client(acceptor.port, OMS44, mute=True) as client:
+    with Client(acceptor.path, OMS44, mute=True) as client:
         client.logon()
         client.order("a1")
         client.expect("8", t150="0")
@@ -446,21 +446,21 @@ def test_a_disabled_session_is_told_why_and_keeps_its_numbers(acceptor, engine):
     until(lambda: not status(acceptor, "OMS44").logged_on)
     before = status(acceptor, "OMS44")
     for logon in ("141=Y", ""):
-        with Client(acceptor.port, OMS44, next_out=1 if logon else before.next_in, mute=True) as client:
+        with Client(acceptor.path, OMS44, next_out=1 if logon else before.next_in, mute=True) as client:
             assert refusal(client, logon).endswith("limits under review")
     after = status(acceptor, "OMS44")
     assert after.next_in == before.next_in and after.next_out > before.next_out
     acceptor.enable("OMS44")
     engine.cursors["OMS44"] = replace(engine.cursors["OMS44"], enabled=False)
-    with Client(acceptor.port, OMS44, next_out=before.next_in, mute=True) as client:
+    with Client(acceptor.path, OMS44, next_out=before.next_in, mute=True) as client:
         assert "disabled" in refusal(client)
     engine.cursors["OMS44"] = replace(engine.cursors["OMS44"], enabled=True)
-    with Client(acceptor.port, OMS44, next_out=before.next_in, mute=True) as client:
+    with Client(acceptor.path, OMS44, next_out=before.next_in, mute=True) as client:
         client.logon()
 
 
 def test_a_reset_in_a_live_connection_that_is_refused_uses_no_number_twice(acceptor, engine):
-    with Client(acceptor.port, OMS44, mute=True) as client:
+    with Client(acceptor.path, OMS44, mute=True) as client:
         client.logon()
         client.order("a1")
         client.expect("8", t11="a1", t150="0")
@@ -474,7 +474,7 @@ def test_a_reset_in_a_live_connection_that_is_refused_uses_no_number_twice(accep
 
 
 def test_operations(acceptor, engine):
-    with Client(acceptor.port, OMS44) as client:
+    with Client(acceptor.path, OMS44) as client:
         client.logon()
         until(lambda: status(acceptor, "OMS44").logged_on)
         with pytest.raises(SessionError, match="logged on"):
@@ -485,7 +485,7 @@ def test_operations(acceptor, engine):
     until(lambda: engine.commands(SessionLogout))
     assert engine.commands(SessionLogout)[0].reason == "please reconnect"
     acceptor.set_seq("OMS44", lambda: None, next_in=50, next_out=70)
-    with Client(acceptor.port, OMS44, next_out=50) as client:
+    with Client(acceptor.path, OMS44, next_out=50) as client:
         assert client.logon()["34"] == "70"
         until(lambda: status(acceptor, "OMS44").logged_on)
         acceptor.reset("OMS44", lambda: None)
@@ -505,13 +505,13 @@ def refusal(client, logon=""):
 
 
 def refused_text(acceptor, spec, **options) -> str:
-    with Client(acceptor.port, spec, mute=True, **options) as client:
+    with Client(acceptor.path, spec, mute=True, **options) as client:
         return refusal(client)
 
 
 @pytest.mark.parametrize("what", ["reset", "set_seq"])
 def test_numbers_change_in_the_journal_first_and_nobody_logs_on_meanwhile(acceptor, engine, what):
-    with Client(acceptor.port, OMS44) as client:
+    with Client(acceptor.path, OMS44) as client:
         client.logon()
         client.order("a1")
         client.expect("8", t150="0")
@@ -537,7 +537,7 @@ def test_numbers_change_in_the_journal_first_and_nobody_logs_on_meanwhile(accept
     assert len(seen) == 1 and seen[0][0] is False and seen[0][1] >= 3, "QuickFIX is changed after the journal"
     expected = 1 if what == "reset" else 50
     assert status(acceptor, "OMS44").next_in == expected
-    with Client(acceptor.port, OMS44, next_out=expected) as client:
+    with Client(acceptor.path, OMS44, next_out=expected) as client:
         client.logon()
         client.order("a2")
         client.expect("8", t11="a2", t150="0")
@@ -553,13 +553,13 @@ def test_a_change_of_numbers_that_fails_half_way_lets_nobody_in_until_it_is_repe
     acceptor.enable("OMS44")
     assert "not finished" in refused_text(acceptor, OMS44, next_out=5)
     acceptor.set_seq("OMS44", lambda: None, next_in=5)
-    with Client(acceptor.port, OMS44, next_out=5) as client:
+    with Client(acceptor.path, OMS44, next_out=5) as client:
         client.logon()
 
 
 @pytest.mark.parametrize("acceptor", [(OMS44, OMS42)], indirect=True)
 def test_stop_says_goodbye(acceptor):
-    with Client(acceptor.port, OMS44) as client, Client(acceptor.port, OMS42) as other:
+    with Client(acceptor.path, OMS44) as client, Client(acceptor.path, OMS42) as other:
         client.logon()
         other.logon()
         until(lambda: status(acceptor, "OMS42").logged_on)

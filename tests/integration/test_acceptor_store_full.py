@@ -9,12 +9,11 @@ import threading
 import time
 
 import pytest
-from acceptor_kit import OMS44, Client, FakeEngine, until
+from acceptor_kit import OMS44, Client, FakeEngine, acceptor_over, until
 from test_acceptor_delivery import exec_ids, report
 
 from fixgw.core.commands import AdminNote, CancelOrder, NewOrder, Unsupported
 from fixgw.core.errors import JournalFull
-from fixgw.fix.acceptor import Acceptor
 from fixgw.fix.session_store import StoreFiles
 from fixgw.fix.store_keeper import STORE_FAILED, StoreKeeper
 
@@ -37,7 +36,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def acceptor(engine, folder):
-    made = Acceptor(engine, (OMS44,), folder)
+    made = acceptor_over(engine, (OMS44,), folder)
     made.start()
     yield made
     made.stop(1.0)
@@ -71,7 +70,7 @@ def test_after_a_moment_without_room_the_session_comes_back_and_nothing_is_lost(
     # the Logout waits until the order is there
     sent, see_to = threading.Event(), StoreKeeper._see_to
     monkeypatch.setattr(StoreKeeper, "_see_to", lambda *args: sent.wait(10) and see_to(*args))
-    with Client(acceptor.port, OMS44) as client:
+    with Client(acceptor.path, OMS44) as client:
         client.logon()
         engine.publish("OMS44", report(1))
         client.expect("8", t17="E1")
@@ -89,7 +88,7 @@ def test_after_a_moment_without_room_the_session_comes_back_and_nothing_is_lost(
         cut(client, acceptor)
     until(lambda: not status(acceptor).fault)
     assert [n.action for n in engine.commands(AdminNote)] == ["session store failed", "session store mended"]
-    with Client(acceptor.port, OMS44, next_out=client.next_out) as client:
+    with Client(acceptor.path, OMS44, next_out=client.next_out) as client:
         client.logon()
         client.expect("8", t17="E2")
         refusal = client.expect("j")
@@ -99,7 +98,7 @@ def test_after_a_moment_without_room_the_session_comes_back_and_nothing_is_lost(
 
 
 def test_while_there_is_no_room_a_cancel_is_taken_and_a_logon_refused(engine, folder, acceptor):
-    with Client(acceptor.port, OMS44) as client:
+    with Client(acceptor.path, OMS44) as client:
         client.logon()
         with full(folder):
             engine.publish("OMS44", report(1))
@@ -107,19 +106,19 @@ def test_while_there_is_no_room_a_cancel_is_taken_and_a_logon_refused(engine, fo
             client.send("F", f"11=x|41=c1|55=BTC/USDT|54=1|60={time.strftime('%Y%m%d-%H:%M:%S')}")
             until(lambda: engine.commands(CancelOrder))
             cut(client, acceptor)
-            with Client(acceptor.port, OMS44, next_out=client.next_out) as other:
+            with Client(acceptor.path, OMS44, next_out=client.next_out) as other:
                 other.send("A", "98=0|108=30")
                 until(lambda: (other.read(0.05), other.closed)[1])
                 assert not status(acceptor).logged_on and not other.received
             assert status(acceptor).fault
         until(lambda: not status(acceptor).fault)
-    with Client(acceptor.port, OMS44, next_out=client.next_out) as client:
+    with Client(acceptor.path, OMS44, next_out=client.next_out) as client:
         client.logon()
         client.expect("8", t17="E1")
 
 
 def test_a_refusal_that_could_not_be_stored_is_told_later(engine, folder, acceptor):
-    with Client(acceptor.port, OMS44) as client:
+    with Client(acceptor.path, OMS44) as client:
         client.logon()
         engine.refuse = JournalFull("full")
         with full(folder):
@@ -129,7 +128,7 @@ def test_a_refusal_that_could_not_be_stored_is_told_later(engine, folder, accept
             until(lambda: engine.commands(Unsupported))
             cut(client, acceptor)
     until(lambda: not status(acceptor).fault)
-    with Client(acceptor.port, OMS44, next_out=client.next_out) as client:
+    with Client(acceptor.path, OMS44, next_out=client.next_out) as client:
         client.logon()
         told = client.drain(1.0)
         assert sorted(m["379"] for m in told if m["35"] == "j") == ["first", "second"]
@@ -137,7 +136,7 @@ def test_a_refusal_that_could_not_be_stored_is_told_later(engine, folder, accept
 
 
 def test_what_the_client_missed_is_resent_from_the_store_that_was_opened_anew(engine, folder, acceptor):
-    with Client(acceptor.port, OMS44, mute=True) as client:
+    with Client(acceptor.path, OMS44, mute=True) as client:
         client.logon()
         for number in range(1, 6):
             engine.publish("OMS44", report(number))
@@ -147,7 +146,7 @@ def test_what_the_client_missed_is_resent_from_the_store_that_was_opened_anew(en
             until(lambda: status(acceptor).fault)
             cut(client, acceptor)
     until(lambda: not status(acceptor).fault)
-    with Client(acceptor.port, OMS44, next_out=client.next_out, mute=True) as client:
+    with Client(acceptor.path, OMS44, next_out=client.next_out, mute=True) as client:
         client.logon()
         client.expect("8", t17="E6")
         client.send("2", "7=2|16=0")
@@ -157,7 +156,7 @@ def test_what_the_client_missed_is_resent_from_the_store_that_was_opened_anew(en
 
 def test_a_store_that_cannot_be_opened_though_there_is_room_ends_the_process(engine, folder, monkeypatch):
     lost: list[str] = []
-    acceptor = Acceptor(engine, (OMS44,), folder, on_lost=lost.append)
+    acceptor = acceptor_over(engine, (OMS44,), folder, on_lost=lost.append)
     acceptor.start()
     try:
         def broken(*_: object) -> bool:

@@ -4,11 +4,10 @@ import threading
 import time
 from pathlib import Path
 
-from acceptor_kit import ALL, OMS42, OMS44, OMS50, Client, FakeEngine
+from acceptor_kit import ALL, OMS42, OMS44, OMS50, Client, FakeEngine, acceptor_over
 
 from fixgw.core.commands import AnyCommand, SessionLogout
 from fixgw.fix import socket_close
-from fixgw.fix.acceptor import Acceptor
 
 ROUNDS = 40
 
@@ -27,11 +26,11 @@ def test_quickfix_is_built_as_expected() -> None:
 
 
 def test_no_logon_is_lost_between_two_connections(tmp_path: Path) -> None:
-    acceptor = Acceptor(SlowDisk(), ALL, tmp_path)
+    acceptor = acceptor_over(SlowDisk(), ALL, tmp_path)
     acceptor.start()
     try:
         for turn in range(ROUNDS):
-            with Client(acceptor.port, (OMS42, OMS44, OMS50)[turn % 3]) as client:
+            with Client(acceptor.path, (OMS42, OMS44, OMS50)[turn % 3]) as client:
                 client.logon("141=Y", timeout_s=8.0)
                 client.order(f"A{turn}")
                 client.expect("8", t11=f"A{turn}")
@@ -45,12 +44,12 @@ def test_no_logon_is_lost_between_two_connections(tmp_path: Path) -> None:
 
 def test_numbers_are_given_back(tmp_path: Path) -> None:
     """Nothing keeps the descriptors of connections that have ended."""
-    acceptor = Acceptor(FakeEngine(), ALL, tmp_path)
+    acceptor = acceptor_over(FakeEngine(), ALL, tmp_path)
     acceptor.start()
     try:
         before = _open()
         for _ in range(10):
-            with Client(acceptor.port, OMS44) as client:
+            with Client(acceptor.path, OMS44) as client:
                 client.logon("141=Y")
                 client.logout()
         deadline = time.monotonic() + 10
