@@ -1,4 +1,4 @@
-"""Files that a command writes at its end: refused before it starts, and written one by one whatever becomes of the others."""
+"""Files that a command writes: refused before it starts; those of its end are written one by one, whatever becomes of others."""
 
 from __future__ import annotations
 
@@ -35,6 +35,16 @@ def check_outputs(files: Mapping[str, Path | None], directory: Path | None = Non
         seen[real] = option
 
 
+def check_ready_file(path: Path) -> None:
+    """That a ready file can be put there (it is renamed into its place), found out before anything is started for whoever waits
+    for it. Raises OSError with the file's name."""
+    try:
+        _probe_name(path)
+        _probe_new(path.with_name(f".{path.name}.{os.getpid()}"))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def write_outputs(outputs: Iterable[Output]) -> bool:
     """Each that was asked for; what cannot be written is told on standard error. True: all are there."""
     fine = True
@@ -52,8 +62,7 @@ def write_outputs(outputs: Iterable[Output]) -> bool:
 def _probe(path: Path, directory: Path | None) -> None:
     """Open it for writing as the command will, and leave no trace. Raises OSError."""
     real = Path(os.path.realpath(path))
-    if real.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    _probe_name(real)
     if real.exists():
         _probe_old(real)
         return
@@ -62,13 +71,23 @@ def _probe(path: Path, directory: Path | None) -> None:
         if home == real.parent and not home.exists():
             _probe_folder(home)
             return
+    _probe_new(real)
+
+
+def _probe_name(path: Path) -> None:
+    if path.is_dir():  # also "", which is "." for a Path and has no name
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+
+
+def _probe_new(path: Path) -> None:
+    """Make it and take it away again. No room on the disk is no reason to refuse: it may come."""
     try:
-        os.close(os.open(real, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
     with contextlib.suppress(FileNotFoundError):
-        real.unlink()
+        path.unlink()
 
 
 def _probe_old(real: Path) -> None:

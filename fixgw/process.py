@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import os
 import signal
 import socket
@@ -44,20 +43,6 @@ def describe_exit(status: int) -> str:
         return signal.Signals(-status).name
     except ValueError:
         return f"signal {-status}"
-
-
-def check_ready_file(path: Path) -> None:
-    """That a ready file can be put there, found out before anything is started for whoever waits for it. No room on the disk is
-    no reason to refuse: it may come. Raises OSError with the file's name."""
-    try:
-        if path.is_dir():  # also "", which is "." for a Path and has no name
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        probe = path.with_name(f".{path.name}.{os.getpid()}")
-        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        probe.unlink()
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 # sun_path of Linux, without the final zero

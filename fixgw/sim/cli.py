@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from fixgw.process import check_ready_file
+from fixgw.outputs import check_ready_file
 from fixgw.sim.config import (
     DEMO_BALANCES,
     ApiAccount,

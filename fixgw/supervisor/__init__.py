@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..config import ConfigErrors, load
 from ..config.preflight import preflight
-from ..process import check_ready_file
+from ..outputs import check_ready_file
 from .child import describe_error
 from .lock import AlreadyRunning, take
 from .loop import Supervisor

@@ -15,8 +15,7 @@ from fixgw.chaos.check import Verdict
 from fixgw.chaos.run import Outcome
 from fixgw.cli import main
 from fixgw.demo.command import demo
-from fixgw.outputs import check_outputs, write_outputs
-from fixgw.process import check_ready_file
+from fixgw.outputs import check_outputs, check_ready_file, write_outputs
 
 COMMANDS = [
     ("chaos", "--json"), ("simulate", "--json"), ("simulate --seed 3", "--json"), ("soak", "--json"), ("soak", "--png"),

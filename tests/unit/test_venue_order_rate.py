@@ -172,14 +172,20 @@ def test_a_cancelled_wait_gives_its_turn_to_the_next() -> None:
     assert in_short_time(2, 7, cancelled=(2, 5)) == [0, 1, 3, 4, 6]
 
 
+async def just_given_back() -> tuple[OrderRate, asyncio.Future[Slot]]:
+    """Somebody waits for the only slot, which is free by now; the loop has not come round to it yet."""
+    rate = OrderRate([Limit(1, 60 * S)])
+    held = rate.take()
+    assert held is not None
+    waiting = asyncio.ensure_future(rate.reserve(61 * S))
+    await asyncio.sleep(0)
+    held.give_back()
+    return rate, waiting
+
+
 def test_a_slot_that_is_given_back_goes_to_who_waits() -> None:
     async def run() -> None:
-        rate = OrderRate([Limit(1, 60 * S)])
-        held = rate.take()
-        assert held is not None
-        waiting = asyncio.ensure_future(rate.reserve(61 * S))
-        await asyncio.sleep(0)
-        held.give_back()
+        _, waiting = await just_given_back()
         assert isinstance(await asyncio.wait_for(waiting, 1), Slot)
 
     asyncio.run(run())
@@ -187,12 +193,7 @@ def test_a_slot_that_is_given_back_goes_to_who_waits() -> None:
 
 def test_a_wait_that_is_cancelled_as_its_slot_comes_gives_it_back() -> None:
     async def run() -> None:
-        rate = OrderRate([Limit(1, 60 * S)])
-        held = rate.take()
-        assert held is not None
-        waiting = asyncio.ensure_future(rate.reserve(61 * S))
-        await asyncio.sleep(0)
-        held.give_back()
+        rate, waiting = await just_given_back()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         assert waiting.cancelled() and rate.take() is not None
