@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
-import json
 import logging
 import os
 import signal
@@ -34,7 +33,6 @@ from .core.state import State, load_state, new_state
 from .engine import Engine
 from .fix.port import RecordCursor, SessionCursor
 from .fix.rawlog import RawLog
-from .journal.disk import Disk
 from .journal.errors import JournalDiskError, JournalError
 from .journal.housekeeping import Housekeeping
 from .journal.snapshot import latest_snapshot
@@ -42,6 +40,7 @@ from .journal.space import SpaceWatch
 from .journal.store import Journal
 from .marketdata.edge import Edge
 from .process import die_with_parent, give_back_memory
+from .ready import write_ready
 from .venues.gateway_link import VenueLinks
 
 log = logging.getLogger("fixgw.app")
@@ -136,7 +135,7 @@ class Gateway:
         self.acceptor.start()
         self.admin.start()
         self.housekeeping.start()
-        _write_ready(
+        write_ready(
             self.paths.gateway_ready,
             {
                 "admin": str(self.paths.admin_socket),
@@ -297,14 +296,6 @@ def _log_alerts(record: Record) -> None:
     for event in record.events:
         if isinstance(event, Alerted):
             log.warning("ALERT %s: %s", event.kind, event.text)
-
-
-def _write_ready(path: Path, content: dict[str, object]) -> None:
-    """On a full disk in the place of that of the run before. Raises OSError with the file's name."""
-    try:
-        Disk().replace_small(path, json.dumps(content).encode())
-    except OSError as error:
-        raise OSError(error.errno, f"{error.strerror}, expected room for the ready file", str(path)) from error
 
 
 def main() -> int:

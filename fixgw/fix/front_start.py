@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import resource
 import secrets
@@ -24,13 +23,6 @@ def allow_files(wanted: int) -> None:
     if soft < wanted:
         allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-
-
-def write_ready(path: Path, content: dict[str, object]) -> None:
-    """Whoever reads it sees all of it or nothing. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content))
-    temporary.replace(path)
 
 
 def unanswered(folder: Path, closed: bool = False) -> str:

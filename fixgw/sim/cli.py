@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from fixgw.outputs import check_ready_file
+from fixgw.ready import write_ready
 from fixgw.sim.config import (
     DEMO_BALANCES,
     ApiAccount,
@@ -151,13 +152,6 @@ def _config(options: dict[str, Any]) -> SimConfig:
     )  # fmt: skip
 
 
-def write_ready_file(path: Path, content: dict[str, Any]) -> None:
-    """Whole or not at all: readers wait for it to appear."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    part.replace(path)
-
-
 def _run(config: SimConfig, ready_file: Path | None) -> None:
     import uvloop
 
@@ -179,7 +173,7 @@ async def _serve(config: SimConfig, ready_file: Path | None) -> None:
     async with SimServer(config) as server:
         ready = {"host": config.host, "port": server.port, "pid": os.getpid()}
         if ready_file is not None:
-            write_ready_file(ready_file, ready)
+            write_ready(ready_file, ready)
         print(f"simulated exchange on http://{config.host}:{server.port} ({config.liquidity})", file=sys.stderr)
         waits = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(server.wait())]
         done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from fixgw.app import _write_ready
+from fixgw import app
+from fixgw.fix import front
 from fixgw.journal.disk import Disk
+from fixgw.ready import write_ready
 from fixgw.supervisor import plan
 from fixgw.supervisor.child import BACKOFF_FIRST_S, Child, describe_error
 from fixgw.supervisor.lock import _note_pid
@@ -101,17 +103,18 @@ def test_a_lock_s_pid_is_written_in_place(tmp_path: Path) -> None:
     assert path.read_text() == "42\n"
 
 
-def test_the_gateway_s_ready_file_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gateway that died comes back: its file takes the place of the one before."""
+def test_a_ready_file_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What died comes back: its file takes the place of the one before. The front as well as the gateway."""
+    assert front.write_ready is app.write_ready is write_ready
     path = tmp_path / "gateway.json"
-    _write_ready(path, {"pid": 1234567, "admin": "/somewhere"})
+    write_ready(path, {"pid": 1234567, "admin": "/somewhere"})
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Disk, "write_atomic", full)
-    _write_ready(path, {"pid": 42, "admin": "/x"})
+    write_ready(path, {"pid": 42, "admin": "/x"})
     assert plan._read_ready(path, 42) == {"pid": 42, "admin": "/x"}
     path.unlink()
     with pytest.raises(OSError, match=r"No space left on device, expected room for the ready file: '.*gateway.json'"):
-        _write_ready(path, {"pid": 42})
+        write_ready(path, {"pid": 42})
