@@ -87,7 +87,12 @@ def _check_segments(directory: Path, result: Verification) -> None:
             check_headers(layout)
             reason = f"segment begins with record {segment.first_seq}, expected {result.last_seq + 1}"
             raise CorruptJournal(segment.path, 0, reason)
-        _check_one(directory, segment, following, salt, result)
+        try:
+            _check_one(directory, segment, following, salt, result)
+        except CorruptJournal as error:
+            if error.path == segment.path:
+                result.notes.append(_what_a_backup_holds(segment, following))
+            raise
     if segments and segments[0].first_seq > 1:
         result.notes.append(f"records 1 to {segments[0].first_seq - 1} are not in this folder")
     spares = check_spares(directory, result.last_seq)
@@ -119,6 +124,16 @@ def _check_one(directory: Path, segment: Segment, following: Segment | None, sal
         check.state = "torn"
         what = "is under way" if result.writer_pid is not None else "stands there: the next start cuts it"
         result.notes.append(f"{segment.path.name} at byte {offset}: an unfinished write {what}")
+
+
+def _what_a_backup_holds(segment: Segment, following: Segment | None) -> str:
+    """Of a damaged segment: files of room prepared in advance look like segments that follow."""
+    name = segment.path.name
+    if following is not None:
+        last_seq = following.first_seq - 1
+        behind = f"export --from {following.first_seq} reads what stands behind it"
+        return f"{name} was complete with record {last_seq}: any backup made since then holds all of it; {behind}"
+    return f"{name} is the last one with records: a backup lacks what came after it (README.md: step 5)"
 
 
 def _scan(segment: Segment, salt: int) -> tuple[int, int, End]:

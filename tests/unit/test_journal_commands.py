@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from journal_home import COUNT, fill_journal, run
 
+from fixgw.journal.archive import _archive
+from fixgw.journal.disk import Disk
 from fixgw.journal.errors import CorruptJournal
+from fixgw.journal.layout import read_layout
 from fixgw.journal.store import Journal
 
 
@@ -72,8 +75,11 @@ def test_a_damaged_segment_is_put_back_as_the_readme_tells(home: Path, tmp_path_
     file.write_bytes(data)
     with pytest.raises(CorruptJournal):
         Journal.open(folder, segment_bytes=4096, reserve_bytes=4096)
-    named = json.loads(run("verify", str(home), "--json").stdout)["file"]
+    told = json.loads(run("verify", str(home), "--json").stdout)
+    named = told["file"]
     assert named == str(file)
+    assert f"complete with record {hurt['last_seq']}" in told["notes"][-1]
+    assert f"--from {after['first_seq']} reads what stands behind" in told["notes"][-1]
     before = run("export", str(home))
     assert before.exit_code == 1 and len(before.stdout.splitlines()) == hurt["first_seq"] - 1
     behind = run("export", str(home), "--from", str(after["first_seq"]), "--to", str(COUNT))
@@ -81,6 +87,34 @@ def test_a_damaged_segment_is_put_back_as_the_readme_tells(home: Path, tmp_path_
     Path(named).write_bytes(backup.read_bytes())
     assert run("verify", str(home)).exit_code == 0
     Journal.open(folder, segment_bytes=4096, reserve_bytes=4096).close(clean=True)
+
+
+def test_a_damaged_file_of_the_archive_is_replaced_by_the_segment_that_it_was_made_from(home: Path) -> None:
+    folder = home / "data" / "journal"
+    first = read_layout(folder).live[0]
+    backup = first.path.read_bytes()
+    archived = _archive(folder, first, read_layout(folder).live[1].first_seq - 1, Disk())
+    assert run("verify", str(home)).exit_code == 0
+    archived.write_bytes(archived.read_bytes()[:-40])
+    told = json.loads(run("verify", str(home), "--json").stdout)
+    assert told["file"] == str(archived) and "any backup made since then holds all of it" in told["notes"][-1]
+    (folder / "00000099.seg").write_bytes(backup)
+    assert run("verify", str(home)).exit_code == 0
+    assert len(run("export", str(home)).stdout.splitlines()) == COUNT
+    Journal.open(folder, segment_bytes=4096, reserve_bytes=4096).close(clean=True)
+    assert run("verify", str(home)).exit_code == 0
+
+
+def test_verify_says_that_a_backup_of_the_last_segment_lacks_something(home: Path) -> None:
+    """Files of room that was prepared in advance have the higher numbers."""
+    folder = home / "data" / "journal"
+    last = read_layout(folder).live[-1].path
+    assert any(path.name > last.name for path in folder.glob("*.seg"))
+    data = bytearray(last.read_bytes())
+    data[64 + 30] ^= 4
+    last.write_bytes(data)
+    told = json.loads(run("verify", str(home), "--json").stdout)
+    assert not told["ok"] and f"{last.name} is the last one with records" in told["notes"][-1]
 
 
 def test_verify_beside_a_running_writer(home: Path) -> None:
