@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -197,18 +198,22 @@ def utc_now() -> str:
 
 
 class Client:
-    """A FIX client by hand. It answers nothing by itself but TestRequests (unless `mute`) and Logout."""
+    """A FIX client by hand; `where`: the acceptor's socket or a front's port. It
+    answers nothing by itself but TestRequests (unless `mute`) and Logout."""
 
-    def __init__(self, path: Path, spec: AcceptorSession, *, next_out: int = 1, mute: bool = False) -> None:
+    def __init__(self, where: Path | int, spec: AcceptorSession, *, next_out: int = 1, mute: bool = False) -> None:
         self.spec = spec
         self.next_out = next_out
         self.mute = mute
         self.leaving = False
         self.received: list[dict[str, str]] = []
         self.buffer, self.closed = b"", False
-        self.sock = unix_socket()
-        self.sock.settimeout(5)
-        self.sock.connect(socket_address(path))
+        if isinstance(where, int):
+            self.sock = socket.create_connection(("127.0.0.1", where), timeout=5)
+        else:
+            self.sock = unix_socket()
+            self.sock.settimeout(5)
+            self.sock.connect(socket_address(where))
 
     def __enter__(self) -> Client:
         return self
