@@ -122,6 +122,13 @@ def test_a_failed_sending_is_repeated_in_order(run):
     assert delivery.failed == 2 and delivery.sent == 3
 
 
+def test_however_long_sending_fails_it_is_tried_again_soon(run, monkeypatch):
+    monkeypatch.setattr(delivery_module, "RETRY_S", (0.001, 0.004))
+    wire = Wire(*[False] * 14)
+    run(Engine(record(1, "a")), wire)
+    until(lambda: wire.taken == [("a", False)])
+
+
 def test_a_failing_engine_is_asked_again(run):
     engine, wire = Engine(record(1, "a")), Wire()
     engine.fail_reads = 2
