@@ -153,7 +153,9 @@ class Checker:
             most, size = limits.max_open_orders, limit_for(limits.max_order_qty, order.symbol)
             if most is not None and len(found) > most and len(order.children) == 1:
                 raise Violation("risk is never exceeded", f"{name}: {len(found)} orders may trade, the limit is {most}")
-            worth = sum(((truth.most[key] - truth.done[key]) * (truth.place[key].px or ZERO) for _, key in found), ZERO)
+            # market orders are valued at the reference, not at the collar that they go out with
+            priced = [key for _, key in found if order_of(state, child_of(state, key).order_id).price is not None]
+            worth = sum(((truth.most[key] - truth.done[key]) * (truth.place[key].px or ZERO) for key in priced), ZERO)
             notional = limit_for(limits.max_open_notional, "*")
             if notional is not None and worth > notional:
                 raise Violation("risk is never exceeded", f"{name}: {worth} may trade, the limit on open notional is {notional}")
