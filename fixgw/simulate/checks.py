@@ -143,16 +143,22 @@ class Checker:
                 raise Violation("risk is never exceeded", f"{name}: the position may come to {worst}, the limit is {net}")
 
     def _sizes(self, state: State, order: Order, message: wire.PlaceChild) -> None:
-        """No child is larger than an order may be, and no more children may trade than there may be open orders. The second leg
-        of a replace is its order's only one, and takes the place of the first."""
-        settings = state.settings
-        working = [owner for key, owner in self.truth.owner.items() if self.truth.most[key] > self.truth.done[key]]
-        scopes = [("firm", settings.firm, len(working))]
-        scopes.append((order.session, settings.sessions[order.session].limits, working.count(order.session)))
-        for name, limits, count in scopes:
+        """No child is larger than an order may be, no more children may trade than there may be open orders, and what they may
+        trade is worth no more than may be open. The second leg of a replace takes the place of the first."""
+        settings, truth = state.settings, self.truth
+        working = [(owner, key) for key, owner in truth.owner.items() if truth.most[key] > truth.done[key]]
+        mine = [(owner, key) for owner, key in working if owner == order.session]
+        scopes = [("firm", settings.firm, working), (order.session, settings.sessions[order.session].limits, mine)]
+        for name, limits, found in scopes:
             most, size = limits.max_open_orders, limit_for(limits.max_order_qty, order.symbol)
-            if most is not None and count > most and len(order.children) == 1:
-                raise Violation("risk is never exceeded", f"{name}: {count} orders may trade, the limit is {most}")
+            if most is not None and len(found) > most and len(order.children) == 1:
+                raise Violation("risk is never exceeded", f"{name}: {len(found)} orders may trade, the limit is {most}")
+            # market orders are valued at the reference, not at the collar that they go out with
+            priced = [key for _, key in found if order_of(state, child_of(state, key).order_id).price is not None]
+            worth = sum(((truth.most[key] - truth.done[key]) * (truth.place[key].px or ZERO) for key in priced), ZERO)
+            notional = limit_for(limits.max_open_notional, "*")
+            if notional is not None and worth > notional:
+                raise Violation("risk is never exceeded", f"{name}: {worth} may trade, the limit on open notional is {notional}")
             if size is not None and message.qty is not None and message.qty > size:
                 text = f"{name}: {message.venue_cl_ord_id} is of {message.qty}, the limit of an order is {size}"
                 raise Violation("risk is never exceeded", text)

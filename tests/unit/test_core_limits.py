@@ -53,6 +53,8 @@ def refused(script: Script) -> tuple[str, int, str, str]:
         ("new b buy 1 ord_type=3", ("MISSING_FIELD", 99, "", "StopPx(99) with OrdType(40)=3")),
         ("new b buy 1 ord_type=3 stop_px=105.001", ("BAD_TICK", 99, "105.001", "0.01")),
         ("new b buy 1 @106 ord_type=4 stop_px=105.001", ("BAD_TICK", 99, "105.001", "0.01")),
+        ("new b buy 1 ord_type=3 stop_px=0", ("INVALID_VALUE", 99, "0", "above 0")),
+        ("cancel b zz", ("UNKNOWN_ORDER", 41, "zz", "a known ClOrdID")),
         ("new b buy 0.15 @100", ("BAD_LOT", 38, "0.15", "0.1")),
         ("cancel b a", ("TOO_LATE", 41, "a", "an open order")),
         ("replace b a 2 @100", ("TOO_LATE", 41, "a", "an open order")),
@@ -64,7 +66,7 @@ def test_a_refusal_names_tag_value_and_what_would_be_taken(line: str, fault: tup
     assert refused(script) == fault
 
 
-def test_before_the_venue_was_ever_heard_of_orders_are_refused() -> None:
+def test_before_the_venue_is_up_orders_are_refused() -> None:
     script = Script(World(ready=False))
     assert script.line("new a buy 1 @100") == ["8 8 a 0/0 VENUE_DOWN"]
     assert refused(script) == ("VENUE_DOWN", 100, VENUE, "READY")

@@ -1,5 +1,7 @@
 """Outages, restarts, kill switches, operations, busts. How to read the tables: core_script.py."""
 
+from itertools import pairwise
+
 import pytest
 from core_script import Script, play
 from core_world import World, core_settings
@@ -412,6 +414,13 @@ def test_an_order_that_is_filled_again_has_no_reason_and_tells_of_its_latest_cha
         assert list(state.finished) == [second, first], "in the order of their latest changes"
     assert seen == [("4", "CORRECTED", True), ("4", "CORRECTED", True), ("2", "", True)]
     script.world.check()
+
+
+def test_a_lost_order_is_asked_about_once_a_second_at_most() -> None:
+    """However often the timers run, and whether anybody answers or not: each question costs rate limit."""
+    script = play("new a buy 1 @100 | A A a 0/1; place C1 1@100 GTC\nambiguous C1 place | I A a 0/1 OUTCOME_UNKNOWN; query C1")
+    quarters = [number for number in range(1, 121) if "query C1" in script.line("+0.25s")]
+    assert len(quarters) > 5 and all(late - early >= 4 for early, late in pairwise([0, *quarters]))
 
 
 def test_many_lost_orders_are_asked_about_no_more_often_than_settles_them() -> None:

@@ -209,6 +209,19 @@ def test_whatever_operations_do_is_in_the_journal_with_who_and_why() -> None:
     script.world.check()
 
 
+def test_what_was_delivered_is_kept_and_never_goes_back() -> None:
+    """What lies beyond it is sent again after a restart: a cursor ahead of the journal would lose reports."""
+    script = Script()
+    script.line("new a buy 1 @100")
+    world = script.world
+    reached = []
+    for seq in (2, 4, 3, 1000):
+        world.run(c.Delivered(ts_ns=world.tick(), session="OMS44", seq=seq))
+        reached.append(world.state.sessions["OMS44"].delivered_seq)
+    assert reached[:3] == [2, 4, 4] and 4 < reached[3] <= world.state.seq
+    world.check()
+
+
 def test_positions_are_net_of_fees_in_the_base_asset() -> None:
     script = Script()
     for line in ("new a buy 1 @100", "trade C1 t1 0.5 fee=0.001", "trade C1 t2 0.5 fee=0.3 fee_asset=USDT"):

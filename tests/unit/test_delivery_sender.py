@@ -122,6 +122,13 @@ def test_a_failed_sending_is_repeated_in_order(run):
     assert delivery.failed == 2 and delivery.sent == 3
 
 
+def test_however_long_sending_fails_it_is_tried_again_soon(run, monkeypatch):
+    monkeypatch.setattr(delivery_module, "RETRY_S", (0.001, 0.004))
+    wire = Wire(*[False] * 14)
+    run(Engine(record(1, "a")), wire)
+    until(lambda: wire.taken == [("a", False)])
+
+
 def test_a_failing_engine_is_asked_again(run):
     engine, wire = Engine(record(1, "a")), Wire()
     engine.fail_reads = 2
@@ -206,6 +213,51 @@ def test_confirmation(run):
     delivery.heartbeat("fixgw-2")
     delivery.heartbeat("fixgw-2")
     assert [command.seq for command in engine.submitted] == [2] and delivery.delivered_seq == 2
+
+
+def test_what_was_asked_before_a_wipe_confirms_nothing(run):
+    """The numbers began anew: what the counterparty says to the old ones tells nothing of what it gets now."""
+    engine, wire = Engine(record(1, "a")), Wire()
+    delivery = run(engine, wire)
+    until(lambda: wire.asked)
+    delivery.logged_out()
+    delivery.wiped()
+    delivery.heartbeat("fixgw-1")
+    assert engine.submitted == [] and delivery.delivered_seq == 0
+    delivery.logged_on()
+    until(lambda: len(wire.asked) == 2)
+    assert wire.taken == [("a", False), ("a", True)]
+    delivery.heartbeat("fixgw-1")
+    assert delivery.delivered_seq == 1
+
+
+def test_who_has_confirmed_everything_is_not_asked_again(run, monkeypatch):
+    for name in ("ASK_INTERVAL_S", "ASK_AGAIN_S", "WAIT_S"):
+        monkeypatch.setattr(delivery_module, name, 0.01)
+    engine, wire = Engine(record(1, "a")), Wire()
+    delivery = run(engine, wire)
+    until(lambda: len(wire.asked) > 2)
+    delivery.heartbeat("fixgw-1")
+    turns = len(engine.cursors)
+    until(lambda: len(engine.cursors) > turns + 2)
+    asked = len(wire.asked)
+    until(lambda: len(engine.cursors) > turns + 8)
+    assert len(wire.asked) == asked
+
+
+def test_what_a_failed_reply_did_not_send_is_the_senders(run, monkeypatch):
+    """The connection's own thread answers; when that fails the answer must not wait for the next report."""
+    monkeypatch.setattr(delivery_module, "WAIT_S", 60.0)
+    engine, wire = Engine(), Wire()
+    delivery = run(engine, wire)
+    until(lambda: delivery._asleep)
+    delivery.attend()
+    engine.log.append(record(1, "a"))
+    delivery.wake()
+    engine.fail_reads = 1
+    delivery.reply()
+    delivery.leave()
+    until(lambda: wire.taken == [("a", False)])
 
 
 def stored(folder, *bodies: str) -> StoreFiles:

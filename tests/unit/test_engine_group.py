@@ -303,6 +303,33 @@ def test_words_left_behind_are_found(rig: Rig) -> None:
     until(lambda: rig.engine.durable_seq == rig.base + 1, "the word")
 
 
+def test_an_order_that_comes_while_words_are_decided_is_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever decides the words looks at the inbox again: the order waits for nobody else to look."""
+    monkeypatch.setattr(engine_module, "LOOK_S", 60.0)
+    rig = Rig()
+    inside, let_go, real = threading.Event(), threading.Event(), rig.engine._decide_group
+
+    def held(words: bool = False) -> None:
+        real(words=words)
+        if words and not let_go.is_set():
+            inside.set()
+            assert let_go.wait(WAIT_S)
+
+    try:
+        monkeypatch.setattr(rig.engine, "_decide_group", held)
+        word = c.VenueLink(ts_ns=FIRST_NS, venue=VENUE, up=False)
+        thread = rig.in_thread(lambda: rig.engine.submit_words([word]))
+        assert inside.wait(WAIT_S)
+        rig.engine.submit(rig.order())
+        assert rig.engine.waiting
+        let_go.set()
+        thread.join(WAIT_S)
+        assert rig.engine.durable_seq == rig.base + 2
+    finally:
+        let_go.set()
+        rig.close()
+
+
 def test_after_a_stop_nothing_is_taken(rig: Rig) -> None:
     rig.engine.stop()
     rig.journal.append_fails = AssertionError("the journal is closed")

@@ -311,3 +311,12 @@ def test_a_report_that_is_older_for_one_asset_leaves_that_asset() -> None:
     assert report(15, 100, 6) == (90, 6), "made before, comes after"
     assert report(12, 1, 1, BTC=50) == (90, 6)
     assert report(25, 80, 7) == (80, 7) and state.account("A").later == {}
+
+
+def test_the_venue_is_asked_when_no_event_has_covered_an_order_for_a_while() -> None:
+    book = StreamBalances()
+    assert not book.overdue(10**18)
+    book.order("o", "USDT", 5, 100)
+    assert not book.overdue(100 + OVERDUE_NS) and book.overdue(101 + OVERDUE_NS)
+    book.event(6, [("USDT", D(1), D(1))], 200)
+    assert not book.overdue(10**18)
