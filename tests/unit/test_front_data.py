@@ -134,7 +134,7 @@ def test_a_group_has_both_of_length_and_data_or_none(file: str) -> None:
 
 
 values = st.sampled_from([b"-1", b"0", b"1", b"2", b"3", b"9", b"40", b"x", b"", b"2000000000"]) | st.binary(max_size=12)
-numbers = st.sampled_from(b"95 96 354 355 0355 93 89 618 619 555 600 58 -96".split() + [b""])
+numbers = st.sampled_from([*b"95 96 354 355 0355 93 89 618 619 555 600 58 -96".split(), b""])
 
 
 @given(st.lists(st.tuples(numbers, values), max_size=8))
