@@ -8,7 +8,9 @@ relies on what the dictionaries hold for every such field: a group has both of l
 To QuickFIX the length of 96 is 95, in general the tag before; that of 89 is 93. For some fields of FIX 5.0SP2 the standard has
 another one (1527 has 1525): these QuickFIX cannot read at all, and its search could come upon a length elsewhere.
 
-A normal frame costs one search by a compiled expression, 0.3 us.
+A negative tag means nothing in FIX, and QuickFIX can read some and ends at -2147483648: they are found as well.
+
+A normal frame costs one search by a compiled expression, 0.4 us.
 """
 
 import functools
@@ -31,6 +33,7 @@ _MAX_TAG_DIGITS: Final = 10
 # as QuickFIX tells session messages from others (the zero byte too); they know the session's dictionary only
 _ADMIN: Final = frozenset(bytes([char]) for char in b"0A12345\0")
 # SessionRejectReason(373)
+INVALID_TAG_NUMBER: Final = 0
 VALUE_IS_INCORRECT: Final = 5
 INCORRECT_DATA_FORMAT: Final = 6
 REQUIRED_TAG_MISSING: Final = 1
@@ -39,7 +42,7 @@ TAG_NOT_DEFINED: Final = 3
 
 class DataFault(msgspec.Struct, frozen=True):
     """Why QuickFIX must not see a message: the field, its value ("" where it is missing), what was expected, and the
-    SessionRejectReason(373)."""
+    SessionRejectReason(373). tag 0: it is the tag itself, and the value is that."""
 
     tag: int
     name: str
@@ -49,7 +52,10 @@ class DataFault(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        return f"{self.name}({self.tag}) is {self.value or 'missing'}, expected {self.expected}"
+        """Printable ASCII."""
+        value = "".join(char if char.isascii() and char.isprintable() else "?" for char in self.value)
+        field = f"{self.name}({self.tag})" if self.tag else self.name
+        return f"{field} is {value or 'missing'}, expected {self.expected}"
 
 
 class DataFields(msgspec.Struct, frozen=True):
@@ -81,9 +87,9 @@ def _length_tag(tag: int, types: dict[int, str]) -> int:
 
 
 def _searcher(tags: Iterable[int]) -> re.Pattern[bytes]:
-    """Finds the beginning of any field with such a tag, and of one whose tag begins with 0 (0096 is 96 to QuickFIX). A tree of
-    digits: a plain alternation of all of them takes eight times as long."""
-    tree: dict[str, Any] = {"0": {}}
+    """Finds the beginning of any field with such a tag, and of one whose tag begins with 0 (0096 is 96 to QuickFIX) or a minus.
+    A tree of digits: a plain alternation of all of them takes eight times as long."""
+    tree: dict[str, Any] = {"0": {}, "-": {}}
     for tag in tags:
         node = tree
         for char in f"{tag}=":
@@ -97,7 +103,7 @@ def _searcher(tags: Iterable[int]) -> re.Pattern[bytes]:
 
 
 def data_fault(frame: bytes, fields: DataFields) -> DataFault | None:
-    """The first data field of a whole frame at which QuickFIX would read elsewhere; None: the frame may pass. It follows
+    """The first field of a whole frame at which QuickFIX would read elsewhere; None: the frame may pass. It follows
     QuickFIX up to the field at which that gives a message up as garbled."""
     data = fields.application
     at = before = 0
@@ -108,6 +114,8 @@ def data_fault(frame: bytes, fields: DataFields) -> DataFault | None:
         end = frame.find(SOH, equal)
         if tag is None or end < 0:
             return None
+        if tag < 0:
+            return DataFault(0, "a tag", str(tag), "a positive number", INVALID_TAG_NUMBER)
         if tag in data:
             length_tag = data[tag]
             if length_tag == 0:
@@ -146,5 +154,7 @@ def _tag(text: bytes) -> int | None:
     if not _TAG.match(text):
         return None
     digits = text.lstrip(b"-").lstrip(b"0")
-    number = int(digits or b"0") if len(digits) <= _MAX_TAG_DIGITS else _INT
-    return None if number >= _INT else -number if text.startswith(b"-") else number
+    if len(digits) > _MAX_TAG_DIGITS:
+        return None
+    number = int(digits or b"0") * (-1 if text.startswith(b"-") else 1)
+    return number if -_INT <= number < _INT else None

@@ -98,12 +98,11 @@ class LogonRefused(Exception):
     def text(self) -> str:
         """For the Logout: printable ASCII."""
         tag, value, expected = (self.fields.get(name, "") for name in ("tag", "value", "expected"))
-        name = self.fields.get("field") or (_NAMES[tag] if isinstance(tag, int) else "")
         if not isinstance(tag, int):
             detail = self.fields.get("detail", "")
             return self.code.replace("_", " ") + (f": {detail}" if detail else "")
         shown = "".join(char if char.isascii() and char.isprintable() else "?" for char in str(value)[:_SHOWN])
-        return f"{name}({tag}) is {shown or 'missing'}, expected {expected}"
+        return f"{_NAMES[tag]}({tag}) is {shown or 'missing'}, expected {expected}"
 
 
 def load_config(path: Path) -> FrontConfig:
@@ -185,8 +184,7 @@ def judge_logon(frame: bytes, sessions: dict[SessionKey, FrontSession], now_ns: 
         raise _refused("sequence", 34, fields, "a positive number", asker, ids)
     fault = data_fault(frame, data_fields(session.begin_string))
     if fault is not None:
-        at_fault = {"tag": fault.tag, "field": fault.name, "value": fault.value, "expected": fault.expected}
-        raise LogonRefused("data_length", asker=asker, **at_fault, **ids)
+        raise LogonRefused("malformed", asker=asker, detail=fault.text, **ids)
     if not session.enabled:
         raise LogonRefused("session_disabled", asker=asker, **ids)
     heartbeat = fields.get(b"108", b"")

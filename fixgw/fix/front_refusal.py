@@ -53,6 +53,7 @@ def refused_relogon(session: FrontSession, number: int, text: str) -> bytes:
 class Refused(msgspec.Struct, frozen=True):
     """A message that the front did not pass on, as its stand-in tells it: what the Reject(3) names."""
 
+    # 0: none
     tag: int
     reason: int
     # "" where it is not fit to be repeated
@@ -70,11 +71,11 @@ def refused_message(frame: bytes, fault: DataFault) -> bytes:
         header.setdefault(tag, value)
     msg_type = header.get(b"35", b"")
     if msg_type == _LOGOUT:
-        kind, said = b"35=5", b"58=" + _ascii(fault.text)
+        kind, said = b"35=5", b"58=" + fault.text.encode()
     else:
         shown = msg_type.decode("latin-1")
         shown = shown if _TYPE.match(shown) else "?"
-        kind, said = b"35=0", b"112=" + _ascii(f"{_NOT_PASSED}{fault.tag} {fault.reason} {shown} {fault.text}")
+        kind, said = b"35=0", b"112=" + f"{_NOT_PASSED}{fault.tag} {fault.reason} {shown} {fault.text}".encode()
     fields = [kind, *(tag + b"=" + header[tag] for tag in _HEADER if tag in header), said]
     return _closed(header[b"8"], fields)
 
@@ -85,17 +86,17 @@ def message_refused(test_req_id: str) -> Refused | None:
     if not test_req_id.startswith(_NOT_PASSED) or len(parts) < 4:
         return None
     tag, reason, msg_type, text = parts
-    if not (tag.isascii() and tag.isdigit() and len(tag) <= 9 and reason in ("1", "3", "5", "6")):
+    if not (tag.isascii() and tag.isdigit() and len(tag) <= 9 and reason in ("0", "1", "3", "5", "6")):
         return None
     return Refused(int(tag), int(reason), msg_type if _TYPE.match(msg_type) else "", text)
 
 
 def reject_text(begin_string: str, number: int, refused: Refused) -> str:
     """The Reject(3) of message `number`, for QuickFIX to complete."""
-    fields = ["35=3", f"45={number}", f"371={refused.tag}", f"373={refused.reason}", f"58={refused.text}", "10=000"]
-    if refused.msg_type:
-        fields.insert(2, f"372={refused.msg_type}")
-    return "".join(f"{field}\x01" for field in (f"8={begin_string}", "9=0", *fields))
+    fields = [f"8={begin_string}", "9=0", "35=3", f"45={number}", f"373={refused.reason}", f"58={refused.text}"]
+    fields += [f"371={refused.tag}"] if refused.tag else []
+    fields += [f"372={refused.msg_type}"] if refused.msg_type else []
+    return "".join(f"{field}\x01" for field in (*fields, "10=000"))
 
 
 def refusal_of(text: str) -> str:
@@ -114,8 +115,3 @@ def _closed(begin_string: bytes, fields: list[bytes]) -> bytes:
     body = b"".join(field + SOH for field in fields)
     head = b"8=%s\x019=%d\x01" % (begin_string, len(body)) + body
     return head + b"10=%03d\x01" % (sum(head) & 0xFF)
-
-
-def _ascii(text: str) -> bytes:
-    """Printable ASCII, as text from outside is told."""
-    return "".join(char if char.isascii() and char.isprintable() else "?" for char in text).encode()

@@ -169,7 +169,7 @@ def test_a_data_length_that_leads_elsewhere_is_not_let_in(length: str, reset: bo
     more = {"_141": "Y"} if reset else {"_34": "77"}
     with pytest.raises(LogonRefused) as refused:
         judge_logon(logon(**more, _95=length, _96="x"), SESSIONS, NOW_NS, 120)
-    assert refused.value.text == f"RawDataLength(95) is {length}, expected the number of bytes of RawData(96)"
+    assert refused.value.text == f"malformed: RawDataLength(95) is {length}, expected the number of bytes of RawData(96)"
     assert refused.value.asker is not None and refused.value.asker.reset == reset
 
 
