@@ -29,7 +29,7 @@ from fixgw.core.reasons import Reason
 from fixgw.core.reports import BusinessReject
 from fixgw.fix.acceptor_settings import AcceptorSession
 from fixgw.fix.delivery import Delivery
-from fixgw.fix.front_refusal import refusal_of
+from fixgw.fix.front_refusal import message_refused, refusal_of, reject_text
 from fixgw.fix.inbound import Context, parse
 from fixgw.fix.inbound.fields import clean, split
 from fixgw.fix.outbound import encode
@@ -362,7 +362,10 @@ class Application(fix.Application):  # type: ignore[misc]
             # used before: undo that in advance, or the next one would never be asked for
             session.setNextTargetMsgSeqNum(expected - 1)
         if msg_type == "0" and "112" in fields:
-            link.delivery.heartbeat(fields["112"])
+            if (refused := message_refused(fields["112"])) is not None:
+                link.send(fix.Message(reject_text(link.spec.begin_string, number, refused), False))
+            else:
+                link.delivery.heartbeat(fields["112"])
         elif msg_type == "3":
             log.warning(
                 "session %s: the counterparty rejected our message %s (tag %s, reason %s): %s",

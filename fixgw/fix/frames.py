@@ -200,6 +200,14 @@ def first_frame_end(data: bytes | bytearray, cap: int) -> int | None:
     return end
 
 
+def garbled(frame: bytes) -> bool:
+    """Whether BodyLength or CheckSum of a whole frame is wrong, so that FIX has it passed over."""
+    try:
+        return first_frame_end(frame, len(frame)) != len(frame)
+    except FrameError:
+        return True
+
+
 def _bound(data: bytes | bytearray, cap: int, limit: int, what: str) -> None:
     if len(data) > min(cap, limit):
         raise FrameError("garbage", f"{what} of the first message does not end where it should")

@@ -20,10 +20,11 @@ import enum
 import time
 from typing import TYPE_CHECKING, Final, cast
 
-from fixgw.fix.frames import FrameError, FrameSplitter, first_frame_end
+from fixgw.fix.frames import FrameError, FrameSplitter, first_frame_end, garbled
+from fixgw.fix.front_data import DataFields, data_fault, data_fields
 from fixgw.fix.front_logon import FrontSession, Logon, LogonRefused, SessionKey, judge_logon
 from fixgw.fix.front_pace import ReaderWatch, unacknowledged
-from fixgw.fix.front_refusal import logout, refused_logon
+from fixgw.fix.front_refusal import logout, refused_logon, refused_message
 from fixgw.fix.front_relogon import LOGON, relogon
 from fixgw.fix.front_start import connect, tune, unanswered
 
@@ -129,7 +130,25 @@ class ClientSide(asyncio.Protocol):
                 self._refused = True
                 self._say("logon_refused", "warn", reason=refused.code, **refused.fields)
                 front.loop.call_later(front.config.logon_deadline_s, self.close, "logon_refused")
+        fields = data_fields(self.session.begin_string)
+        if fields.maybe.search(run):
+            run = self._without_faults(run, fields)
         self.backend.transport.write(run)
+
+    def _without_faults(self, run: bytes, fields: DataFields) -> bytes:
+        """What would end QuickFIX (front_data.py) is replaced by what has it answer; where it is garbled besides, QuickFIX
+        would pass it over, so it is left out."""
+        passed = bytearray()
+        for frame in self._splitter.frames_of(run):
+            fault = data_fault(frame, fields)
+            if fault is None:
+                passed += frame
+            elif garbled(frame):
+                self._splitter.skipped += len(frame)
+            else:
+                self._say("message_refused", "warn", tag=fault.tag, detail=fault.text)
+                passed += refused_message(frame, fault)
+        return bytes(passed)
 
     def eof_received(self) -> bool:
         return False

@@ -15,9 +15,16 @@ from typing import Any, Final
 
 import msgspec
 
+from fixgw.fix.dictionary import DictionaryError
 from fixgw.fix.frames import SOH
+from fixgw.fix.front_data import data_fault, data_fields
 
 _DECIDED_TAGS: Final = frozenset((b"8", b"9", b"10", b"34", b"35", b"49", b"52", b"56", b"98", b"108", b"141", b"1137"))
+# as QuickFIX has them without a dictionary
+_HEADER_TAGS: Final = frozenset(
+    b"8 9 34 35 43 49 50 52 56 57 90 91 97 115 116 122 128 129 142 143 144 145 212 213 347 369 370 627 1128 1129".split()
+)
+_TAG: Final = re.compile(rb"[0-9]{1,9}\Z")
 _TIME: Final = re.compile(rb"(\d{4})(\d\d)(\d\d)-(\d\d):(\d\d):(\d\d)(?:\.(\d{3,9}))?\Z")
 
 # DefaultApplVerID(1137) of FIX 5.0SP2, the only version that we speak over FIXT.1.1
@@ -134,14 +141,23 @@ def load_config(path: Path) -> FrontConfig:
         if session.key in seen:
             raise ConfigError(f"{path}: sessions: {session.key}: stands there twice, expected once")
         seen.add(session.key)
+        try:
+            data_fields(session.begin_string)  # kept: no client has to wait for it
+        except DictionaryError as error:
+            raise ConfigError(str(error)) from error
     return config
 
 
 def judge_logon(frame: bytes, sessions: dict[SessionKey, FrontSession], now_ns: int, max_latency_s: float) -> Logon:
     """Lets a first message in, or raises LogonRefused. frame: a well-formed frame (first_frame_end found it)."""
     fields: dict[bytes, bytes] = {}
+    in_header = True
     for position, part in enumerate(frame[:-1].split(SOH)):
         tag, equals, value = part.partition(b"=")
+        if in_header and not (equals and _TAG.match(tag)):
+            # QuickFIX looks for the session in the header by itself, and ends the process where it cannot read a tag
+            raise LogonRefused("malformed", detail="a field of the header is not a number, = and a value")
+        in_header = in_header and tag in _HEADER_TAGS
         if position == 2 and tag != b"35":
             raise LogonRefused("malformed", detail="MsgType(35) is not the third field")
         if tag.startswith(b"0"):
@@ -166,6 +182,9 @@ def judge_logon(frame: bytes, sessions: dict[SessionKey, FrontSession], now_ns: 
     asker = Logon(session, reset, int(sequence) if numbered else 1) if numbered or reset else None
     if not numbered:
         raise _refused("sequence", 34, fields, "a positive number", asker, ids)
+    fault = data_fault(frame, data_fields(session.begin_string))
+    if fault is not None:
+        raise LogonRefused("malformed", asker=asker, detail=fault.text, **ids)
     if not session.enabled:
         raise LogonRefused("session_disabled", asker=asker, **ids)
     heartbeat = fields.get(b"108", b"")

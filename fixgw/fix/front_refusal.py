@@ -10,13 +10,22 @@ the client would lose a number that it shares with QuickFIX and could not log on
   right number. Of the client's own Logon nothing but its number gets there.
 """
 
+import re
 import time
 from typing import Final
 
+import msgspec
+
 from fixgw.fix.frames import SOH
+from fixgw.fix.front_data import DataFault
 from fixgw.fix.front_logon import FrontSession, Logon
 
 _MARK: Final = "fixgw front: logon refused: "
+_NOT_PASSED: Final = "fixgw front: message refused: "
+# of a message that is not passed on: what QuickFIX judges before it looks at anything else
+_HEADER: Final = (b"49", b"56", b"34", b"52", b"43", b"97", b"122")
+_LOGOUT: Final = b"5"
+_TYPE: Final = re.compile(r"[A-Za-z0-9]{1,4}\Z")
 
 
 def logout(session: FrontSession, text: str) -> bytes:
@@ -41,6 +50,55 @@ def refused_relogon(session: FrontSession, number: int, text: str) -> bytes:
     return _frame(session, "35=5", f"34={number}", ids, f"58={_MARK}{text}")
 
 
+class Refused(msgspec.Struct, frozen=True):
+    """A message that the front did not pass on, as its stand-in tells it: what the Reject(3) names."""
+
+    # 0: none
+    tag: int
+    reason: int
+    # "" where it is not fit to be repeated
+    msg_type: str
+    text: str
+
+
+def refused_message(frame: bytes, fault: DataFault) -> bytes:
+    """What QuickFIX gets in place of a message that it must not see: a Heartbeat with the message's own header, so that its
+    number is used up, asked for, or passed over as that of any other, and the refusal in TestReqID(112). The acceptor makes a
+    Reject(3) of it (callbacks.py). A Logout stays one: what it had to say besides is left out."""
+    header: dict[bytes, bytes] = {}
+    for part in frame.split(SOH):
+        tag, _, value = part.partition(b"=")
+        header.setdefault(tag, value)
+    msg_type = header.get(b"35", b"")
+    if msg_type == _LOGOUT:
+        kind, said = b"35=5", b"58=" + fault.text.encode()
+    else:
+        shown = msg_type.decode("latin-1")
+        shown = shown if _TYPE.match(shown) else "?"
+        kind, said = b"35=0", b"112=" + f"{_NOT_PASSED}{fault.tag} {fault.reason} {shown} {fault.text}".encode()
+    fields = [kind, *(tag + b"=" + header[tag] for tag in _HEADER if tag in header), said]
+    return _closed(header[b"8"], fields)
+
+
+def message_refused(test_req_id: str) -> Refused | None:
+    """What the TestReqID(112) of a stand-in says; None for any other."""
+    parts = test_req_id.removeprefix(_NOT_PASSED).split(" ", 3)
+    if not test_req_id.startswith(_NOT_PASSED) or len(parts) < 4:
+        return None
+    tag, reason, msg_type, text = parts
+    if not (tag.isascii() and tag.isdigit() and len(tag) <= 9 and reason in ("0", "1", "3", "5", "6")):
+        return None
+    return Refused(int(tag), int(reason), msg_type if _TYPE.match(msg_type) else "", text)
+
+
+def reject_text(begin_string: str, number: int, refused: Refused) -> str:
+    """The Reject(3) of message `number`, for QuickFIX to complete."""
+    fields = [f"8={begin_string}", "9=0", "35=3", f"45={number}", f"373={refused.reason}", f"58={refused.text}"]
+    fields += [f"371={refused.tag}"] if refused.tag else []
+    fields += [f"372={refused.msg_type}"] if refused.msg_type else []
+    return "".join(f"{field}\x01" for field in (*fields, "10=000"))
+
+
 def refusal_of(text: str) -> str:
     """Why a Logon with this RawData(96) is to be refused, or a Logout with this Text(58) stands for one that was; "" when the
     front said nothing of the kind."""
@@ -50,6 +108,10 @@ def refusal_of(text: str) -> str:
 def _frame(session: FrontSession, kind: str, number: str, ids: tuple[str, str], *terms: str) -> bytes:
     now = time.strftime("%Y%m%d-%H:%M:%S", time.gmtime())
     fields = (kind, number, ids[0], f"52={now}", ids[1], *terms)
-    body = b"".join(field.encode("ascii", "replace") + SOH for field in fields)
-    head = b"8=%s\x019=%d\x01" % (session.begin_string.encode(), len(body)) + body
+    return _closed(session.begin_string.encode(), [field.encode("ascii", "replace") for field in fields])
+
+
+def _closed(begin_string: bytes, fields: list[bytes]) -> bytes:
+    body = b"".join(field + SOH for field in fields)
+    head = b"8=%s\x019=%d\x01" % (begin_string, len(body)) + body
     return head + b"10=%03d\x01" % (sum(head) & 0xFF)

@@ -73,6 +73,13 @@ PRELOGON = {
     "a Logon of tomorrow with 141=Y": lambda a: _logon(a, t52=utc(86400)),
     "141=Y with a number above 1": lambda a: _logon(a, t34=77),
     "a SendingTime that is none": lambda a: _logon(a, t52="yesterday"),
+    "a data length of -1": lambda a: _logon(a, t95=-1, t96="x"),
+    "a data length of 2,000,000,000": lambda a: _logon(a, t95=2_000_000_000, t96="x"),
+    "a tag that is none": lambda a: frame(a.begin, [*a.header("A", 1), ("abc", "x"), *a.logon_fields(True)]),
+    "a tag that is no number of 32 bits": lambda a: frame(a.begin, [*a.header("A", 1), ("9" * 12, "x"), *a.logon_fields(True)]),
+    "a header field with SOH": lambda a: frame(
+        a.begin, [*a.header("A", 1), (212, 3), (213, b"a\x01b"), *a.logon_fields(True)]
+    ),
     "FIX.4.4 without MsgType": lambda a: frame(a.begin, [(49, "OMS44"), (56, "FIXGW"), (34, 1), (52, utc())]),
 }
 
@@ -233,6 +240,50 @@ def test_bad_frames_end_in_an_answer_or_a_clean_drop(live: Attacker, name: str) 
     assert live.alive()
 
 
+LENGTHS: dict[str, tuple[str, list[tuple[Any, Any]], int, int]] = {
+    "text of -3": ("D", [(354, -3), (355, "abc")], 354, 5),
+    "text of 2,000,000,000": ("D", [(354, 2_000_000_000), (355, "abc")], 354, 5),
+    "text without its length": ("D", [(355, "abc")], 354, 1),
+    "signature of -1 in a Heartbeat": ("0", [(93, -1), (89, "x")], 93, 5),
+    "XML of -1 in a Heartbeat": ("0", [(212, -1), (213, "x")], 212, 5),
+    "raw data of no number in a TestRequest": ("1", [(112, "x"), (95, "x"), (96, "x")], 95, 6),
+    "tags with zeros": ("0", [("0095", -1), ("00096", "x")], 95, 5),
+    "the least tag": ("D", [(-(2**31), "x")], 0, 0),
+}
+
+
+@pytest.mark.parametrize("name", LENGTHS)
+def test_a_data_length_that_leads_elsewhere_is_rejected_and_the_session_goes_on(live: Attacker, name: str) -> None:
+    """QuickFIX would go where the length leads, and end with all sessions."""
+    msg_type, more, tag, reason = LENGTHS[name]
+    body = [*(live.order() if msg_type == "D" else []), *more]
+    for _ in range(2):
+        answer = _answered(live, msg_type, body)
+        wanted = {35: "3", 371: str(tag) if tag else None, 372: msg_type, 373: str(reason)}
+        assert {t: answer.get(t) for t in wanted} == wanted
+        assert (f"({tag}) is " if tag else "a tag is -") in answer[58]
+    assert not any(m[35] == "2" for m in live.received)
+    assert _answered(live, "D", live.order())[35] == "8"
+
+
+def test_a_message_with_such_a_length_keeps_its_place_behind_a_gap(live: Attacker) -> None:
+    """Asked for again as any other; garbled besides it is passed over, and asked for."""
+    missing = live.next_out
+    live.next_out += 1
+    number = live.send("D", [*live.order(), (354, -1), (355, "x")])
+    live.wait(lambda: any(m[35] == "2" and m[7] == str(missing) for m in live.received), "ResendRequest")
+    assert not live.answers(number, None)
+    live.send("0", number=missing)
+    assert live.answer(number)[371] == "354"
+    garbled = live.next_out
+    live.next_out += 1
+    live.push(frame(live.begin, [*live.header("D", garbled), (354, -1), (355, "x")], checksum_off=1))
+    live.send("0")
+    live.wait(lambda: any(m[35] == "2" and m[7] == str(garbled) for m in live.received), "ResendRequest")
+    live.send("0", number=garbled)
+    assert live.alive()
+
+
 # --- fields ---
 
 NUMBERS: dict[str, Any] = {
@@ -378,6 +429,7 @@ SHAPES = {
     "2000 unknown tags": lambda a: ("D", [*a.order(), *[(7000 + n, "x") for n in range(2000)]]),
     "a data field with SOH": lambda a: ("D", [*a.order(), (354, 5), (355, "a\x01b=c")]),
     "a data length that lies": lambda a: ("D", [*a.order(), (354, 4000), (355, "ab")]),
+    "a data length of -1": lambda a: ("D", [*a.order(), (354, -1), (355, "ab")]),
     "a data length of 2^64": lambda a: ("D", [*a.order(), (354, 2**64), (355, "ab")]),
     "a time beyond 64 bits": lambda a: ("D", a.order(t60="99991231-23:59:59")),
     "expiry beyond 64 bits": lambda a: ("D", a.order(t59=6, t126="99991231-23:59:59")),

@@ -149,6 +149,30 @@ def test_a_tag_that_begins_with_0_is_not_let_in(field: bytes) -> None:
     assert refused.value.code == "malformed"
 
 
+@pytest.mark.parametrize("field", [b"abc=x", b"=x", b"x", b"", b"99999999999=x", b"-1=x", b"212=3\x01213=a\x01b"])
+def test_a_header_that_quickfix_cannot_read_is_not_let_in(field: bytes) -> None:
+    """It looks for the session in there by itself, and what it throws then ends the process."""
+    for place in (b"34=30", b"98=0"):
+        with pytest.raises(LogonRefused) as refused:
+            judge_logon(logon(_34="30").replace(place, field + b"\x01" + place), SESSIONS, NOW_NS, 120)
+        assert refused.value.code == "malformed"
+
+
+def test_data_in_a_logon_may_be_anything_within_its_length() -> None:
+    data = logon().replace(b"108=30", b"108=30\x0195=4\x0196=a\x01b=")
+    assert judge_logon(data, SESSIONS, NOW_NS, 120).sequence == 1
+
+
+@pytest.mark.parametrize("length", ["-1", "2000000000", "3", "x", "0"])
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_data_length_that_leads_elsewhere_is_not_let_in(length: str, reset: bool) -> None:
+    more = {"_141": "Y"} if reset else {"_34": "77"}
+    with pytest.raises(LogonRefused) as refused:
+        judge_logon(logon(**more, _95=length, _96="x"), SESSIONS, NOW_NS, 120)
+    assert refused.value.text == f"malformed: RawDataLength(95) is {length}, expected the number of bytes of RawData(96)"
+    assert refused.value.asker is not None and refused.value.asker.reset == reset
+
+
 SESSION = {"begin_string": "FIX.4.4", "client_comp_id": "A", "gateway_comp_id": "B"}
 
 
