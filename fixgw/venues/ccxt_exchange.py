@@ -2,6 +2,7 @@
 
 What is hooked, and why (each hazard was reproduced, see the tests):
   fetch2            our rate limiter sees path and cost; ccxt's FIFO bucket put cancels behind snapshots
+  open              and get_socks_proxy_session: sessions follow no redirect and read no endless answer (http_guard.py)
   fetch             records whether a request left, lets none go that does not name its order (id_guard.py), and refuses
                     answers that are not JSON (an empty 200 looked like an order)
   handle_errors     records the venue's own status and code, and freezes the limiter on 429 / 418 (Retry-After): new orders
@@ -32,7 +33,8 @@ import ccxt
 import ccxt.pro
 
 from .base import NeverSent, VenueError
-from .doctrine import RATE_LIMIT_STATUS, Evidence
+from .doctrine import RATE_LIMIT_STATUS, Evidence, scrub
+from .http_guard import ANSWER_BYTES, broken, guarded, most_bytes
 from .id_guard import IdGuard
 from .limiter import Priority, RateLimiter
 from .order_rate import OrderRate, Slot
@@ -63,6 +65,8 @@ class Call(Evidence):
     task: asyncio.Task[Any] | None = None
     # of a place
     slot: Slot | None = None
+    # of an answer
+    most_bytes: int = ANSWER_BYTES
 
     def check_deadline(self) -> None:
         """NeverSent when the deadline has passed; VenueError when nothing may leave."""
@@ -93,6 +97,8 @@ class Hooks:
         # what a REST request weighs: ccxt's cost for it, then as in fetch2
         self.weight: Callable[[float, Any, str, str, Any], float] = lambda cost, *_: cost * weight_per_cost
         self.keep_alive_ms = keep_alive_ms
+        # what no log may show
+        self.secrets: tuple[str, ...] = ()
         self.order_rate = OrderRate()
         self.order_limit: frozenset[str] = frozenset()
         # (interval in ns, new orders that the venue counts in it), as the headers of the answer to a place tell
@@ -148,6 +154,19 @@ class HookMixin:
 
     fixgw: Hooks | None = None
 
+    def open(self, lazy: bool = False) -> None:
+        before = self.session  # type: ignore[has-type]
+        super().open(lazy)  # type: ignore[misc]
+        if self.session is not before:  # type: ignore[has-type]
+            self.session = guarded(self.session)  # type: ignore[has-type]
+
+    def get_socks_proxy_session(self, proxy: str) -> Any:
+        before = (self.socks_proxy_sessions or {}).get(proxy)  # type: ignore[attr-defined]
+        session = super().get_socks_proxy_session(proxy)  # type: ignore[misc]
+        if session is not before:
+            session = self.socks_proxy_sessions[proxy] = guarded(session)  # type: ignore[attr-defined]
+        return session
+
     async def fetch2(
         self, path: str, api: Any = ("public",), method: str = "GET", params: Any = None, config: Any = None
     ) -> Any:
@@ -169,6 +188,7 @@ class HookMixin:
             check_built(url, {**(getattr(self, "headers", None) or {}), **(headers or {})}, body)
             if call.guard is None or call.guard.admit(method, url, body, headers):
                 call.leaving()
+        token = most_bytes.set(call.most_bytes if call is not None else ANSWER_BYTES)
         try:
             answer = await super().fetch(url, method, headers, body)  # type: ignore[misc]
         except ccxt.NetworkError as error:
@@ -179,6 +199,16 @@ class HookMixin:
             if hooks is not None and not isinstance(error, (ccxt.DDoSProtection, ccxt.RateLimitExceeded, ccxt.InvalidNonce)):
                 hooks.rest_ok(False, type(error).__name__)
             raise
+        except ccxt.ExchangeError as error:
+            fault = broken(error)
+            if fault is None:
+                raise
+            if hooks is not None:
+                hooks.rest_ok(False, type(fault).__name__)
+                log.warning("%s: %s", self.id, scrub(str(fault), hooks.secrets))  # type: ignore[attr-defined]
+            raise fault from None
+        finally:
+            most_bytes.reset(token)
         if not isinstance(answer, (dict, list)):
             raise ccxt.BadResponse(f"{method}: the answer is not JSON ({len(answer or '')} characters)")
         if call is not None:
@@ -256,7 +286,8 @@ class HookMixin:
     def on_error(self, client: Any, error: Any) -> None:
         super().on_error(client, error)  # type: ignore[misc]
         if self.fixgw is not None:
-            self.fixgw.lost(client.url, type(error).__name__)
+            fault = broken(error)
+            self.fixgw.lost(client.url, type(error).__name__ if fault is None else scrub(str(fault), self.fixgw.secrets))
 
 
 class Unreadable(ValueError):
