@@ -93,7 +93,7 @@ class CcxtVenue:
         self._completing: set[asyncio.Task[None]] = set()
         self._placing: dict[str, Placing] = {}
         self.session = Session(settings, sink, self._dialect, self._secrets, self)
-        hooks.rest_ok = self.session.rest_ok
+        hooks.rest_ok, self.session.forbidden = self.session.rest_ok, hooks.forbidden
 
     # --- life ---
 
