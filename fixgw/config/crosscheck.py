@@ -11,6 +11,7 @@ from ..venues.settings import VenueFileSettings
 from .config import Config
 from .errors import Problem, shown
 from .models import EntitlementsTable, LimitsTable, SessionFile
+from .symbols import taken
 from .venuecheck import venue_problems
 
 _FIRM = "fixgw.toml"
@@ -215,8 +216,8 @@ def _session(
     for alias, symbol in session.symbols.items():
         if symbol not in instruments:
             yield Problem(file, f"symbols.{alias}", shown(symbol), _one_of(instruments))
-        elif alias in instruments and alias != symbol:
-            expected = "an alias must not be the name of another instrument"
+        elif other := _taken(config, session, alias, symbol):
+            expected = f"an alias must not be a name of another instrument, and {alias!r} means {other!r}: expected another alias"
             yield Problem(file, f"symbols.{alias}", shown(symbol), expected)
         elif entitled is not None and symbol not in entitled:
             yield Problem(file, f"symbols.{alias}", shown(symbol), "the session is not entitled to this instrument")
@@ -230,6 +231,12 @@ def _session(
     for name in session.scope.accounts:
         if name != "*" and name not in accounts:
             yield Problem(file, "scope.accounts", shown(name), f'{_one_of(accounts)}, or "*"')
+
+
+def _taken(config: Config, session: SessionFile, alias: str, symbol: str) -> str:
+    if alias in config.instrument_names():
+        return alias if alias != symbol else ""
+    return taken(alias, symbol, config.firm_file.instruments, session.usd_alias, session.entitlements.symbols)
 
 
 def _session_form(config: Config, file: str, session: SessionFile) -> Iterator[Problem]:

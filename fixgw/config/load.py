@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 import typing
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from ..textfile import FileFault, read_toml
 from ..venues.credentials import behind
 from ..venues.settings import KeyFault, VenueFileSettings, may_hold_secret, misplaced_name
 from .config import Config
@@ -18,7 +18,6 @@ from .errors import ConfigErrors, Problem, is_secret, shown, shown_of_unknown
 from .models import FirmFile, SessionFile
 from .paths import Paths
 
-_MAX_FILE_BYTES = 1 << 20
 _MAX_FILES = 10_000
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -32,6 +31,9 @@ def load(directory: str | Path) -> Config:
         raise ConfigErrors([Problem("fixgw.toml", "", "", f"{paths.root}: {expected}")])
     firm = _read_file(paths.firm_file, paths.root, FirmFile, problems)
     sessions = _read_folder(paths.sessions, paths.root, SessionFile, problems)
+    if not sessions and not problems:
+        expected = "expected a file NAME.toml for each session: without any nobody can log on"
+        problems.append(Problem("sessions", "", "", expected))
     venues = _read_folder(paths.venues, paths.root, VenueFileSettings, problems)
     config = None
     if firm is not None:
@@ -67,18 +69,9 @@ def _read_file(path: Path, root: Path, model: type[_M], problems: list[Problem])
     """One file as its model, or None with what is wrong added to `problems`."""
     name = str(path.relative_to(root))
     try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            problems.append(Problem(name, "", "", f"a file of at most {_MAX_FILE_BYTES} bytes"))
-            return None
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        problems.append(Problem(name, "", "", f"a file that can be read: {error.strerror}"))
-        return None
-    except UnicodeDecodeError as error:
-        problems.append(Problem(name, "", "", f"a text in UTF-8: {error.reason} at byte {error.start}"))
-        return None
-    except tomllib.TOMLDecodeError as error:
-        problems.append(Problem(name, "", "", f"valid TOML: {error}"))
+        content = read_toml(path)
+    except FileFault as fault:
+        problems.append(Problem(name, "", "", str(fault)))
         return None
     if model is VenueFileSettings:
         _prepare_venue(path, content)

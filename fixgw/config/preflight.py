@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..venues.client_ids import listed
 from ..venues.credentials import Reference, key_for, missing_credential, needed
-from ..venues.settings import VenueConfigError, VenueFileSettings
+from ..venues.settings import CredentialFault, VenueFileSettings
 from .config import Config
 from .errors import Problem, shown
 
@@ -63,15 +63,12 @@ def _credential(config: Config, file: str, settings: VenueFileSettings, place: R
     value = shown(_as_written(config.paths.venues, place.file)) if place.file else ""
     try:
         settings.read(place)
-    except VenueConfigError:
+    except CredentialFault as fault:
         if place.env:
-            expected = "expected an environment variable that is set for `fixgw run`: here it is unset or empty"
-            found.here.append(Problem(file, place.key, shown(place.env), expected))
+            unset = "expected an environment variable that is set for `fixgw run`: here it is unset or empty"
+            found.here.append(Problem(file, place.key, shown(place.env), unset if fault.missing else fault.expected))
         else:
-            found.problems.append(Problem(file, place.key, value, _unreadable(Path(place.file))))
-        return
-    except UnicodeDecodeError:
-        found.problems.append(Problem(file, place.key, value, "expected a text file with the credential"))
+            found.problems.append(Problem(file, place.key, value, fault.expected))
         return
     if place.file:
         mode = stat.S_IMODE(Path(place.file).stat().st_mode)
@@ -83,17 +80,6 @@ def _as_written(folder: Path, path: str) -> str:
     """load() has made it absolute; within the installation it stands relative to the venue's file."""
     inside = os.path.normpath(path).startswith(f"{folder.parent}{os.sep}")
     return os.path.relpath(path, folder) if inside else path
-
-
-def _unreadable(path: Path) -> str:
-    """Why a credential file is of no use."""
-    try:
-        if path.is_dir():
-            return "expected a file with the credential: it is a folder"
-        with path.open("rb"):
-            return "expected a file with the credential: it is empty"
-    except OSError as error:
-        return f"expected a file that can be read: {error.strerror or type(error).__name__}"
 
 
 def _address(config: Config, found: Findings) -> None:

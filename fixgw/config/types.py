@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-_DECIMAL = re.compile(r"\d{1,24}(?:\.\d{1,18})?")
+_DECIMAL = re.compile(r"[0-9]{1,24}(?:\.[0-9]{1,18})?")
 _INSTRUMENT = re.compile(r"[A-Z0-9]{1,20}/[A-Z0-9]{1,20}(?::[A-Z0-9-]{1,30})?")
-_ROLL_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+_ROLL_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 
 
 class Model(BaseModel):
@@ -40,6 +40,8 @@ def _positive(value: Decimal) -> Decimal:
 
 def _per_instrument(value: Any) -> Any:
     """A bare number holds for all instruments."""
+    if value == {}:
+        raise ValueError('a number, or numbers by instrument: an empty table limits nothing (leave the key out for that)')
     return value if isinstance(value, dict) else {"*": value}
 
 

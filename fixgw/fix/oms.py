@@ -5,7 +5,6 @@ import re
 import signal
 import sys
 import time
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,6 +18,7 @@ from fixgw.fix.client import ClientError, FixClient, FixMessage
 from fixgw.fix.client_orders import OrderView
 from fixgw.fix.dictionary import Dictionary, load
 from fixgw.fix.oms_shell import CommandError, ExpectationFailed, Shell
+from fixgw.textfile import FileFault, read_toml
 
 _KEYS = ("begin_string", "client_comp_id", "gateway_comp_id")
 _VERSION = {"FIX.4.2": "FIX42", "FIX.4.4": "FIX44", "FIXT.1.1": "FIX50SP2"}
@@ -110,9 +110,9 @@ def read_session(folder: Path, session: str) -> dict[str, str]:
     """begin_string, client_comp_id and gateway_comp_id of DIR/sessions/SESSION.toml. Raises ClickException."""
     path = folder / "sessions" / f"{session}.toml"
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise click.ClickException(f"{path}: cannot be read: {error}") from error
+        content = read_toml(path)
+    except FileFault as fault:
+        raise click.ClickException(f"{path}: expected {fault}") from None
     for key in _KEYS:
         if not isinstance(content.get(key), str) or not content[key]:
             raise click.ClickException(f"{path}: {key}: {content.get(key)!r}, expected text")

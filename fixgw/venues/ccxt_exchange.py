@@ -2,6 +2,7 @@
 
 What is hooked, and why (each hazard was reproduced, see the tests):
   fetch2            our rate limiter sees path and cost; ccxt's FIFO bucket put cancels behind snapshots
+  open              and get_socks_proxy_session: sessions follow no redirect and read no endless answer (http_guard.py)
   fetch             records whether a request left, lets none go that does not name its order (id_guard.py), and refuses
                     answers that are not JSON (an empty 200 looked like an order)
   handle_errors     records the venue's own status and code, and freezes the limiter on 429 / 418 (Retry-After): new orders
@@ -20,6 +21,7 @@ import decimal
 import logging
 import socket
 import time
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -31,8 +33,10 @@ import aiohttp
 import ccxt
 import ccxt.pro
 
+from . import retry_after
 from .base import NeverSent, VenueError
-from .doctrine import RATE_LIMIT_STATUS, Evidence
+from .doctrine import RATE_LIMIT_STATUS, Evidence, scrub
+from .http_guard import ANSWER_BYTES, MESSAGE_BYTES, broken, guarded, most_bytes
 from .id_guard import IdGuard
 from .limiter import Priority, RateLimiter
 from .order_rate import OrderRate, Slot
@@ -41,6 +45,9 @@ log = logging.getLogger(__name__)
 _MINUTE_NS = 60_000_000_000
 # from the count to the time in the answer, and how coarse that time is; together no more than limiter.MINUTE_S allows for
 _LATE_NS, _COARSE_NS = 2_000_000_000, 1_000_000_000
+_WORTH_TELLING_S = 5.0
+_FLATE, _GZIP = -zlib.MAX_WBITS, 16 + zlib.MAX_WBITS
+_PARTS_MAX = 16
 # ccxt logs request headers, keys included, at DEBUG
 logging.getLogger("ccxt").setLevel(logging.WARNING)
 
@@ -63,6 +70,8 @@ class Call(Evidence):
     task: asyncio.Task[Any] | None = None
     # of a place
     slot: Slot | None = None
+    # of an answer
+    most_bytes: int = ANSWER_BYTES
 
     def check_deadline(self) -> None:
         """NeverSent when the deadline has passed; VenueError when nothing may leave."""
@@ -93,6 +102,9 @@ class Hooks:
         # what a REST request weighs: ccxt's cost for it, then as in fetch2
         self.weight: Callable[[float, Any, str, str, Any], float] = lambda cost, *_: cost * weight_per_cost
         self.keep_alive_ms = keep_alive_ms
+        self._until_s = 0.0
+        # what no log may show
+        self.secrets: tuple[str, ...] = ()
         self.order_rate = OrderRate()
         self.order_limit: frozenset[str] = frozenset()
         # (interval in ns, new orders that the venue counts in it), as the headers of the answer to a place tell
@@ -103,12 +115,23 @@ class Hooks:
         self.lost: Callable[[str, str], None] = lambda url, reason: None
         self.rest_ok: Callable[[bool, str], None] = lambda ok, reason: None
 
-    def limited(self, status: int, code: str, seconds: float) -> None:
-        """The venue refuses for too much and says for how long: too many new orders hold up new orders alone."""
-        if status == HTTPStatus.TOO_MANY_REQUESTS and code in self.order_limit:
-            self.order_rate.freeze(seconds)
-        else:
-            self.limiter.freeze(seconds)
+    def limited(self, status: int, code: str, seconds: float | None) -> None:
+        """The venue refuses for too much and says for how long (None: it does not): too many new orders hold up new orders
+        alone."""
+        for_orders = status == HTTPStatus.TOO_MANY_REQUESTS and code in self.order_limit
+        kept = retry_after.kept_s(seconds, status, for_orders)
+        if for_orders:
+            self.order_rate.freeze(kept)
+            return
+        self.limiter.freeze(kept)
+        self._until_s = max(self._until_s, time.time() + kept)
+        log.warning("HTTP %s: the venue wants no request for %.0f s", status, kept)
+
+    def forbidden(self) -> str:
+        """Until when the venue wants no request, where that is not over at once; else ""."""
+        if self._until_s - time.time() < _WORTH_TELLING_S:
+            return ""
+        return f"the venue wants no request until {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(self._until_s))} UTC"
 
     def weighed(self, used: int, at_ns: int) -> None:
         """The venue's count of weight in its minute, in an answer of `at_ns` by the venue's own clock (0: it tells none). A
@@ -133,20 +156,23 @@ def check_built(url: str, headers: dict[Any, Any], body: Any) -> None:
         raise NeverSent("BAD_REQUEST", "the request has no usable URL")
 
 
-def _retry_after(headers: Any) -> float:
-    for key, value in dict(headers or {}).items():
-        if str(key).lower() == "retry-after":
-            try:
-                return max(float(value), 0.0)
-            except ValueError:
-                break
-    return 10.0
-
-
 class HookMixin:
     """Mixed in before the ccxt.pro class; see the module's docstring."""
 
     fixgw: Hooks | None = None
+
+    def open(self, lazy: bool = False) -> None:
+        before = self.session  # type: ignore[has-type]
+        super().open(lazy)  # type: ignore[misc]
+        if self.session is not before:  # type: ignore[has-type]
+            self.session = guarded(self.session)  # type: ignore[has-type]
+
+    def get_socks_proxy_session(self, proxy: str) -> Any:
+        before = (self.socks_proxy_sessions or {}).get(proxy)  # type: ignore[attr-defined]
+        session = super().get_socks_proxy_session(proxy)  # type: ignore[misc]
+        if session is not before:
+            session = self.socks_proxy_sessions[proxy] = guarded(session)  # type: ignore[attr-defined]
+        return session
 
     async def fetch2(
         self, path: str, api: Any = ("public",), method: str = "GET", params: Any = None, config: Any = None
@@ -169,6 +195,7 @@ class HookMixin:
             check_built(url, {**(getattr(self, "headers", None) or {}), **(headers or {})}, body)
             if call.guard is None or call.guard.admit(method, url, body, headers):
                 call.leaving()
+        token = most_bytes.set(call.most_bytes if call is not None else ANSWER_BYTES)
         try:
             answer = await super().fetch(url, method, headers, body)  # type: ignore[misc]
         except ccxt.NetworkError as error:
@@ -179,6 +206,16 @@ class HookMixin:
             if hooks is not None and not isinstance(error, (ccxt.DDoSProtection, ccxt.RateLimitExceeded, ccxt.InvalidNonce)):
                 hooks.rest_ok(False, type(error).__name__)
             raise
+        except ccxt.ExchangeError as error:
+            fault = broken(error)
+            if fault is None:
+                raise
+            if hooks is not None:
+                hooks.rest_ok(False, type(fault).__name__)
+                log.warning("%s: %s", self.id, scrub(str(fault), hooks.secrets))  # type: ignore[attr-defined]
+            raise fault from None
+        finally:
+            most_bytes.reset(token)
         if not isinstance(answer, (dict, list)):
             raise ccxt.BadResponse(f"{method}: the answer is not JSON ({len(answer or '')} characters)")
         if call is not None:
@@ -203,7 +240,7 @@ class HookMixin:
         if hooks is not None:
             hooks.weighed(*hooks.used_weight(str(url), headers or {}))
         if hooks is not None and code in RATE_LIMIT_STATUS:
-            hooks.limited(code, own_code, _retry_after(headers))
+            hooks.limited(code, own_code, retry_after.from_headers(headers or {}, time.time()))
         return super().handle_errors(code, reason, url, method, headers, body, *rest)  # type: ignore[misc]
 
     def _exact(self, name: str, symbol: Any, value: Any) -> Any:
@@ -254,9 +291,14 @@ class HookMixin:
             self.fixgw.lost(client.url, f"closed ({error})")
 
     def on_error(self, client: Any, error: Any) -> None:
+        asked = client.last_retry_after  # of a refused handshake; ccxt takes any float, and fails on "inf" or dials never again
+        if asked is not None:
+            said = retry_after.from_headers({"Retry-After": f"{asked:f}"}, time.time())
+            client.last_retry_after = retry_after.kept_s(said, HTTPStatus.TOO_MANY_REQUESTS, False)
         super().on_error(client, error)  # type: ignore[misc]
         if self.fixgw is not None:
-            self.fixgw.lost(client.url, type(error).__name__)
+            fault = broken(error)
+            self.fixgw.lost(client.url, type(error).__name__ if fault is None else scrub(str(fault), self.fixgw.secrets))
 
 
 class Unreadable(ValueError):
@@ -329,12 +371,28 @@ def _guarded(client: Any) -> Callable[[Any], None]:
 
     def handle(message: Any) -> None:
         try:
-            inner(message)
+            inner(_unpacked(client, message))
         except Exception as error:
             log.warning("unreadable frame from %s (%s); the connection is made anew", client.url, type(error).__name__)
             client.on_error(ccxt.NetworkError("unreadable frame"))
 
     return handle
+
+
+def _unpacked(client: Any, message: Any) -> Any:
+    """A message that is packed for itself (htx, bingx), as ccxt would unpack it, but not without end; others as they are."""
+    if message.type != aiohttp.WSMsgType.BINARY or not (client.gunzip or client.inflate):
+        return message
+    text, rest = b"", message.data
+    for _ in range(_PARTS_MAX):
+        unpacker = zlib.decompressobj(_GZIP if client.gunzip else _FLATE)
+        text += unpacker.decompress(rest, MESSAGE_BYTES + 1 - len(text))
+        if not unpacker.eof or len(text) > MESSAGE_BYTES:
+            raise Unreadable(f"a message of more than {MESSAGE_BYTES} bytes, or half of one")
+        rest = unpacker.unused_data
+        if not rest:
+            return aiohttp.WSMessage(aiohttp.WSMsgType.TEXT, text.decode(), None)
+    raise Unreadable(f"a message of more than {_PARTS_MAX} parts")
 
 
 def awaited(client: Any, symbol: str) -> bool:

@@ -65,6 +65,9 @@ class Session:
         self._prepared = asyncio.Event()
         self._lost_ns = 0
         self._lost_reason = ""
+        # what a ban that lasts is told as, in the place of what it looks like (a connection that ends)
+        self.forbidden: Callable[[], str] = lambda: ""
+        self._told_reason = ""
         self._up = False
         self._rest_failures = 0
 
@@ -119,13 +122,19 @@ class Session:
             down_for_ms = (time.time_ns() - self._lost_ns) / 1e6 if self._lost_ns else 0
             if self._up and down_for_ms >= self._settings.down_grace_ms:
                 self._set_link(False, self._lost_reason)
+            elif not self._up and self.forbidden() not in ("", self._told_reason):
+                self._tell_link("")
             await asyncio.sleep(min(backoff, _BACKOFF_MAX_S))
             backoff = min(backoff * 2, _BACKOFF_MAX_S)
 
     def _set_link(self, up: bool, reason: str) -> None:
         if up != self._up:
             self._up = up
-            self._sink.link(up, reason)
+            self._tell_link(reason)
+
+    def _tell_link(self, reason: str) -> None:
+        self._told_reason = reason if self._up else self.forbidden() or reason
+        self._sink.link(self._up, self._told_reason)
 
     def on_lost(self, reason: str) -> None:
         """The private stream, or REST for good, was lost: heal."""

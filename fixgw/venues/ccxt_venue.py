@@ -29,6 +29,7 @@ from .checks import check_amend, check_place
 from .client_ids import refusal
 from .credentials import missing_credential, traces
 from .doctrine import is_not_found, scrub
+from .http_guard import MARKETS_BYTES
 from .limiter import Priority, RateLimiter
 from .order_rate import Limit, Slot
 from .placing import Placing
@@ -72,6 +73,7 @@ class CcxtVenue:
         config.setdefault("options", {}).update(settings.options)
         # the limiter needs the exchange's own figures: made with a placeholder, replaced before the first request
         hooks = Hooks(RateLimiter(6000, 100), self._dialect.weight_per_cost, settings.keep_alive_ms)
+        hooks.secrets = self._secrets
         self._exchange = make_exchange(settings.exchange, config | credentials, hooks)
         missing = [name for name, must in self._exchange.requiredCredentials.items() if must and name not in credentials]
         if credentials and missing:
@@ -91,7 +93,7 @@ class CcxtVenue:
         self._completing: set[asyncio.Task[None]] = set()
         self._placing: dict[str, Placing] = {}
         self.session = Session(settings, sink, self._dialect, self._secrets, self)
-        hooks.rest_ok = self.session.rest_ok
+        hooks.rest_ok, self.session.forbidden = self.session.rest_ok, hooks.forbidden
 
     # --- life ---
 
@@ -368,6 +370,7 @@ class CcxtVenue:
         if self._specs and time.time_ns() - self._specs_ns < RELOAD_NS:
             return
         call = self._requests.call(Priority.LINK)
+        call.most_bytes = MARKETS_BYTES
         markets = await self._requests.run(self._exchange.load_markets(bool(self._specs)), call, 60.0)
         try:
             self._know_limits(self._dialect.order_limits(call.answer))

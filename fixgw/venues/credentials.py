@@ -22,6 +22,8 @@ OWN_KEYS: Final = {"apiKey": "api_key", "secret": "secret", "password": "passwor
 FILE_KEYS: Final = tuple(f"{key}_file" for key in OWN_KEYS.values())
 TABLE: Final = "credentials"
 _REFERENCE = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*|file:\S(?:.*\S)?)")
+# what people choose
+_FREE: Final = ("password", "login", "twofa")
 # a part of a secret shorter than this is no trace of it
 _TRACE_MIN = 16
 
@@ -118,6 +120,20 @@ def without_folder(table: Mapping[str, str], root: Path) -> dict[str, str]:
 def _moved(value: Any, move: Any) -> Any:
     is_file = isinstance(value, str) and value.startswith("file:") and len(value) > len("file:")
     return f"file:{move(value.removeprefix('file:'))}" if is_file else value
+
+
+def form_fault(name: str, value: str) -> str:
+    """What is wrong with the form of ccxt's credential `name`; "" if nothing is. Never shows it. Only a key (PEM) may have
+    several lines, and only what people choose may have any letter."""
+    if name not in _FREE and not value.isascii():
+        return "expected a credential of ASCII characters: it has others"
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in value if letter != "\n" or not _is_pem(value)):
+        return "expected a credential of one line: it has several, or control characters"
+    return ""
+
+
+def _is_pem(value: str) -> bool:
+    return value.startswith("-----BEGIN ")
 
 
 def traces(values: Iterable[str]) -> tuple[str, ...]:

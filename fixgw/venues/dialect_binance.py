@@ -16,6 +16,7 @@ import ccxt
 from ..core.commands import InstrumentSpec, Quote, VenueTrade
 from ..core.numbers import plain
 from . import binance_weights as weights
+from . import retry_after
 from .base import Ambiguous, Balances, Done
 from .binance_codes import CODES, WsRefused
 from .binance_limits import counts_in, header_counts, header_weight, order_limits, weight_in, weight_limit
@@ -362,8 +363,9 @@ class Dialect(GeneralDialect):
                 self.hooks.weighed(*weight_in(message))
             return False
         if status in RATE_LIMIT_STATUS and self.hooks is not None:
-            retry_ms = int((error.get("data") or {}).get("retryAfter") or 0)
-            self.hooks.limited(status, str(error.get("code", "")), max(retry_ms / 1000 - time.time(), 1.0))
+            data = error.get("data")
+            said = retry_after.until(data.get("retryAfter"), time.time()) if isinstance(data, dict) else None
+            self.hooks.limited(status, str(error.get("code", "")), said)
         number = str(message["id"])
         if number in client.futures:
             client.reject(WsRefused(status, str(error.get("code", "")), str(error.get("msg", ""))), number)

@@ -21,10 +21,11 @@ import time
 from collections.abc import Callable
 from enum import IntEnum
 
+from .retry_after import LONGEST_S
+
 MAX_WAITING = 20_000
 # requests are under way for unequal times
 MINUTE_S = 62.0
-MAX_FREEZE_S = 3 * 24 * 3600.0
 
 
 class Priority(IntEnum):
@@ -107,7 +108,7 @@ class RateLimiter:
 
     def freeze(self, seconds: float) -> None:
         """Send nothing for `seconds` (the venue's Retry-After); a longer freeze in force stays."""
-        seconds = min(max(seconds, 0.0), MAX_FREEZE_S)
+        seconds = min(seconds, LONGEST_S) if seconds > 0 else 0.0  # NaN too
         self._frozen_until = max(self._frozen_until, self._clock() + seconds)
 
     def take(self, weight: float, priority: Priority) -> bool:

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .base import NeverSent
+from .retry_after import LONGEST_S
 
 MAX_WAITING = 20_000
 MARGIN_NS = 500_000_000
-MAX_FREEZE_S = 3 * 24 * 3600.0
 # a window of more orders than this keeps its stamps in groups, each as old as its newest
 _EXACT = 1000
 # what the venue tells of longer windows ends with the venue's day, which we do not know: not counted on top of ours
@@ -162,7 +162,7 @@ class OrderRate:
 
     def freeze(self, seconds: float) -> None:
         """The venue takes no new order for so long; a longer freeze in force stays."""
-        seconds = min(max(seconds, 0.0), MAX_FREEZE_S)
+        seconds = min(seconds, LONGEST_S) if seconds > 0 else 0.0  # NaN too
         self._frozen_until_ns = max(self._frozen_until_ns, self._clock() + int(seconds * 1e9))
 
     def take(self) -> Slot | None:

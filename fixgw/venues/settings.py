@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from .credentials import NAMES, OWN_KEYS, TABLE, Reference, behind, fault_in, reference
+from ..textfile import FileFault, read_text, read_toml
+from .credentials import NAMES, OWN_KEYS, TABLE, Reference, behind, fault_in, form_fault, reference
 from .option_credentials import credential_in
 
 _SYMBOL = re.compile(r"^[A-Z0-9]+/[A-Z0-9]+(:[A-Z0-9-]+)?$")
+_NUMBER = re.compile(r"[0-9]{1,24}(\.[0-9]{1,18})?")
 _MAX_SECRET_BYTES = 16_384
 
 
 class VenueConfigError(Exception):
     """A venue file is unusable; the text names file, key, value and what was expected. Crash: do not start the host."""
+
+
+class CredentialFault(VenueConfigError):
+    """One credential is of no use; `expected` says why without what names it. `missing`: an environment variable is not set."""
+
+    def __init__(self, where: str, found: str, expected: str, missing: bool = False) -> None:
+        super().__init__(f"{where}: {found}: {expected}")
+        self.expected = expected
+        self.missing = missing
 
 
 class KeyFault(ValueError):
@@ -74,7 +84,7 @@ class VenueFileSettings(BaseModel):
     def _exact(cls, value: Any) -> Any:
         if isinstance(value, float):
             raise ValueError(f'expected a quoted number: a TOML float is not exact, write "{value!r}"')
-        if isinstance(value, bool) or not isinstance(value, (int, str, Decimal)):
+        if isinstance(value, bool) or not isinstance(value, (int, str, Decimal)) or not _NUMBER.fullmatch(str(value)):
             raise ValueError('expected a number, as text like "0.01" or as an integer')
         try:
             return Decimal(value)
@@ -137,31 +147,30 @@ class VenueFileSettings(BaseModel):
 
     def read(self, place: Reference) -> str:
         """The credential that stands there, as `credential`."""
+        where, found = f"{self.name}: {place.key}", repr(place.env or place.file)
         if place.env:
-            value = os.environ.get(place.env, "")
+            value = os.environ.get(place.env, "").strip()
             if not value:
-                text = f"the environment variable {place.env!r} is unset or empty"
-                raise VenueConfigError(f"{self.name}: {place.key}: {text}")
-            return value
-        try:
-            with Path(place.file).open(encoding="utf-8") as handle:
-                value = handle.read(_MAX_SECRET_BYTES).strip()
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise VenueConfigError(f"{self.name}: {place.key}: {place.file!r} cannot be read: {reason}") from None
-        if not value:
-            raise VenueConfigError(f"{self.name}: {place.key}: {place.file!r} is empty; expected the credential")
+                raise CredentialFault(where, found, "the environment variable is unset or empty", missing=True)
+        else:
+            try:
+                value = read_text(Path(place.file), _MAX_SECRET_BYTES).strip()
+            except FileFault as fault:
+                raise CredentialFault(where, found, f"expected {fault}") from None
+            if not value:
+                raise CredentialFault(where, found, "expected a file with the credential: it is empty")
+        form = form_fault(place.name, value)
+        if form:
+            raise CredentialFault(where, found, form)
         return value
 
 
 def load_venue_file(path: Path, name: str = "") -> VenueFileSettings:
     """Read and validate one file; VenueConfigError lists every fault. Relative credential files are made absolute."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise VenueConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise VenueConfigError(f"{path}: not TOML: {error}") from error
+        raw = read_toml(path)
+    except FileFault as fault:
+        raise VenueConfigError(f"{path}: expected {fault}") from None
     return parse_venue(raw, str(path), name or path.stem, path.parent)
 
 

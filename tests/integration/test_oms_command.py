@@ -231,7 +231,7 @@ def test_a_logon_that_fails_for_its_number_says_what_to_do(folder: Path, monkeyp
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"sessions/OMS44.toml": None}, "OMS44.toml: cannot be read"),
+        ({"sessions/OMS44.toml": None}, "OMS44.toml: expected a file that can be read"),
         ({"sessions/OMS44.toml": 'begin_string = "FIX.4.4"\n'}, "client_comp_id: None, expected text"),
         (
             {"sessions/OMS44.toml": 'begin_string = "FIX.9"\nclient_comp_id = "a"\ngateway_comp_id = "b"\n'},

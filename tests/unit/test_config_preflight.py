@@ -52,7 +52,7 @@ ROWS: list[tuple[str, Callable[[Path], object], str, str, str, str]] = [
     ("key file is a folder", lambda root: ((root / "secrets/sim.key").unlink(), (root / "secrets/sim.key").mkdir()),
      "venues/sim.toml", "api_key_file", "'../secrets/sim.key'", "it is a folder"),
     ("key file is no text", lambda root: (root / "secrets/sim.key").write_bytes(b"\xff\xfe\xff"),
-     "venues/sim.toml", "api_key_file", "'../secrets/sim.key'", "expected a text file"),
+     "venues/sim.toml", "api_key_file", "'../secrets/sim.key'", "expected a text in UTF-8"),
     ("no address", host("not an ip"), "fixgw.toml", "fix.listen_host", "'not an ip'", "expected an IP address or a host name"),
     ("no recording", replayed, "fixgw.toml", "simulator.replay", "'day.gz'", "expected a file that can be read"),
 ]  # fmt: skip

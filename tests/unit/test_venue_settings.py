@@ -36,7 +36,7 @@ def test_good_file_takes_its_name_from_the_file(tmp_path: Path) -> None:
         (GOOD + 'secret_env = "A"\nsecret_file = "b"\n', "expected one of them"),
         (GOOD + "recv_window_ms = 20000\n", "exceeds request_timeout_ms"),
         (GOOD + "max_orders_per_10s = -1\n", "max_orders_per_10s: -1:"),
-        ("kind = ", "not TOML"),
+        ("kind = ", "expected valid TOML"),
     ],
 )
 def test_errors_name_file_key_and_expectation(tmp_path: Path, text: str, expected: str) -> None:
@@ -46,7 +46,7 @@ def test_errors_name_file_key_and_expectation(tmp_path: Path, text: str, expecte
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(VenueConfigError, match="cannot be read"):
+    with pytest.raises(VenueConfigError, match="expected a file that can be read"):
         load_venue_file(tmp_path / "none.toml")
 
 
