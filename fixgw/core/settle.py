@@ -257,10 +257,13 @@ def end_child(
         cum_qty = child.qty
     if child.state == CLOSING and cum_qty == child.final_cum and asked_ns <= child.closed_ns:
         return  # the same word again, which proves nothing
-    if cum_qty is None or cum_qty <= child.told_qty:
-        if cum_qty is not None and cum_qty < child.told_qty:
-            gone = f"ended with {cum_qty:f} executed, its trades show {child.told_qty:f}: the trades count"
-            draft.alert("CUM_QTY_WENT_BACK", f"{child.venue}: {child.venue_cl_ord_id} {gone}")
+    back = cum_qty is not None and cum_qty < child.told_qty
+    if back:
+        gone = f"ended with {cum_qty:f} executed, its trades show {child.told_qty:f}: the trades count"
+        draft.alert("CUM_QTY_WENT_BACK", f"{child.venue}: {child.venue_cl_ord_id} {gone}")
+        # a venue that took a trade back says so again; one that was wrong does not
+        back = child.state != CLOSING or asked_ns <= child.closed_ns
+    if cum_qty is None or (cum_qty <= child.told_qty and not back):
         close(draft, child, status, text)
         return
     if child.state != CLOSING:
