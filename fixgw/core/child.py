@@ -1,7 +1,8 @@
 """The child: a slice of an order sent to one venue, and what we know of its fate.
 
     sent ----ack----> working ----done----> (closing: trades missing) ----> closed
-      \\--unknown--/     a query or reconciliation settles what is unknown; nothing is ever guessed
+      \\--unknown--/         \\<-- shown as open since ---/
+                        a query or reconciliation settles what is unknown; nothing is ever guessed
 
 `cancel`: "" none asked, "sent", "unknown" (sent, no answer). `amend`: the quantity to which the venue is to reduce it in
 place, while that has no answer. An amend is never asked about: what came of it is unknown or refused becomes a cancel, after
@@ -63,7 +64,7 @@ class Child(msgspec.Struct, array_like=True, gc=False):
     told_qty: Decimal = ZERO
     # when the last "not found" that counted was asked
     not_found_ns: int = 0
-    # when we learned of its end
+    # when we learned of its end (working: of one that did not count)
     closed_ns: int = 0
     amend: Decimal | None = None
     amend_maybe: Decimal | None = None
@@ -149,6 +150,12 @@ def _change(child: Child, ev: e.ChildEvent) -> None:
             child.state = CLOSING
             child.final_cum = ev.final_cum
             child.closed_as = ev.status
+            child.closed_ns = ev.heard_ns
+        case e.ChildReopened():
+            child.state = WORKING
+            child.final_cum = None
+            child.closed_as = ""
+            child.queries = 0
         case _:
             raise AssertionError(f"{type(ev).__name__} is no child event")
 

@@ -184,10 +184,11 @@ class Draft:
         self.events.append(e.Reported(session=session, account="", message=message))
 
     def cancel_children(self, order: Order) -> int:
-        """Send a cancel for every live child that has none under way; gives the number of live children."""
+        """Send a cancel for every live child that has none under way; gives the number of live children. One that is said to
+        have ended, with trades missing, is canceled too: it does no harm there if that is so, and is needed if it is not."""
         live = self.live_children(order)
         for child in live:
-            if child.cancel != "sent" and child.state != "closing":
+            if child.cancel != "sent":
                 self.emit(e.ChildCancelSent(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=self.ts_ns))
         return len(live)
 

@@ -252,11 +252,17 @@ class ChildSettled(ChildEvent, frozen=True, tag="childsettled", kw_only=True):
 
 
 class ChildClosing(ChildEvent, frozen=True, tag="childclosing", kw_only=True):
-    """The venue says it is over with `final_cum` executed, but not all of these trades are here yet."""
+    """The venue says it is over with `final_cum` executed, but not all of these trades are here yet. `heard_ns`: when it said
+    so; 0: unknown (journals from before this was kept)."""
 
     status: str
     final_cum: Decimal
     text: str = ""
+    heard_ns: int = 0
+
+
+class ChildReopened(ChildEvent, frozen=True, tag="childreopened"):
+    """The venue said that it was over, and shows it working since: the end does not count."""
 
 
 class ChildClosed(ChildEvent, frozen=True, tag="childclosed", kw_only=True):
@@ -448,6 +454,7 @@ AnyEvent = (
     | ChildNotFound
     | ChildSettled
     | ChildClosing
+    | ChildReopened
     | ChildClosed
     | ChildAmendSent
     | ChildAmended

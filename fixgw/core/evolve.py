@@ -460,7 +460,7 @@ HANDLERS: dict[type, Callable[..., None]] = {
         kind: _child_event
         for kind in (
             e.ChildCancelSent, e.ChildCancelRefused, e.ChildUnknown, e.ChildQueried, e.ChildNotFound,
-            e.ChildSettled, e.ChildClosing, e.ChildClosed, e.ChildAmendSent, e.ChildAmended,
+            e.ChildSettled, e.ChildClosing, e.ChildReopened, e.ChildClosed, e.ChildAmendSent, e.ChildAmended,
             e.ChildAmendRefused,
         )
     },

@@ -181,7 +181,7 @@ def admin_cancel(draft: Draft, cmd: c.AdminCancel) -> None:
     order = _order(draft, cmd.order_id)
     if not order.is_open:
         raise Refusal(f"order {cmd.order_id} is finished (OrdStatus {order.status})")
-    if order.stopping and all(child.cancel == "sent" or child.state == CLOSING for child in draft.live_children(order)):
+    if order.stopping and all(child.cancel == "sent" for child in draft.live_children(order)):
         raise Refusal(f"order {cmd.order_id} is being canceled already ({order.stopping})")
     _admin(draft, "cancel", cmd.order_id, cmd.user, cmd.reason)
     stop_order(draft, cmd.order_id, Reason.ADMIN_CANCEL)

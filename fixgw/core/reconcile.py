@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from . import commands as c
 from . import events as e
-from .child import SENT, UNKNOWN, Child
+from .child import CLOSING, SENT, UNKNOWN, Child
 from .draft import Draft
 from .ids import is_ours
 from .settle import confirm, is_replacing, trade
 from .state import DOWN, READY, RECONCILING
-from .venue_reports import become_unknown, may_wait, query_now
+from .venue_reports import LAG_NS, ask_anew, become_unknown, may_wait, query_now, reopen
 
 # asked again from this long before the last picture: venues' clocks and pages are not exact
 OVERLAP_NS = 600_000_000_000
-# a venue's list of open orders may lag behind its own word by so much
-LAG_NS = 2_000_000_000
 # so many places are asked about before a "not found" counts: most would be asked a third time, at the cost of the rate limit
 EARLY_MAX = 100
 
@@ -76,8 +74,11 @@ def venue_reconciled(draft: Draft, cmd: c.VenueReconciled) -> None:
     if state is None or cmd.venue not in draft.state.settings.venues:
         return
     live = dict(state.live)
+    doubtful: dict[str, None] = {}
     for item in cmd.trades:
-        trade(draft, cmd.venue, item)
+        child_of_it = trade(draft, cmd.venue, item)
+        if child_of_it is not None:
+            doubtful[child_of_it.venue_cl_ord_id] = None
     listed = {item.venue_cl_ord_id: item for item in cmd.open_orders}
     early = 0
     for child_id in live:
@@ -95,6 +96,8 @@ def venue_reconciled(draft: Draft, cmd: c.VenueReconciled) -> None:
                 continue  # sent or ended while the picture was taken
             draft.emit(e.OrphanCancelSent(venue=cmd.venue, order=found))
             draft.alert("ORPHAN", f"{cmd.venue}: open order {found.venue_cl_ord_id} of ours is not known as live: canceled")
+    for child_id in doubtful:
+        ask_anew(draft, draft.child(child_id))
     draft.emit(e.ReconcileCompleted(venue=cmd.venue, asked_ns=cmd.asked_ns))
     if state.state == RECONCILING:
         draft.emit(e.VenueStateChanged(venue=cmd.venue, state=READY, ts_ns=draft.ts_ns))
@@ -102,7 +105,9 @@ def venue_reconciled(draft: Draft, cmd: c.VenueReconciled) -> None:
 
 def _settle(draft: Draft, child: Child, listed: c.OpenOrder | None, asked_ns: int) -> None:
     """One live child after the full picture."""
-    if listed is None or child.state == "closing" or listed.cum_qty > child.told_qty:
+    if listed is not None and child.state == CLOSING and asked_ns > child.closed_ns + LAG_NS:
+        child = reopen(draft, child)
+    if listed is None or child.state == CLOSING or listed.cum_qty > child.told_qty:
         query_now(draft, child)  # over, or trades are missing: its own answer says which
         return
     if child.state in (SENT, UNKNOWN):

@@ -6,7 +6,8 @@
     a time in the future ..................................................................... now
     a text of unbounded length ............................................................... cut
 
-Each is told as an alert (BAD_VENUE_DATA). Trades are judged one by one in settle.trade (BAD_TRADE), which asks trade_problem.
+Each is told as an alert (BAD_VENUE_DATA). Trades are judged one by one in settle.trade (BAD_TRADE), which asks trade_problem;
+an end is held against its order where that is known (end_problem): one that cannot be is no word, and the venue is asked again.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from decimal import Decimal
 import msgspec
 
 from . import commands as c
+from .child import Child
 
 # far beyond any market, and still exact in 60 digits when two such numbers are multiplied
 MAX_EXPONENT = 24
@@ -48,6 +50,19 @@ def trade_problem(item: c.VenueTrade) -> str:
         return "its fee is no number of a market"
     if item.side not in ("1", "2") or not item.venue_trade_id or not item.symbol:
         return f"side {item.side!r:.20}, expected 1 or 2, an id and a symbol"
+    return ""
+
+
+def end_problem(child: Child, most: Decimal, status: str, cum_qty: Decimal | None) -> str:
+    """Why the child cannot have ended so; "" when it can. `most`: the greatest quantity that it ever had (base)."""
+    if cum_qty is None:
+        return ""
+    if cum_qty > max(most, child.told_qty):
+        return f"{status} with {cum_qty:f} executed of {child.qty:f}"
+    # a market order that is over is "filled" at venues that count it in money; an amend may have been carried out already
+    partly = cum_qty > 0 and (child.ord_type == "1" or cum_qty in (child.amend, child.amend_maybe))
+    if status == "filled" and cum_qty < child.qty and not partly:
+        return f"filled with {cum_qty:f} executed of {child.qty:f}"
     return ""
 
 

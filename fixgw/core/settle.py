@@ -29,10 +29,12 @@ from .numbers import text as fmt
 from .order import PENDING_CANCEL, PENDING_REPLACE, Order
 from .placing import place_child, switched_off
 from .reasons import Reason
-from .sanity import trade_problem
+from .sanity import end_problem, trade_problem
 
 # a picture holds every trade up to when it was asked for; the margin is for clocks and for venues' lists that lag
 JUDGED_NS = 1_800_000_000_000
+# the venue is asked a second time so long after the first
+AGAIN_NS = 1_000_000_000
 
 
 def find_child(draft: Draft, venue: str, venue_cl_ord_id: str, venue_order_id: str = "", symbol: str = "") -> Child | None:
@@ -97,22 +99,60 @@ def replaced(draft: Draft, order: Order, *, venue_order_id: str = "", venue_cl_o
     )
 
 
-def trade(draft: Draft, venue: str, item: VenueTrade) -> None:
-    """One trade, from wherever it came; known ones are passed over."""
+def most_qty(draft: Draft, child: Child) -> Decimal:
+    """The greatest quantity that the child ever had. An amend, which makes it smaller, needs a replace; then what it reserved
+    tells how much it was (of a buy, by its fee more)."""
+    if len(draft.order(child.order_id).cl_ord_ids) == 1:
+        return child.qty
+    reserved = child.reserve_qty
+    if child.side == "1":
+        reserved = CTX.divide(reserved, child.px) if child.px else ZERO
+    return max(child.qty, reserved)
+
+
+def end_is_nonsense(draft: Draft, child: Child, status: str, cum_qty: Decimal | None) -> bool:
+    """The child cannot have ended so: alerted, and no word at all."""
+    problem = end_problem(child, most_qty(draft, child), status, cum_qty)
+    if problem:
+        draft.alert("BAD_VENUE_DATA", f"{child.venue}: {child.venue_cl_ord_id} is told to be {problem}: asked again")
+    return bool(problem)
+
+
+def trade(draft: Draft, venue: str, item: VenueTrade, answer: bool = False) -> Child | None:
+    """One trade, from wherever it came (`answer`: to a question about its order); known ones are passed over. Gives the child
+    of which a trade is told that cannot be so, and which therefore has to be asked about."""
     problem = trade_problem(item)
     if problem:
         draft.alert("BAD_TRADE", f"{venue}: trade {item.venue_trade_id!r:.60} {item.symbol:.40}: {problem}")
-        return
+        return None
     child = find_child(draft, venue, item.venue_cl_ord_id, item.venue_order_id, item.symbol)
     if child is not None and (item.symbol, item.side) != (child.symbol, child.side):
         text = f"{venue}: trade {item.venue_trade_id} {item.symbol} side {item.side} names {child.venue_cl_ord_id}"
         draft.alert("BAD_TRADE", f"{text}, which is {child.symbol} side {child.side}: not booked")
-        return
+        return None
     if child is None:
         _external(draft, venue, item)
-        return
+        return None
     if item.venue_trade_id in child.fills:
-        return
+        return None
+    most = most_qty(draft, child)
+    if item.qty > most:
+        # several that come to more than was ordered are the venue's word; a single one that does cannot be true
+        text = f"{venue}: trade {item.venue_trade_id} of {child.venue_cl_ord_id}: {item.qty:f} executed at once of {most:f}"
+        draft.alert("BAD_TRADE", f"{text}: not booked, asked for")
+        return child
+    _book(draft, venue, child, item)
+    child = draft.child(child.venue_cl_ord_id)
+    if child.is_live and child.told_qty >= child.qty:
+        close(draft, child, child.closed_as if child.state == CLOSING else "filled")
+    elif not answer and child.state == CLOSING and child.final_cum is not None and child.told_qty >= child.final_cum:
+        _say_it_again(draft, child)
+    stop_the_rest(draft, child.order_id)
+    return None
+
+
+def _book(draft: Draft, venue: str, child: Child, item: VenueTrade) -> None:
+    """A trade of this child that is new and can be."""
     external = draft.state.venues[venue].external_trades
     if external and external_key(item.account, item.symbol, item.venue_trade_id) in external:
         draft.alert("EXTERNAL_FILL", f"{venue}: trade {item.venue_trade_id} turned out to be of order {child.order_id}")
@@ -154,13 +194,23 @@ def trade(draft: Draft, venue: str, item: VenueTrade) -> None:
         draft.alert("FILL_AFTER_END", f"order {order.order_id} ({order.ord_status}) got trade {item.venue_trade_id}")
     if order.cum_qty > order.order_qty:
         draft.alert("OVERFILL", f"order {order.order_id}: executed {order.cum_qty:f} of {order.order_qty:f}")
-    child = draft.child(child.venue_cl_ord_id)
-    if child.is_live:
-        if child.state == CLOSING and child.final_cum is not None and child.told_qty >= child.final_cum:
-            close(draft, child, child.closed_as)
-        elif child.told_qty >= child.qty:
-            close(draft, child, "filled")
-    stop_the_rest(draft, order.order_id)
+    if child.px is not None and _is_far_beyond(child.side, item.px, child.px):
+        text = f"{venue}: trade {item.venue_trade_id} of {child.venue_cl_ord_id} @ {item.px:f}, its limit is {child.px:f}"
+        draft.alert("BEYOND_LIMIT", f"{text}: booked as the venue tells it")
+
+
+def _is_far_beyond(side: str, px: Decimal, limit: Decimal) -> bool:
+    """A price worse than the limit by more than a tenth: no venue trades so, but it may be what it trades that is wrong."""
+    return px * 10 > limit * 11 if side == "1" else px * 11 < limit * 10
+
+
+def _say_it_again(draft: Draft, child: Child) -> None:
+    """All is there that its end announced. It counts when the venue says so in answer to a question of after it: trades that
+    only happen to come to the figure of a false end would end an order that works. Mostly that answer is under way."""
+    if child.next_query_ns > draft.ts_ns + AGAIN_NS:
+        draft.emit(
+            e.ChildQueried(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, next_ns=draft.ts_ns + AGAIN_NS)
+        )
 
 
 def stop_the_rest(draft: Draft, order_id: str) -> None:
@@ -169,7 +219,7 @@ def stop_the_rest(draft: Draft, order_id: str) -> None:
     if order.is_open:
         return
     for child in draft.live_children(order):
-        if not child.cancel and child.state != CLOSING:
+        if not child.cancel:
             draft.emit(e.ChildCancelSent(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
 
 
@@ -196,27 +246,36 @@ def _external(draft: Draft, venue: str, item: VenueTrade) -> None:
     draft.alert("EXTERNAL_FILL", text)
 
 
-def end_child(draft: Draft, child: Child, status: str, cum_qty: Decimal | None, text: str = "") -> None:
-    """The venue says the child is over with `cum_qty` executed (None: unsaid). Missing trades are asked for first."""
+def end_child(
+    draft: Draft, child: Child, status: str, cum_qty: Decimal | None, text: str = "", asked_ns: int = 0
+) -> None:
+    """The venue says the child is over with `cum_qty` executed (None: unsaid), in answer to a question of `asked_ns` (0: by
+    itself). Missing trades are asked for first."""
     if not child.is_live:
         return
     if cum_qty is None and status == "filled":
         cum_qty = child.qty
-    if cum_qty is None or cum_qty <= child.told_qty:
-        if cum_qty is not None and cum_qty < child.told_qty:
-            gone = f"ended with {cum_qty:f} executed, its trades show {child.told_qty:f}: the trades count"
-            draft.alert("CUM_QTY_WENT_BACK", f"{child.venue}: {child.venue_cl_ord_id} {gone}")
+    if child.state == CLOSING and cum_qty == child.final_cum and asked_ns <= child.closed_ns:
+        return  # the same word again, which proves nothing
+    back = cum_qty is not None and cum_qty < child.told_qty
+    if back:
+        gone = f"ended with {cum_qty:f} executed, its trades show {child.told_qty:f}: the trades count"
+        draft.alert("CUM_QTY_WENT_BACK", f"{child.venue}: {child.venue_cl_ord_id} {gone}")
+        # a venue that took a trade back says so again; one that was wrong does not
+        back = child.state != CLOSING or asked_ns <= child.closed_ns
+    if cum_qty is None or (cum_qty <= child.told_qty and not back):
         close(draft, child, status, text)
         return
     if child.state != CLOSING:
         draft.emit(
             e.ChildClosing(
-                venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, status=status, final_cum=cum_qty, text=text
+                venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, status=status, final_cum=cum_qty, text=text,
+                heard_ns=draft.ts_ns,
             )
-        )
+        )  # fmt: skip
         # trades usually follow within milliseconds; if they do not, the query fetches them
         draft.emit(
-            e.ChildQueried(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, next_ns=draft.ts_ns + 1_000_000_000)
+            e.ChildQueried(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, next_ns=draft.ts_ns + AGAIN_NS)
         )
 
 

@@ -9,14 +9,15 @@ from .draft import Draft, reason_fields
 from .numbers import ZERO
 from .order import PENDING_CANCEL, PENDING_REPLACE
 from .reasons import Reason
-from .settle import close, confirm, end_child, find_child, is_replacing, replaced, trade
+from .sanity import ENDS
+from .settle import AGAIN_NS, close, confirm, end_child, end_is_nonsense, find_child, is_replacing, replaced, trade
 
 # asked again after these many seconds, the last one for ever
 QUERY_BACKOFF_S = (1, 1, 2, 4, 8, 15, 30)
 # a "not found" must be heard twice
 NOT_FOUND_NEEDED = 2
-# and the second time so long after the first
-AGAIN_NS = 1_000_000_000
+# a venue's answers may lag behind its own word by so much
+LAG_NS = 2_000_000_000
 # cancels of one child that were found without effect, before the client's request is refused
 MAX_CANCELS = 8
 ALERT_AFTER_QUERIES = 5
@@ -70,12 +71,25 @@ def child_reject(draft: Draft, cmd: c.ChildReject) -> None:
 
 
 def child_trade(draft: Draft, cmd: c.ChildTrade) -> None:
-    trade(draft, cmd.venue, cmd.trade)
+    doubtful = trade(draft, cmd.venue, cmd.trade)
+    if doubtful is not None:
+        ask_anew(draft, doubtful)
+
+
+def ask_anew(draft: Draft, child: Child) -> None:
+    """What was told of the child cannot be: ask, unless its time-out will. One that has ended is asked about once."""
+    if not child.is_live:
+        draft.emit(e.ChildQueried(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, next_ns=0))
+    elif not child.is_uncertain:
+        query_now(draft, child)
 
 
 def child_done(draft: Draft, cmd: c.ChildDone) -> None:
     child = find_child(draft, cmd.venue, cmd.venue_cl_ord_id)
     if child is None or not child.is_live:
+        return
+    if end_is_nonsense(draft, child, cmd.status, cmd.cum_qty):
+        ask_anew(draft, child)
         return
     if cmd.status != "rejected":
         confirm(draft, child, cmd.venue_order_id)
@@ -97,8 +111,8 @@ def child_cancel_reject(draft: Draft, cmd: c.ChildCancelReject) -> None:
             query_now(draft, child)
         return  # a late or doubled word: no cancel is under way, and none is wanted
     if cmd.unknown_order:
-        if child.state != CLOSING:
-            draft.emit(e.ChildUnknown(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, op="cancel", reason=cmd.code))
+        draft.emit(e.ChildUnknown(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, op="cancel", reason=cmd.code))
+        if child.state != CLOSING:  # else it is asked about already
             query_now(draft, draft.child(child.venue_cl_ord_id))
         return
     order = draft.order(child.order_id)
@@ -222,13 +236,20 @@ def child_query_result(draft: Draft, cmd: c.ChildQueryResult) -> None:
     venue_cl_ord_id = child.venue_cl_ord_id
     if cmd.outcome == "open" and not child.is_live:
         _works_after_all(draft, child, cmd.venue_order_id)
-    if child.is_live and cmd.outcome not in ("rejected", "not_found", "error"):
+    # an end that cannot be does not even confirm the order; trades that were missing may make it one that can
+    over = cmd.outcome in ENDS
+    if child.is_live and not over and cmd.outcome not in ("not_found", "error"):
         confirm(draft, child, cmd.venue_order_id)
-    for item in cmd.trades:
-        trade(draft, cmd.venue, item)
+    doubtful = [found for item in cmd.trades if (found := trade(draft, cmd.venue, item, True)) is not None]
     child = draft.child(venue_cl_ord_id)
     if not child.is_live or cmd.outcome == "error":
         return
+    if (over and end_is_nonsense(draft, child, cmd.outcome, cmd.cum_qty)) or doubtful:
+        ask_anew(draft, child)
+        return
+    if over and cmd.outcome != "rejected":
+        confirm(draft, child, cmd.venue_order_id)
+        child = draft.child(venue_cl_ord_id)
     if cmd.outcome == "not_found":
         _not_found(draft, child, cmd)
     elif cmd.outcome == "open":
@@ -237,7 +258,7 @@ def child_query_result(draft: Draft, cmd: c.ChildQueryResult) -> None:
         if not child.is_uncertain:
             query_now(draft, child)  # else its time-out asks again
     else:
-        end_child(draft, child, cmd.outcome, cmd.cum_qty, cmd.text)
+        end_child(draft, child, cmd.outcome, cmd.cum_qty, cmd.text, cmd.asked_ns)
         child = draft.child(venue_cl_ord_id)
         if child.state == "closing" and cmd.trades_checked and child.queries >= ALERT_AFTER_QUERIES:
             said = "all of it" if cmd.cum_qty is None else f"{cmd.cum_qty:f}"
@@ -246,17 +267,41 @@ def child_query_result(draft: Draft, cmd: c.ChildQueryResult) -> None:
 
 def _found_working(draft: Draft, child: Child, cmd: c.ChildQueryResult) -> None:
     """It works. A cancel that was sent before the query was asked has had no effect: send it again."""
+    if child.state == CLOSING:
+        if cmd.asked_ns <= child.closed_ns:
+            return  # asked before the end was heard: its time-out asks again
+        child = reopen(draft, child)
     if child.cancel == "sent" and child.cancel_ns >= cmd.asked_ns:
         return  # the query passed the cancel; its answer is still to come
-    if child.state != CLOSING:
-        works_on(draft, child)
+    if child.closed_ns and cmd.asked_ns <= child.closed_ns + LAG_NS:
+        ask_anew(draft, child)  # it was said to have ended so short before that the answer may be the older word
+        return
+    works_on(draft, child)
+
+
+def reopen(draft: Draft, child: Child) -> Child:
+    """The venue has said that it is over, and shows it as open in answer to a question of after that. It is asked about on;
+    if it has ended all the same, that does no harm: its end is told again."""
+    text = f"told to be {child.closed_as} with {child.final_cum or ZERO:f} executed, and is open since: it works on"
+    draft.emit(e.ChildReopened(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
+    draft.alert("BAD_VENUE_DATA", f"{child.venue}: {child.venue_cl_ord_id} was {text}")
+    child = draft.child(child.venue_cl_ord_id)
+    if not child.cancel and _cancel_wanted(draft, child):
+        draft.emit(e.ChildCancelSent(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
+    return draft.child(child.venue_cl_ord_id)
+
+
+def _cancel_wanted(draft: Draft, child: Child) -> bool:
+    order = draft.order(child.order_id)
+    pending = order.pending is not None and order.pending.kind == PENDING_CANCEL
+    return child.cancel != "" or bool(order.stopping) or not order.is_open or pending
 
 
 def works_on(draft: Draft, child: Child) -> None:
     """It certainly works: a cancel that is still wanted goes out again, up to MAX_CANCELS of a client's request."""
     order = draft.order(child.order_id)
     ours = bool(order.stopping) or not order.is_open
-    wanted = child.cancel != "" or ours or (order.pending is not None and order.pending.kind == PENDING_CANCEL)
+    wanted = _cancel_wanted(draft, child)
     draft.emit(e.ChildSettled(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
     if not wanted:
         return

@@ -91,6 +91,7 @@ CHILD_STATUS: Final = {
     "ChildNotFound": "not_found",
     "ChildSettled": "settled",
     "ChildClosing": "closing",
+    "ChildReopened": "reopened",
     "ChildClosed": "{status}",
 }
 

@@ -190,6 +190,8 @@ class Simulator:
                 return
             if fault.kind == "ws_duplicate":
                 copies = 2
+            elif fault.kind == "ws_wrong_end":
+                event = {**event, "X": fault.params["status"], "z": fault.params["executed"]}
             elif self.later is not None:
                 self.later(fault.params["delay"], lambda: self._deliver(account, event, 1))
                 return

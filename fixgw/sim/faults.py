@@ -9,6 +9,7 @@ book diffs. Actions happen at once and leave nothing behind.
 from __future__ import annotations
 
 import fnmatch
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,8 @@ REQUEST_KINDS: dict[str, dict[str, Any]] = {
     # the first half of the reply; cut: the connection ends in the middle of the body, else a whole short body
     "truncated": {"accept": True, "cut": True},
     "code_1007": {"accept": True},  # execution status unknown
+    # an answer about one order says that it has ended, with so much executed: not the truth
+    "wrong_end": {"status": "FILLED", "executed": "99999"},
     "reply_429": {"retry_after": 1, "orders": False},  # orders: for too many new orders (-1015), else for weight (-1003)
     "reply_418": {"retry_after": 120},
     "outage": {"refuse": False},  # close everything that comes; refuse: stop listening at all
@@ -32,6 +35,7 @@ EVENT_KINDS: dict[str, dict[str, Any]] = {
     "ws_delay": {"delay": 0.5},
     "ws_duplicate": {},
     "ws_missing": {},
+    "ws_wrong_end": {"status": "FILLED", "executed": "99999"},  # the same in an executionReport
     "book_gap": {},
 }
 ACTION_KINDS: dict[str, dict[str, Any]] = {
@@ -42,6 +46,7 @@ _ALL = REQUEST_KINDS | EVENT_KINDS | ACTION_KINDS
 _ENTRY_OPS = ("order.place", "order.cancelReplace")
 _EVERY_REQUEST = ("reply_429", "reply_418", "outage")
 # op: this simulator's name of the operation (its WebSocket API method); method: HTTP or WebSocket API method
+ENDS = ("FILLED", "CANCELED", "EXPIRED", "REJECTED")
 MATCH_KEYS = ("op", "method", "path", "symbol", "account", "channel", "event", "execution")
 _EVENT_ONLY = ("event", "execution")
 
@@ -105,9 +110,25 @@ def _params(kind: str, given: Any) -> dict[str, Any]:
             raise FaultError(f"params.{name} {value!r}: expected {wanted[0].__name__} like {default!r}")
     if kind == "ws_disconnect" and given.get("target", "all") not in ("all", "api", "streams"):
         raise FaultError(f"params.target {given['target']!r}: expected all, api or streams")
+    if kind in ("wrong_end", "ws_wrong_end"):
+        _check_end({"status": "FILLED", "executed": "0"} | given)
     if kind == "http_5xx" and not 500 <= given.get("status", 503) <= 599:
         raise FaultError(f"params.status {given['status']!r}: expected 500 to 599")
     return known | given
+
+
+def _check_end(params: dict[str, Any]) -> None:
+    if params["status"] not in ENDS:
+        raise FaultError(f"params.status {params['status']!r}: expected one of {', '.join(ENDS)}")
+    if re.fullmatch(r"\d{1,12}(\.\d{1,8})?", params["executed"]) is None:
+        raise FaultError(f"params.executed {params['executed']!r}: expected a quantity like 0.01")
+
+
+def wrong_order(order: Any, params: dict[str, Any]) -> Any:
+    """An answer about one order with the false end of a wrong_end; anything else as it is."""
+    if not isinstance(order, dict) or "executedQty" not in order:
+        return order
+    return {**order, "status": params["status"], "executedQty": params["executed"]}
 
 
 def _match(kind: str, given: Any) -> dict[str, tuple[str, ...]]:

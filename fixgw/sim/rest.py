@@ -7,12 +7,13 @@ import contextlib
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
+import msgspec
 from aiohttp import web
 
 from fixgw.sim import api, limits
 from fixgw.sim.conn import encode
 from fixgw.sim.core import Simulator
-from fixgw.sim.faults import REQUEST_KINDS, Fault
+from fixgw.sim.faults import REQUEST_KINDS, Fault, wrong_order
 from fixgw.sim.params import ApiError, Params
 
 TIMEOUT_MSG = "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
@@ -148,6 +149,9 @@ class Rest:
             return None
         if kind == "drop_after":
             return None
+        if kind == "wrong_end":
+            order = wrong_order(msgspec.json.decode(true_reply.body), params)
+            return Reply(true_reply.status, encode(order), true_reply.headers)
         if kind == "truncated":
             half = true_reply.body[: max(len(true_reply.body) // 2, 1)]
             return Reply(200, true_reply.body, cut=True) if params["cut"] else Reply(200, half)

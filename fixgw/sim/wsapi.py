@@ -12,7 +12,7 @@ from fixgw.sim import api, limits, weights
 from fixgw.sim.config import ApiAccount
 from fixgw.sim.conn import Connection, encode
 from fixgw.sim.core import Simulator
-from fixgw.sim.faults import REQUEST_KINDS, Fault
+from fixgw.sim.faults import REQUEST_KINDS, Fault, wrong_order
 from fixgw.sim.params import ApiError, Params
 from fixgw.sim.rest import HTML, TIMEOUT_MSG, error_reply
 
@@ -194,6 +194,8 @@ class ApiSession:
         if kind == "http_5xx":
             error = {"code": -1000, "msg": "An unknown error occurred while processing the request."}
             self._answer(number, {"status": params["status"], "error": error})
+        elif kind == "wrong_end":
+            self._answer(number, {**body, "result": wrong_order(body.get("result"), params)} if "result" in body else body)
         elif kind == "empty_200":
             self._answer(number, {"status": 200, "result": {}})
         elif kind == "html_200":

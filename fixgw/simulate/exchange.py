@@ -75,6 +75,7 @@ class Exchange:
         self._say = say
         self._trade_count = 0
         self._missed: dict[str, None] = {}
+        self._lied: dict[str, None] = {}
         self._pace_ms = sim.ms(300, 9000) / MS
 
     # --- requests ---
@@ -167,6 +168,19 @@ class Exchange:
             self._missed[order.our_id] = None
             return None
         return None if self._sim.now - order.accepted_ns < LAG_NS and self._sim.throw(0.3) else order
+
+    def lie(self, order: VenueOrder) -> tuple[str, Decimal] | None:
+        """Now and then, once for each order: it has ended (status, executed), although it works. The figure is one that its
+        trades cannot come to; with one that they have come to, a lie is not to be told from an end."""
+        if order.status != "open" or order.our_id in self._lied or not self._sim.chance("wrong-status", 0.03):
+            return None
+        self._lied[order.our_id] = None
+        figures = (order.qty, ZERO, order.cum_qty + LOT / 2, Decimal(99999))
+        word = self._sim.rng.choice(("filled", "canceled")), self._sim.rng.choice(figures)
+        if word[0] == "canceled" and not word[1]:
+            word = "filled", ZERO
+        self._sim.note("exchange", f"{order.our_id} is open and told to be {word[0]} with {word[1]}")
+        return word
 
     def open_orders(self) -> tuple[c.OpenOrder, ...]:
         """What its read side lists: a new one may be missing, one that just ended may still be there."""

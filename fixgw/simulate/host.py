@@ -162,12 +162,22 @@ class Host:
     def stream(self, word: c.VenueCommand) -> None:
         """The exchange says something by itself."""
         sim = self.sim
+        if self.venue_up and isinstance(word, c.ChildAck | c.ChildTrade):
+            self._lie(word.trade.venue_cl_ord_id if isinstance(word, c.ChildTrade) else word.venue_cl_ord_id)
         if not self.venue_up or sim.chance("event-lost", 0.03):
             return
         copies = 2 if sim.chance("event-doubled", 0.05) else 1
         for _ in range(copies):
             delay = sim.ms(100, 9000) if sim.chance("event-late", 0.05) else sim.ms(0.5, 60)
             sim.at(delay, self._hear, word)
+
+    def _lie(self, our_id: str) -> None:
+        """A word of the stream that is not so, besides the true ones."""
+        order = self.exchange.orders[our_id]
+        lie = self.exchange.lie(order)
+        if lie is not None:
+            done = done_of(order, self.sim.now)
+            self.sim.at(self.sim.ms(0.5, 60), self._hear, msgspec.structs.replace(done, status=lie[0], cum_qty=lie[1]))
 
     def _hear(self, word: c.VenueCommand) -> None:
         if not self.up or not self.venue_up:
@@ -365,10 +375,11 @@ class Host:
                 ts_ns=self._clock(), venue=VENUE, venue_cl_ord_id=request.venue_cl_ord_id, outcome="not_found",
                 asked_ns=asked_ns, trades_checked=checked,
             )  # fmt: skip
+        outcome, cum_qty = self.exchange.lie(order) or (order.status, None if self.sim.throw(0.05) else order.cum_qty)
         return c.ChildQueryResult(
-            ts_ns=self._clock(), venue=VENUE, venue_cl_ord_id=request.venue_cl_ord_id, outcome=order.status,
+            ts_ns=self._clock(), venue=VENUE, venue_cl_ord_id=request.venue_cl_ord_id, outcome=outcome,
             asked_ns=asked_ns, venue_order_id=order.venue_order_id, trades_checked=checked,
-            cum_qty=None if self.sim.throw(0.05) else order.cum_qty, trades=tuple(order.trades) if checked else (),
+            cum_qty=cum_qty, trades=tuple(order.trades) if checked else (),
         )  # fmt: skip
 
     # --- the full picture ---

@@ -17,6 +17,7 @@ from ..core.child import WORKING
 from ..core.codec import Record
 from ..core.decide import decide
 from ..core.ids import exec_id
+from ..core.sanity import ENDS, end_problem
 from .checks import child_of
 from .disk import SimDisk
 from .gateway import Gateway
@@ -180,6 +181,19 @@ class CancelRejectIsCancel(Gateway):
         super().submit(command, then)
 
 
+class EndBelieved(Gateway):
+    """An end is taken for one whatever its figure: "the trades will show it"."""
+
+    def submit(self, command: c.Command, then: Callable[[], None] | None = None) -> None:
+        if isinstance(command, c.ChildDone | c.ChildQueryResult) and command.cum_qty is not None:
+            child = self.state.children.get(command.venue_cl_ord_id)
+            status = command.status if isinstance(command, c.ChildDone) else command.outcome
+            if child is not None and status in ENDS and end_problem(child, child.qty, status, command.cum_qty):
+                said = {"status" if isinstance(command, c.ChildDone) else "outcome": "canceled"}
+                command = msgspec.structs.replace(command, cum_qty=child.told_qty, **said)
+        super().submit(command, then)
+
+
 class TimeoutIsReject(Gateway):
     """A place that timed out is told to the client as rejected."""
 
@@ -250,6 +264,7 @@ PLANTS: Final[dict[str, Parts]] = {
     "reserved-ignored": _gateway(ReservedIgnored),
     "used-id-accepted": _gateway(UsedIdAccepted),
     "cancel-reject-is-cancel": _gateway(CancelRejectIsCancel),
+    "end-believed": _gateway(EndBelieved),
     "timeout-is-reject": _gateway(TimeoutIsReject),
     "amend-believed": _gateway(AmendBelieved),
     "redelivery-skipped": Parts(_words(RedeliverySkipped), session=RedeliverySkipped),

@@ -33,6 +33,7 @@ FAULTS: Final = {
     "event-doubled": "a word of the venue's user stream comes twice",
     "event-late": "a word of the venue's user stream is late, so that others overtake it",
     "stale-read": "a query does not find an order that the venue has; once for each order",
+    "wrong-status": "the venue tells once of an order that works that it has ended, with an executed quantity that is not so",
     "reject": "the venue refuses an order",
     "cancel-reject": "the venue refuses a cancel",
     "amend-reject": "the venue refuses an amend",

@@ -53,7 +53,7 @@ class Events(Protocol):
 
     def on_trade(self, trade: VenueTrade) -> None: ...
 
-    def on_working(self, venue_cl_ord_id: str, symbol: str, venue_order_id: str) -> None: ...
+    def on_working(self, venue_cl_ord_id: str, symbol: str, venue_order_id: str, qty: Decimal | None = None) -> None: ...
 
     def on_amended(self, venue_cl_ord_id: str, symbol: str, qty: Decimal) -> None:
         """The venue has reduced an order to this total."""
@@ -94,6 +94,8 @@ class Dialect:
     poll_s = 2.0
     # orders_from can be asked
     lists_orders = False
+    # "closed" is said of what is filled alone; elsewhere of all that is over
+    closed_is_filled = False
     # requests that it may take to find one order
     fetch_requests = 4
 

@@ -10,6 +10,7 @@ import ccxt
 from ..core.commands import InstrumentSpec, OpenOrder, VenueTrade
 from ..core.numbers import plain
 from ..core.sanity import is_number
+from .base import Done
 
 # the year 2255: as ns it still has 64 bits
 _MAX_MS = 9_000_000_000_000
@@ -77,17 +78,31 @@ def rule(value: Any) -> Decimal:
     return plain(dec(value)) if value not in (None, "") else Decimal(0)
 
 
-def outcome(order: dict[str, Any]) -> str:
-    """ "open", "filled", "canceled", "expired" or "rejected"; ValueError for a status that ccxt did not understand."""
+def outcome(order: dict[str, Any], exact: bool = False, qty: Decimal | None = None) -> str:
+    """ "open", "filled", "canceled", "expired" or "rejected"; ValueError for a status that ccxt did not understand. `exact`: this
+    exchange says closed of what is filled alone, so that such a word with less executed is handed on as it is, to be doubted;
+    `qty`: what was ordered, of which somebody may have taken something off at the exchange."""
     status = _dict(order, "order").get("status")
     found = _OUTCOMES.get(status) if isinstance(status, str) else None
     if found is None:
         raise ValueError(f"status: {status!r:.60} is not a status of an order")
     filled, amount = dec_or(order.get("filled")), dec_or(order.get("amount"))
-    partly = filled is not None and amount is not None and filled < amount
-    if found == "filled" and partly and order.get("type") != "market":
+    if found != "filled" or filled is None or amount is None:
+        return found
+    if exact:
+        return "canceled" if qty is not None and filled == amount < qty else found
+    if filled == 0 or (filled < amount and order.get("type") != "market"):
         return "canceled"  # real world: some venues call every finished order closed
     return found
+
+
+def done_from(order: dict[str, Any], our_id: str, exact: bool) -> Done | None:
+    """The end that an order structure tells; None while it works."""
+    end = outcome(order, exact)
+    if end == "open":
+        return None
+    filled = dec_or(order.get("filled"))
+    return Done(our_id, str(order.get("id") or ""), end, None if filled is None else plain(filled))
 
 
 def trade_from(raw: dict[str, Any], account: str, our_id: str) -> VenueTrade:

@@ -21,7 +21,7 @@ from .ccxt_amend import Amender
 from .ccxt_dialect import Dialect, dialect_for
 from .ccxt_exchange import Hooks, make_exchange
 from .ccxt_missing import GAP_MARGIN_NS, no_trades_either
-from .ccxt_parse import balances_from, dec_or, open_order_from, outcome, trade_from
+from .ccxt_parse import balances_from, dec_or, done_from, open_order_from, outcome, trade_from
 from .ccxt_requests import Requests
 from .ccxt_session import Session
 from .ccxt_trades import TradeReader
@@ -127,8 +127,9 @@ class CcxtVenue:
     def on_balances_overdue(self) -> None:
         self._sink.balances_changed()
 
-    def on_working(self, venue_cl_ord_id: str, symbol: str, venue_order_id: str) -> None:
+    def on_working(self, venue_cl_ord_id: str, symbol: str, venue_order_id: str, qty: Decimal | None = None) -> None:
         tracked = self.tracker.begin(venue_cl_ord_id, symbol)
+        tracked.most = tracked.most or qty
         self.tracker.name(tracked, venue_order_id)
         if (tracked.unsure or tracked.placing) and not tracked.acked:
             # real world: events overtake the answer to the place; the ack goes first all the same
@@ -175,7 +176,7 @@ class CcxtVenue:
         if self.tracker.was_placed(our_id):
             raise Ambiguous("DUPLICATE_ID", f"{our_id} was placed before by this host: never sent twice")
         tracked = self.tracker.begin(our_id, order.symbol)
-        tracked.placing, tracked.side, tracked.qty = True, order.side, order.qty
+        tracked.placing, tracked.side, tracked.qty, tracked.most = True, order.side, order.qty, order.qty
         call = self._requests.call_for("place", our_id, deadline_ns=order.expires_ns)
         placing = self._placing[our_id] = Placing(call)
         try:
@@ -239,12 +240,7 @@ class CcxtVenue:
         return Placed(str(order_id), fresh, done, tracked.acked)
 
     def _done_of(self, answer: dict[str, Any], our_id: str) -> Done | None:
-        """The end that an order structure tells; None while it works."""
-        end = outcome(answer)
-        if end == "open":
-            return None
-        filled = dec_or(answer.get("filled"))
-        return Done(our_id, str(answer.get("id") or ""), end, None if filled is None else plain(filled))
+        return done_from(answer, our_id, self._dialect.closed_is_filled)
 
     async def cancel(self, request: CancelChild) -> Done | None:
         our_id = request.venue_cl_ord_id
@@ -337,13 +333,16 @@ class CcxtVenue:
     async def _found(self, request: QueryChild, asked_ns: int, answer: dict[str, Any]) -> Queried:
         our_id, symbol = request.venue_cl_ord_id, request.symbol
         try:
-            found, order_id = outcome(answer), str(answer["id"])
+            found, order_id = outcome(answer, self._dialect.closed_is_filled, request.qty), str(answer["id"])
             filled, amount = dec_or(answer.get("filled")), dec_or(answer.get("amount"))
         except (ValueError, KeyError) as error:
             raise Ambiguous("BAD_ANSWER", scrub(str(error), self._secrets)) from None
         tracked = self.tracker.begin(our_id, symbol)
         self.tracker.name(tracked, order_id)
         tracked.unsure = False
+        if found == "open":
+            self.tracker.works(tracked, asked_ns)
+        tracked.most = tracked.most or request.qty or amount
         if amount is not None and "amend" in self.capabilities:
             self.tracker.shrink(tracked, plain(amount))
         if filled is not None and request.told_qty is not None and plain(filled) == request.told_qty:
@@ -434,8 +433,11 @@ class CcxtVenue:
 
     async def _complete(self, tracked: Tracked) -> None:
         """Fetch the trades of an order that has ended; the stream may still bring them, so not at once."""
+        told = tracked.done is not None
         for attempt in range(6):
             await asyncio.sleep(0.05 * 3**attempt)
+            if tracked.done is None and told:
+                return  # it works: the end was not so
             if tracked.done is not None and not self._lacks_trades(tracked, tracked.done):
                 return
             try:

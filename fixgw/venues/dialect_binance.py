@@ -50,6 +50,7 @@ class Dialect(GeneralDialect):
     streams_balances = True
     poll_s = 1.0
     lists_orders = True
+    closed_is_filled = True
     fetch_requests = 1
 
     def config(self) -> dict[str, Any]:
@@ -389,7 +390,7 @@ class Dialect(GeneralDialect):
         if kind != "REJECTED":
             asset = _locked(symbol, event["S"])
             self._balances.order(our_id, asset, _ms(event.get("T")), time.time_ns(), streamed=True)
-            self.events.on_working(our_id, symbol, order_id)
+            self.events.on_working(our_id, symbol, order_id, _qty(event.get("q")))
         if kind == "REPLACED":
             self.events.on_amended(our_id, symbol, plain(dec(event["q"], "q")))
         if kind == "TRADE":
@@ -462,6 +463,14 @@ def _ms(value: Any) -> int:
         return int(value or 0)
     except (ValueError, TypeError):
         return 0
+
+
+def _qty(value: Any) -> Decimal | None:
+    """A quantity that is not needed; None where it is none."""
+    try:
+        return plain(dec(value)) or None
+    except ValueError:
+        return None
 
 
 def _locked(symbol: str, side: Any) -> str:

@@ -48,6 +48,8 @@ class Tracked:
     # of the order as we placed it; "" and None when we did not
     side: str = ""
     qty: Decimal | None = None
+    # the greatest quantity that it ever had; None: not known
+    most: Decimal | None = None
     # its quantity by the venue's last word, which an amend makes smaller; None: none heard
     total: Decimal | None = None
     amending: bool = False
@@ -110,15 +112,27 @@ class Tracker:
         if tracked.qty is not None:
             tracked.qty = min(tracked.qty, tracked.total)
 
+    def works(self, tracked: Tracked, asked_ns: int) -> None:
+        """The venue shows it as open in answer to a question of then. An end that was told before is not so: it is followed
+        again, and told again when it comes."""
+        ended_ns = self._finished.get(tracked.venue_cl_ord_id)
+        if ended_ns is not None and asked_ns > ended_ns:
+            del self._finished[tracked.venue_cl_ord_id]
+            tracked.done, tracked.open = None, True
+
     def our_id(self, symbol: str, venue_order_id: str) -> str | None:
         """Our id of the venue's order; None when it is not known."""
         return self._by_venue_id.get((symbol, venue_order_id)) or self._names.get(f"{symbol}|{venue_order_id}")
 
     def fresh(self, trade: VenueTrade) -> bool:
-        """True the first time that this trade is shown; then it is counted into its order."""
+        """True the first time that this trade is shown; then it is counted into its order. One of more than the whole order
+        cannot be: each is told, for the gateway to judge and to ask about, and none is counted or known afterwards, so that the
+        right one under the same id still is."""
+        tracked = self._orders.get(trade.venue_cl_ord_id)
+        if tracked is not None and tracked.most and trade.qty > tracked.most:
+            return True
         if not self._seen.add(trade_key(trade.symbol, trade.venue_trade_id, trade.side)):
             return False
-        tracked = self._orders.get(trade.venue_cl_ord_id)
         if tracked is not None:
             tracked.cum_qty += trade.qty
         self._news(trade)

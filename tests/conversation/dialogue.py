@@ -370,6 +370,12 @@ def lost_events(count: int, execution: str = "*") -> Step:
     return lambda desk: void(desk.sim.fault("ws_missing", count=count, match=match))
 
 
+def wrong_event(status: str, executed: str) -> Step:
+    """The venue's stream tells with the next trade of ours that its order has ended so, which it has not."""
+    match = {"event": "executionReport", "execution": "TRADE"}
+    return lambda desk: void(desk.sim.fault("ws_wrong_end", match=match, status=status, executed=executed))
+
+
 def until_faulty(kind: str) -> Step:
     """Waits until every fault of this kind has met its request."""
 

@@ -45,7 +45,7 @@ STORIES = {
         link down                      | DOWN
         link up                        | DOWN; RECONCILING; reconcile
         reconciled trades=?C1:t1:1     | external t1; !EXTERNAL_FILL; query C1; READY
-        answer C1 filled cum=1 trades=t1:1 | 0 0 a 0/1; !EXTERNAL_FILL; F 2 a 1/0
+        answer C1 filled cum=1 trades=t1:1 | !EXTERNAL_FILL; 0 0 a 0/1; F 2 a 1/0
         reconciled trades=?C1:t1:1     | -
     """,
     "orphan": """
