@@ -126,7 +126,8 @@ class Script:
         return self._of_child(c.ChildAmbiguous, words[0], op=words[1], code="TIMEOUT", text="no answer")
 
     def _make_trade(self, name: str, trade_id: str, amount: str, **fields: str) -> c.VenueTrade:
-        """`amount`: QTY or QTY@PX. "?C1" is a trade of C1 by the venue's number alone: its host does not know our id."""
+        """`amount`: QTY or QTY@PX. "?C1" is a trade of C1 by the venue's number alone: its host does not know our id. `age`:
+        seconds since it was made, else that is not told."""
         qty, _, px = amount.partition("@")
         if name.startswith("?"):
             name, fields = name[1:], {"venue_cl_ord_id": "", **fields}
@@ -135,6 +136,8 @@ class Script:
         values |= {"venue_cl_ord_id": self._child(name), "side": child.side if child else "1", **fields}
         if "fee" in values:
             values |= {"fee": Decimal(values["fee"]), "fee_asset": values.get("fee_asset", "BTC")}
+        if "age" in values:
+            values["venue_ns"] = self.world.now_ns - int(values.pop("age")) * SECOND
         return c.VenueTrade(venue_trade_id=trade_id, qty=Decimal(qty), px=Decimal(px or 100), **values)
 
     def _trade(self, words: list[str], fields: dict[str, str]) -> c.Command:

@@ -22,6 +22,7 @@ from .child import CLOSING, SENT, UNKNOWN, Child
 from .commands import VenueTrade
 from .draft import Draft, reason_fields
 from .evolve import external_key
+from .foreign import foreign_trade, is_of_another
 from .ids import is_ours
 from .market import Market, market_of, venue_ready
 from .numbers import BPS, CTX, ZERO, floor_to
@@ -31,8 +32,6 @@ from .placing import place_child, switched_off
 from .reasons import Reason
 from .sanity import end_problem, trade_problem
 
-# a picture holds every trade up to when it was asked for; the margin is for clocks and for venues' lists that lag
-JUDGED_NS = 1_800_000_000_000
 # the venue is asked a second time so long after the first
 AGAIN_NS = 1_000_000_000
 
@@ -126,12 +125,15 @@ def trade(draft: Draft, venue: str, item: VenueTrade, answer: bool = False) -> C
         draft.alert("BAD_TRADE", f"{venue}: trade {item.venue_trade_id!r:.60} {item.symbol:.40}: {problem}")
         return None
     child = find_child(draft, venue, item.venue_cl_ord_id, item.venue_order_id, item.symbol)
+    if child is not None and is_of_another(child, item):
+        foreign_trade(draft, venue, item, f"is of order {item.venue_order_id:.40}, not of {child.venue_order_id}, whose id it bears")
+        return None
     if child is not None and (item.symbol, item.side) != (child.symbol, child.side):
         text = f"{venue}: trade {item.venue_trade_id} {item.symbol} side {item.side} names {child.venue_cl_ord_id}"
         draft.alert("BAD_TRADE", f"{text}, which is {child.symbol} side {child.side}: not booked")
         return None
     if child is None:
-        _external(draft, venue, item)
+        foreign_trade(draft, venue, item)
         return None
     if item.venue_trade_id in child.fills:
         return None
@@ -221,29 +223,6 @@ def stop_the_rest(draft: Draft, order_id: str) -> None:
     for child in draft.live_children(order):
         if not child.cancel:
             draft.emit(e.ChildCancelSent(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
-
-
-def _external(draft: Draft, venue: str, item: VenueTrade) -> None:
-    """Not ours: the position moves, nobody gets a fill, operations are told."""
-    state = draft.state.venues.get(venue)
-    key = external_key(item.account, item.symbol, item.venue_trade_id)
-    if state is not None and key in state.external_trades:
-        return
-    if key in draft.external:
-        return
-    draft.external.add(key)
-    if is_ours(draft.install, item.venue_cl_ord_id):
-        # of an order that is forgotten by now: its position was counted then
-        text = f"{venue}: trade {item.venue_trade_id} of {item.venue_cl_ord_id}, an order of ours that is forgotten"
-        draft.alert("FORGOTTEN_ORDER", text)
-        return
-    if state is not None and item.venue_ns and item.venue_ns < state.reconciled_ns - JUDGED_NS:
-        # a complete picture of later has told it; an answer to a question from before that brings it again, perhaps after
-        # external_trades has forgotten it (evolve.EXTERNAL_KEPT_NS, which is longer)
-        return
-    draft.emit(e.ExternalFill(venue=venue, trade=item, ts_ns=draft.ts_ns))
-    text = f"{venue}: trade {item.venue_trade_id} {item.symbol} {item.qty:f} @ {item.px:f} is no order of ours"
-    draft.alert("EXTERNAL_FILL", text)
 
 
 def end_child(

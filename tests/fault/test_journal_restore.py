@@ -95,7 +95,7 @@ def test_an_older_journal(tmp_path: Path) -> None:
         world.wait_venue()
         assert world.ask("status")["firm_state"] == "HALTED"
         log = directory / "log" / "gateway.log"
-        for alert in ("RECORDS_LOST", "ORPHAN", "FORGOTTEN_ORDER"):
+        for alert in ("RECORDS_LOST", "ORPHAN", "EXTERNAL_FILL"):
             world.wait(alert, lambda alert=alert: f"ALERT {alert}" in log.read_text())  # type: ignore[misc]
         world.wait("the missing fill is booked", lambda: Decimal(orders(world)[known]["cum_qty"]) == Decimal("0.3"))
         assert set(orders(world)) == {known} and world.sim().state()["open_orders"] == 0
