@@ -126,7 +126,8 @@ def trade(draft: Draft, venue: str, item: VenueTrade, answer: bool = False) -> C
         return None
     child = find_child(draft, venue, item.venue_cl_ord_id, item.venue_order_id, item.symbol)
     if child is not None and is_of_another(child, item):
-        foreign_trade(draft, venue, item, f"is of order {item.venue_order_id:.40}, not of {child.venue_order_id}, whose id it bears")
+        why = f"is of order {item.venue_order_id:.40}, not of {child.venue_order_id}, whose id it bears"
+        foreign_trade(draft, venue, item, why)
         return None
     if child is not None and (item.symbol, item.side) != (child.symbol, child.side):
         text = f"{venue}: trade {item.venue_trade_id} {item.symbol} side {item.side} names {child.venue_cl_ord_id}"
