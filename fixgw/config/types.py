@@ -75,7 +75,8 @@ PerInstrument = Annotated[dict[Annotated[str, AfterValidator(_instrument_or_rest
 # names of sessions, accounts and venues: they become file names, socket names and log fields
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
 CompId = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,64}$")]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+# one line, without control characters
+Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 RollTime = Annotated[str, AfterValidator(_roll_time)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(as_tuple)]

@@ -65,7 +65,11 @@ def _target(response: aiohttp.ClientResponse, request: aiohttp.ClientRequest) ->
 
 
 class _Response(aiohttp.ClientResponse):
-    """Reads no more than `most_bytes`."""
+    """Reads no more than `most_bytes`, as what JSON is."""
+
+    def get_encoding(self) -> str:
+        """Not what the answer names: some of Python's codecs (punycode) take the square of their input."""
+        return "utf-8"
 
     async def read(self) -> bytes:
         if self._body is None:

@@ -119,6 +119,19 @@ def test_a_dripping_answer_ends_with_the_time_of_the_request() -> None:
     assert time.monotonic() - began < 3
 
 
+@pytest.mark.parametrize("charset", ["punycode", "idna", "utf-16", "no-such"])
+def test_an_answer_is_utf_8_whatever_it_names(charset: str) -> None:
+    """Decoding 200 kB of punycode takes seconds, during which nothing else is done."""
+    body = b'{"a":"' + b"a" * 1000 + "é".encode() + b"b" * 200_000 + b'-zzzzzzzz"}'
+
+    async def named(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=body, headers={"Content-Type": f"application/json; charset={charset}"})
+
+    began = time.process_time()
+    assert asyncio.run(fetched(named))["a"].startswith("aaa")
+    assert time.process_time() - began < 1.5
+
+
 def test_the_markets_may_be_large() -> None:
     """What an exchange lists is more than what it says of orders."""
     large = json.dumps([{"symbol": f"A{n}", "filters": "x" * 200} for n in range(60_000)]).encode()

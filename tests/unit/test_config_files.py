@@ -155,6 +155,13 @@ def test_limits_are_of_plain_digits_and_limit_something(demo: Path, value: str) 
     assert result.exit_code == 1 and "sessions/OMS44.toml: limits.max_net" in result.output and "expected" in result.output
 
 
+@pytest.mark.parametrize("value", ["a\\u0000b", "a\\nb", "a\\u001b[2J", "a\\n"])
+def test_names_are_of_one_line(demo: Path, value: str) -> None:
+    edit(demo / "fixgw.toml", 'firm = "Demo Firm"', f'firm = "{value}"')
+    result = check(demo)
+    assert result.exit_code == 1 and "fixgw.toml: firm = " in result.output and "expected text of the form" in result.output
+
+
 def test_other_numbers_are_of_plain_digits(demo: Path) -> None:
     edit(demo / "sessions" / "OMS44.toml", 'roll_time = "00:00"', 'roll_time = "00:0٣"')
     assert "roll_time" in check(demo).output
