@@ -46,6 +46,8 @@ CANCEL_ON_DISCONNECT: Final = ("20008", "8013", "9001")
 MAX_SEQ: Final = 2**62
 # Until the record of a Logon is durable; who waits for our Logon waits longer
 LOGON_DURABLE_S: Final = 5.0
+# messages that QuickFIX does not ask a Logon for
+LOGON_OR_NOT: Final = ("3", "4")
 # more messages than one connection brings out
 UNCOUNTED: Final = 10_000_000
 NO_LOGONS: Final = "the gateway cannot take logons now"
@@ -324,6 +326,10 @@ class Application(fix.Application):  # type: ignore[misc]
             link = self._links[session_id.toString()]
             if fields.get("35") == "A":
                 refusal = self._logon(link, fields)
+            elif fields.get("35") in LOGON_OR_NOT and not link.session.receivedLogon():
+                # read in one piece with what ended the session. QuickFIX takes these two all the same, and to refuse a
+                # SequenceReset it would throw what ends the process
+                refusal = "the session is not logged on"
             elif link.store_failed and fields.get("35") != "5":
                 # its answer could not leave; this ends the connection, in the one thread that may
                 self._admin(link, fields)

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 # QuickFIX closes its socket a moment before it frees the session; a Logon in between would wait a whole second there.
 _BACKEND_LETS_GO_S: Final = 0.02
+_LOGOUT: Final = b"\x0135=5\x01"
+# QuickFIX waits 2 s for the answer to its Logout and takes all that comes meanwhile; what is left out here is asked for at the
+# next Logon
+_AFTER_GOODBYE: Final = 256 * 1024
 # A client that reconnects at once: its new Logon may be read a moment before the end of its old connection.
 _SAME_MOMENT_S: Final = 0.1
 
@@ -74,6 +78,10 @@ class ClientSide(asyncio.Protocol):
         self._refused = False
         self._since = 0.0
         self._written = 0
+        self._last_bytes = b""
+        # QuickFIX has sent a Logout; so many bytes have come since
+        self._said_goodbye = False
+        self._since_goodbye = 0
         self._watch: ReaderWatch | None = None
 
     # -- events from the client's socket
@@ -103,6 +111,11 @@ class ClientSide(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
+        if self._said_goodbye:
+            self._since_goodbye += len(data)
+            if self._since_goodbye > _AFTER_GOODBYE:
+                self.close("flood_after_logout", detail=f"{self._since_goodbye} bytes after our Logout")
+                return
         if self.phase is Phase.OPEN:
             assert self.backend is not None
             try:
@@ -169,6 +182,9 @@ class ClientSide(asyncio.Protocol):
     # -- what QuickFIX sends
 
     def deliver(self, data: bytes) -> None:
+        if _LOGOUT in data or _LOGOUT in self._last_bytes + data[: len(_LOGOUT)]:
+            self._said_goodbye = True
+        self._last_bytes = (data if len(data) >= len(_LOGOUT) else self._last_bytes + data)[-len(_LOGOUT) :]
         self._written += len(data)
         self.transport.write(data)
 

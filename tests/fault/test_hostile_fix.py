@@ -240,6 +240,15 @@ def test_bad_frames_end_in_an_answer_or_a_clean_drop(live: Attacker, name: str) 
     assert live.alive()
 
 
+@pytest.mark.parametrize("gap_fill", ["Y", "N"])
+def test_a_sequence_reset_right_behind_a_logout(live: Attacker, gap_fill: str) -> None:
+    """In one piece with it: QuickFIX reads it in a session that is over, and would end with it."""
+    live.push(live.bytes_of("5", []) + live.bytes_of("4", [(123, gap_fill), (36, 1)]))
+    live.await_closed()
+    live.logon()
+    assert live.alive()
+
+
 LENGTHS: dict[str, tuple[str, list[tuple[Any, Any]], int, int]] = {
     "text of -3": ("D", [(354, -3), (355, "abc")], 354, 5),
     "text of 2,000,000,000": ("D", [(354, 2_000_000_000), (355, "abc")], 354, 5),

@@ -1,5 +1,6 @@
 """The front as a process, before a small backend that stands for QuickFIX."""
 
+import contextlib
 import json
 import os
 import select
@@ -398,6 +399,28 @@ def test_a_steady_reader_is_served_however_much_there_is(front: FrontProcess, ba
     assert rss_kb < 100_000, "what the client has not read is not kept in the front"
     steady.close()  # while QuickFIX waits
     until(lambda: backend.ended[1], "backend told")
+
+
+def test_little_follows_a_logout_of_quickfix(front: FrontProcess, backend: Backend) -> None:
+    """QuickFIX would take what comes until its client answers; the rest of a flood is left out, and the client closed."""
+    client = log_on(front)
+    client.sendall(fix("35=5", "34=2"))
+    assert b"\x0135=5\x01" in receive(client, 20), "the backend echoes it: a Logout of QuickFIX"
+    message = fix("35=D", "34=3", "58=" + "x" * 20_000)
+    sent = 0
+    with contextlib.suppress(OSError):
+        for sent in range(200):  # noqa: B007
+            client.sendall(message)
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while client.recv(1 << 20):
+                    pass
+            client.setblocking(True)
+    until(lambda: "reason=flood_after_logout" in front.log(), "log line")
+    until(lambda: backend.ended and backend.ended[0], "the end of the connection")
+    assert sent > 12 and bytes(backend.received[0]).count(b"35=D") <= 13
+    client.close()
+    assert echoes(log_on(front))
 
 
 def test_backend_down_and_back(tmp_path: Path) -> None:
