@@ -92,15 +92,9 @@ class ClientSide(asyncio.Protocol):
         name = transport.get_extra_info("peername") or ("?", 0)
         self.address, self.peer = str(name[0]), f"{name[0]}:{name[1]}"
         self._since = front.loop.time()
-        refused = ""
-        if front.stopping:
-            refused = "front_stops"
-        elif len(front.connections) >= config.max_connections:
-            refused = "max_connections"
-        elif front.waiting_per_address[self.address] >= config.max_prelogon_per_address:
-            refused = "max_prelogon_per_address"
+        refused = "front_stops" if front.stopping else "" if front.make_room(self.address) else "max_connections"
         front.connections.add(self)
-        front.waiting_per_address[self.address] += 1
+        front.waiting.setdefault(self.address, {})[self] = None
         if refused:
             self.close(refused)
             return
@@ -309,9 +303,10 @@ class ClientSide(asyncio.Protocol):
             self._deadline.cancel()
             self._deadline = None
         if self.phase is Phase.WAITING:
-            self.front.waiting_per_address[self.address] -= 1
-            if self.front.waiting_per_address[self.address] <= 0:
-                del self.front.waiting_per_address[self.address]
+            of_address = self.front.waiting.get(self.address, {})
+            of_address.pop(self, None)
+            if not of_address:
+                self.front.waiting.pop(self.address, None)
 
     # -- the end
 
