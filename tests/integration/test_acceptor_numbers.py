@@ -17,7 +17,7 @@ def test_a_number_with_zeros_is_journaled_as_what_it_is(tmp_path: Path, zeros: s
     acceptor = acceptor_over(engine, [OMS44], tmp_path / "store")
     acceptor.start()
     try:
-        with Client(acceptor.path, OMS44) as client:
+        with Client(acceptor.path, OMS44, mute=True) as client:
             client.logon()
             order = "|".join(("11=a", "55=BTC/USDT", "54=1", "60=20260101-00:00:00", "38=1", "40=2", "44=100"))
             client.send("D", order, seq=zeros + "2")  # type: ignore[arg-type]
