@@ -27,6 +27,7 @@ from fixgw.fix import loopback, socket_close
 from fixgw.fix.acceptor_settings import AcceptorSession, settings_text
 from fixgw.fix.callbacks import Application, SessionLink
 from fixgw.fix.delivery import Delivery, Router
+from fixgw.fix.gap_keeper import GapKeeper
 from fixgw.fix.outbound import dictionaries
 from fixgw.fix.port import EnginePort, RawLogPort
 from fixgw.fix.raw_messages import RawMessages
@@ -89,6 +90,7 @@ class Acceptor:
         self._rebooted = rebooted
         self._links = {spec.name: SessionLink(spec, engine) for spec in sessions}
         self._keeper = StoreKeeper(engine, self._links, store_dir, self._reopen, on_lost or log.critical)
+        self._gaps = GapKeeper(self._links)
         self._acceptor: fix.ThreadedSocketAcceptor | None = None
         # QuickFIX keeps references to these, not copies
         self._kept: tuple[object, ...] = ()
@@ -123,6 +125,7 @@ class Acceptor:
         for link in self._links.values():
             link.delivery.start()
         self._keeper.start()
+        self._gaps.start()
         log.info("acceptor: %d sessions at %s", len(self._links), self.path)
 
     def _make(self, by_wire: dict[str, SessionLink], port: int) -> fix.ThreadedSocketAcceptor:
@@ -132,9 +135,13 @@ class Acceptor:
         application = Application(self._engine, by_wire)
         stores = fix.FileStoreFactory(settings)
         names = {wire: link.spec.name for wire, link in by_wire.items()}
-        logs = RawMessages(names, self._raw_log, self._engine, self._keeper.heard)
+        logs = RawMessages(names, self._raw_log, self._engine, self._heard, self._gaps.incoming)
         self._kept = (settings, application, stores, logs)
         return fix.ThreadedSocketAcceptor(application, stores, settings, logs)
+
+    def _heard(self, name: str, text: str) -> None:
+        self._keeper.heard(name, text)
+        self._gaps.heard(name, text)
 
     def _held(self, link: SessionLink) -> collections.Counter[Key]:
         """Before QuickFIX opens the store."""
@@ -229,6 +236,7 @@ class Acceptor:
         if acceptor is None:
             return
         self._keeper.stop()
+        self._gaps.stop()
         self.broadcast_logout(reason, timeout_s)
         for link in self._links.values():
             link.delivery.stop(0.0)

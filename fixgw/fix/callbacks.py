@@ -31,7 +31,7 @@ from fixgw.fix.acceptor_settings import AcceptorSession
 from fixgw.fix.delivery import Delivery
 from fixgw.fix.front_refusal import message_refused, refusal_of, reject_text
 from fixgw.fix.inbound import Context, parse
-from fixgw.fix.inbound.fields import clean, split
+from fixgw.fix.inbound.fields import clean, split, whole
 from fixgw.fix.outbound import encode
 from fixgw.fix.port import EnginePort
 from fixgw.fix.store_keeper import STORE_FAILED
@@ -46,6 +46,8 @@ CANCEL_ON_DISCONNECT: Final = ("20008", "8013", "9001")
 MAX_SEQ: Final = 2**62
 # Until the record of a Logon is durable; who waits for our Logon waits longer
 LOGON_DURABLE_S: Final = 5.0
+# messages that QuickFIX does not ask a Logon for
+LOGON_OR_NOT: Final = ("3", "4")
 # more messages than one connection brings out
 UNCOUNTED: Final = 10_000_000
 NO_LOGONS: Final = "the gateway cannot take logons now"
@@ -94,7 +96,7 @@ class SessionLink:
 
     def resends_too_often(self, begin: str, now_s: float) -> bool:
         """Counts one ResendRequest from BeginSeqNo(7) on; True when it is one too many."""
-        span = self.session.getExpectedSenderNum() - int(begin) if begin.isascii() and begin.isdigit() else 0
+        span = self.session.getExpectedSenderNum() - whole(begin) if begin.isascii() and begin.isdigit() else 0
         while self.resends and now_s - self.resends[0][0] > RESEND_WINDOW_S:
             self.resends.popleft()
         self.resends.append((now_s, max(span, 1)))
@@ -218,7 +220,7 @@ class Application(fix.Application):  # type: ignore[misc]
             message.setField(58, link.logout_reason)
         elif msg_type == "3" and message.isSetField(45):
             # QuickFIX itself rejected a message (by the dictionary): the number is used up without any other callback
-            ref = int(message.getField(45))
+            ref = whole(message.getField(45))
             link.refused += 1
             if link.session.getExpectedTargetNum() == ref + 1:
                 self._seen(link, ref)
@@ -276,7 +278,7 @@ class Application(fix.Application):  # type: ignore[misc]
         link.refused += 1
         fields = split(raw)
         try:
-            self._seen(link, int(fields["34"]))
+            self._seen(link, whole(fields["34"]))
         except (Overloaded, JournalFull):
             log.warning("session %s: the refusal of message %s is not journaled", link.spec.name, fields["34"])
         self._business_reject(link, fields, reason.value, reason.meaning)
@@ -289,7 +291,7 @@ class Application(fix.Application):  # type: ignore[misc]
                 ts_ns=self._engine.now_ns(),
                 session=link.spec.name,
                 reset_epoch=link.epoch,
-                msg_seq=int(fields["34"]),
+                msg_seq=whole(fields["34"]),
                 msg_type=clean(fields.get("35", ""), 8),
                 reason=Reason.JOURNAL_FULL.name,
                 business_reason=APPLICATION_NOT_AVAILABLE,
@@ -305,7 +307,7 @@ class Application(fix.Application):  # type: ignore[misc]
     def _business_reject(self, link: SessionLink, fields: Mapping[str, str], reason: str, text: str) -> None:
         reject = BusinessReject(
             ref_msg_type=clean(fields.get("35", ""), 8),
-            ref_seq=int(fields["34"]),
+            ref_seq=whole(fields["34"]),
             business_reason=APPLICATION_NOT_AVAILABLE,
             reason=reason,
             text=text,
@@ -324,6 +326,10 @@ class Application(fix.Application):  # type: ignore[misc]
             link = self._links[session_id.toString()]
             if fields.get("35") == "A":
                 refusal = self._logon(link, fields)
+            elif fields.get("35") in LOGON_OR_NOT and not link.session.receivedLogon():
+                # read in one piece with what ended the session. QuickFIX takes these two all the same, and to refuse a
+                # SequenceReset it would throw what ends the process
+                refusal = "the session is not logged on"
             elif link.store_failed and fields.get("35") != "5":
                 # its answer could not leave; this ends the connection, in the one thread that may
                 self._admin(link, fields)
@@ -349,7 +355,7 @@ class Application(fix.Application):  # type: ignore[misc]
             raise fix.RejectLogon(refusal)
 
     def _admin(self, link: SessionLink, fields: Mapping[str, str]) -> None:
-        msg_type, number = fields.get("35"), int(fields["34"])
+        msg_type, number = fields.get("35"), whole(fields["34"])
         session = link.session
         expected = session.getExpectedTargetNum()
         if msg_type == "4":
@@ -383,7 +389,7 @@ class Application(fix.Application):  # type: ignore[misc]
     def _sequence_reset(self, link: SessionLink, fields: Mapping[str, str], number: int, expected: int) -> None:
         """A gap fill uses up the numbers before NewSeqNo(36) when it is in sequence, a reset always. QuickFIX refuses to
         go back."""
-        new = min(int(fields.get("36", "0")), MAX_SEQ)
+        new = min(whole(fields.get("36", "0")), MAX_SEQ)
         in_sequence = fields.get("123") != "Y" or number == expected
         if in_sequence and new > expected:
             self._seen(link, new - 1)
@@ -413,7 +419,7 @@ class Application(fix.Application):  # type: ignore[misc]
             _thread.refused = True
             log.warning("session %s: logon refused: %s", name, refusal)
             return refusal
-        number, expected = int(fields["34"]), link.session.getExpectedTargetNum()
+        number, expected = whole(fields["34"]), link.session.getExpectedTargetNum()
         command = SessionLogon(
             ts_ns=engine.now_ns(),
             session=name,
@@ -432,7 +438,7 @@ class Application(fix.Application):  # type: ignore[misc]
             return self._not_durable(link, error)
         link.epoch = engine.session_cursor(name).reset_epoch
         if not reset and fields.get("789", "").isdigit():
-            link.delivery.next_expected(int(fields["789"]))
+            link.delivery.next_expected(whole(fields["789"]))
         return None
 
     @staticmethod

@@ -12,7 +12,6 @@ authentication a check in front_logon.judge_logon.
 
 import argparse
 import asyncio
-import collections
 import os
 import signal
 import sys
@@ -38,11 +37,26 @@ class Front:
         self.log = log
         self.loop = asyncio.get_running_loop()
         self.connections: set[ClientSide] = set()
-        self.waiting_per_address: collections.Counter[str] = collections.Counter()
+        # that wait for their Logon, by address, the oldest first
+        self.waiting: dict[str, dict[ClientSide, None]] = {}
         self.slots: dict[SessionKey, Slot] = {}
         self.stopping = False
         # on the disk whose room is looked at when QuickFIX does not answer
         self.folder = Path()
+
+    def make_room(self, address: str) -> bool:
+        """For one more connection from there. Where there is none, the oldest that waits for its Logon has to go: one of the same
+        address, if that has as many as it may, else one of the address that has most. So silent connections keep nobody out,
+        and those of others not even for a moment. False: all are logged on."""
+        config, own = self.config, self.waiting.get(address, {})
+        if len(own) >= config.max_prelogon_per_address:
+            next(iter(own)).abort("displaced", detail=f"{len(own)} connections of {address} wait for their Logon, and one more")
+        elif len(self.connections) >= config.max_connections:
+            if not self.waiting:
+                return False
+            crowd = max(self.waiting.values(), key=len)
+            next(iter(crowd)).abort("displaced", detail=f"{len(self.connections)} connections, and one more")
+        return True
 
     def reload(self, path: Path) -> None:
         """Reads the sessions file again; a bad file changes nothing. Sessions that are gone or disabled are closed."""

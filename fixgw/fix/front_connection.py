@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 # QuickFIX closes its socket a moment before it frees the session; a Logon in between would wait a whole second there.
 _BACKEND_LETS_GO_S: Final = 0.02
+_LOGOUT: Final = b"\x0135=5\x01"
+# QuickFIX waits 2 s for the answer to its Logout and takes all that comes meanwhile; what is left out here is asked for at the
+# next Logon
+_AFTER_GOODBYE: Final = 256 * 1024
 # A client that reconnects at once: its new Logon may be read a moment before the end of its old connection.
 _SAME_MOMENT_S: Final = 0.1
 
@@ -74,6 +78,10 @@ class ClientSide(asyncio.Protocol):
         self._refused = False
         self._since = 0.0
         self._written = 0
+        self._last_bytes = b""
+        # QuickFIX has sent a Logout; so many bytes have come since
+        self._said_goodbye = False
+        self._since_goodbye = 0
         self._watch: ReaderWatch | None = None
 
     # -- events from the client's socket
@@ -84,15 +92,9 @@ class ClientSide(asyncio.Protocol):
         name = transport.get_extra_info("peername") or ("?", 0)
         self.address, self.peer = str(name[0]), f"{name[0]}:{name[1]}"
         self._since = front.loop.time()
-        refused = ""
-        if front.stopping:
-            refused = "front_stops"
-        elif len(front.connections) >= config.max_connections:
-            refused = "max_connections"
-        elif front.waiting_per_address[self.address] >= config.max_prelogon_per_address:
-            refused = "max_prelogon_per_address"
+        refused = "front_stops" if front.stopping else "" if front.make_room(self.address) else "max_connections"
         front.connections.add(self)
-        front.waiting_per_address[self.address] += 1
+        front.waiting.setdefault(self.address, {})[self] = None
         if refused:
             self.close(refused)
             return
@@ -103,6 +105,11 @@ class ClientSide(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
+        if self._said_goodbye:
+            self._since_goodbye += len(data)
+            if self._since_goodbye > _AFTER_GOODBYE:
+                self.close("flood_after_logout", detail=f"{self._since_goodbye} bytes after our Logout")
+                return
         if self.phase is Phase.OPEN:
             assert self.backend is not None
             try:
@@ -169,6 +176,9 @@ class ClientSide(asyncio.Protocol):
     # -- what QuickFIX sends
 
     def deliver(self, data: bytes) -> None:
+        if _LOGOUT in data or _LOGOUT in self._last_bytes + data[: len(_LOGOUT)]:
+            self._said_goodbye = True
+        self._last_bytes = (data if len(data) >= len(_LOGOUT) else self._last_bytes + data)[-len(_LOGOUT) :]
         self._written += len(data)
         self.transport.write(data)
 
@@ -293,9 +303,10 @@ class ClientSide(asyncio.Protocol):
             self._deadline.cancel()
             self._deadline = None
         if self.phase is Phase.WAITING:
-            self.front.waiting_per_address[self.address] -= 1
-            if self.front.waiting_per_address[self.address] <= 0:
-                del self.front.waiting_per_address[self.address]
+            of_address = self.front.waiting.get(self.address, {})
+            of_address.pop(self, None)
+            if not of_address:
+                self.front.waiting.pop(self.address, None)
 
     # -- the end
 

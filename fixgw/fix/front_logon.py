@@ -177,8 +177,8 @@ def judge_logon(frame: bytes, sessions: dict[SessionKey, FrontSession], now_ns: 
     if session is None:
         raise LogonRefused("unknown_session", **ids)
     reset = fields.get(b"141") == b"Y"
-    sequence = fields.get(b"34", b"")
-    numbered = sequence.isdigit() and len(sequence) <= 10 and int(sequence) >= 1
+    sequence = fields.get(b"34", b"").lstrip(b"0")  # FIX allows zeros before a number
+    numbered = sequence.isdigit() and len(sequence) <= 10
     asker = Logon(session, reset, int(sequence) if numbered else 1) if numbered or reset else None
     if not numbered:
         raise _refused("sequence", 34, fields, "a positive number", asker, ids)

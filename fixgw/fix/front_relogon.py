@@ -56,6 +56,6 @@ def _is_logon(frame: bytes) -> bool:
 def _number(frame: bytes) -> int:
     for part in frame.split(SOH):
         tag, _, value = part.partition(b"=")
-        if tag == b"34" and value.isdigit() and len(value) <= 10:
-            return int(value)
+        if tag == b"34" and value.isdigit() and len(value.lstrip(b"0")) <= 10:
+            return int(value.lstrip(b"0") or b"0")
     return _NO_NUMBER

@@ -16,13 +16,20 @@ from fixgw.fix.port import EnginePort, RawLogPort
 
 log = logging.getLogger("fixgw.fix.quickfix")
 _keep: list[object] = []
+# told the session's name, and an event or a message
+Heard = Callable[[str, str], None]
+
+
+def _not_heard(_name: str, _text: str) -> None:
+    pass
 
 
 class _SessionLog(fix.Log):  # type: ignore[misc]
-    def __init__(self, name: str, raw_log: RawLogPort | None, engine: EnginePort, heard: Callable[[str, str], None]) -> None:
+    def __init__(self, name: str, raw_log: RawLogPort | None, engine: EnginePort, heard: Heard, incoming: Heard) -> None:
         super().__init__()
         self._name = name
         self._heard = heard
+        self._incoming = incoming
         self._raw_log = raw_log
         self._engine = engine
 
@@ -33,6 +40,8 @@ class _SessionLog(fix.Log):  # type: ignore[misc]
         pass
 
     def onIncoming(self, raw: str) -> None:
+        if self._name:
+            self._incoming(self._name, raw)
         self._write("I", raw)
 
     def onOutgoing(self, raw: str) -> None:
@@ -55,17 +64,20 @@ class _SessionLog(fix.Log):  # type: ignore[misc]
 
 
 class RawMessages(fix.LogFactory):  # type: ignore[misc]
-    """`names`: wire id -> session name. `heard` is told each event of a session, under QuickFIX's locks: it must not block."""
+    """`names`: wire id -> session name. `heard` is told each event of a session, `incoming` each message, under QuickFIX's locks:
+    they must not block, `incoming` must not raise."""
 
     def __init__(
         self,
         names: dict[str, str],
         raw_log: RawLogPort | None,
         engine: EnginePort,
-        heard: Callable[[str, str], None] = lambda name, text: None,
+        heard: Heard = _not_heard,
+        incoming: Heard = _not_heard,
     ) -> None:
         super().__init__()
         self._heard = heard
+        self._incoming = incoming
         self._names = names
         self._raw_log = raw_log
         self._engine = engine
@@ -76,7 +88,7 @@ class RawMessages(fix.LogFactory):  # type: ignore[misc]
         name = ""
         if args and isinstance(args[0], fix.SessionID):
             name = self._names.get(args[0].toString(), "")
-        made = _SessionLog(name, self._raw_log, self._engine, self._heard)
+        made = _SessionLog(name, self._raw_log, self._engine, self._heard, self._incoming)
         made.thisown = False
         _keep.append(made)
         return made

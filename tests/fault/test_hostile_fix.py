@@ -240,6 +240,32 @@ def test_bad_frames_end_in_an_answer_or_a_clean_drop(live: Attacker, name: str) 
     assert live.alive()
 
 
+@pytest.mark.parametrize("zeros", [20, 6000])
+def test_a_number_with_zeros_before_it_is_that_number(live: Attacker, zeros: int) -> None:
+    """A legal number: its message is taken as any other."""
+    for msg_type in "DFGH":
+        live.next_out, number = live.next_out + 1, live.next_out
+        body = live.order(**({"t41": "none"} if msg_type in "FG" else {}))
+        allowed = {"F": (11, 41, 55, 54, 60, 38), "H": (11, 55, 54)}.get(msg_type)
+        body = [(tag, value) for tag, value in body if allowed is None or tag in allowed]
+        live.send(msg_type, body, number="0" * zeros + str(number))
+        answer = live.answer(number, body[0][1])
+        assert answer[35] in "89" and "internal error" not in answer.get(58, ""), answer
+    live.next_out, number = live.next_out + 1, live.next_out
+    live.send("1", [(112, "padded")], number="0" * zeros + str(number))
+    live.wait(lambda: any(m[35] == "0" and m.get(112) == "padded" for m in live.received), "Heartbeat")
+    assert live.alive()
+
+
+@pytest.mark.parametrize("gap_fill", ["Y", "N"])
+def test_a_sequence_reset_right_behind_a_logout(live: Attacker, gap_fill: str) -> None:
+    """In one piece with it: QuickFIX reads it in a session that is over, and would end with it."""
+    live.push(live.bytes_of("5", []) + live.bytes_of("4", [(123, gap_fill), (36, 1)]))
+    live.await_closed()
+    live.logon()
+    assert live.alive()
+
+
 LENGTHS: dict[str, tuple[str, list[tuple[Any, Any]], int, int]] = {
     "text of -3": ("D", [(354, -3), (355, "abc")], 354, 5),
     "text of 2,000,000,000": ("D", [(354, 2_000_000_000), (355, "abc")], 354, 5),

@@ -1,5 +1,6 @@
 """The front as a process, before a small backend that stands for QuickFIX."""
 
+import contextlib
 import json
 import os
 import select
@@ -110,8 +111,10 @@ class FrontProcess:
         sessions = [{**ids, "client_comp_id": name, "name": name} for name in names]
         self.sessions_file.write_text(json.dumps({"sessions": sessions, **self.settings}))
 
-    def connect(self, receive_buffer: int = 0) -> socket.socket:
+    def connect(self, receive_buffer: int = 0, source: str = "") -> socket.socket:
         client = socket.socket()
+        if source:
+            client.bind((source, 0))
         if receive_buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         client.settimeout(WAIT_S)
@@ -172,6 +175,10 @@ def is_closed(client: socket.socket) -> bool:
     except ConnectionResetError:
         pass
     return True
+
+
+def is_open(client: socket.socket) -> bool:
+    return not select.select([client], [], [], 0.1)[0]
 
 
 def echoes(client: socket.socket) -> bool:
@@ -400,6 +407,28 @@ def test_a_steady_reader_is_served_however_much_there_is(front: FrontProcess, ba
     until(lambda: backend.ended[1], "backend told")
 
 
+def test_little_follows_a_logout_of_quickfix(front: FrontProcess, backend: Backend) -> None:
+    """QuickFIX would take what comes until its client answers; the rest of a flood is left out, and the client closed."""
+    client = log_on(front)
+    client.sendall(fix("35=5", "34=2"))
+    assert b"\x0135=5\x01" in receive(client, 20), "the backend echoes it: a Logout of QuickFIX"
+    message = fix("35=D", "34=3", "58=" + "x" * 20_000)
+    sent = 0
+    with contextlib.suppress(OSError):
+        for sent in range(200):  # noqa: B007
+            client.sendall(message)
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while client.recv(1 << 20):
+                    pass
+            client.setblocking(True)
+    until(lambda: "reason=flood_after_logout" in front.log(), "log line")
+    until(lambda: backend.ended and backend.ended[0], "the end of the connection")
+    assert sent > 12 and bytes(backend.received[0]).count(b"35=D") <= 13
+    client.close()
+    assert echoes(log_on(front))
+
+
 def test_backend_down_and_back(tmp_path: Path) -> None:
     backend = Backend()
     front = FrontProcess(tmp_path, backend.port)
@@ -431,22 +460,34 @@ def test_what_was_sent_before_the_end_is_delivered(front: FrontProcess, backend:
     assert receive(late, 13) == b"8=last words\x01" and is_closed(late)
 
 
-def test_connections_are_bounded(tmp_path: Path, backend: Backend) -> None:
-    settings = {"max_connections": 4, "max_prelogon_per_address": 2}
+def test_who_waits_longest_for_its_logon_makes_room(tmp_path: Path, backend: Backend) -> None:
+    """Of the same address where that has too many, else of the one that has most; who is logged on notices nothing."""
+    settings = {"max_connections": 6, "max_prelogon_per_address": 3}
     front = FrontProcess(tmp_path, backend.port, logon_deadline_s=30, **settings)
     try:
-        waiting = [front.connect(), front.connect()]
-        until(lambda: is_closed(front.connect()), "third waiting client closed")
-        until(lambda: "reason=max_prelogon_per_address" in front.log(), "log line")
-        for client, name in zip(waiting, ("A44", "B44"), strict=True):
-            client.sendall(logon(name))
-            receive(client, len(logon(name)))
-        last = [front.connect(), front.connect()]
+        live = [log_on(front), log_on(front, "B44")]
+        innocent = front.connect(source="127.0.0.3")
+        crowd = [front.connect(source="127.0.0.2") for _ in range(3)]
+        assert all(is_open(client) for client in crowd), "there are six places"
+        crowd.append(front.connect(source="127.0.0.2"))
+        assert is_closed(crowd[0]) and all(is_open(client) for client in crowd[1:])
+        own = front.connect()
+        assert is_closed(crowd[1]) and all(is_open(client) for client in (*crowd[2:], innocent, own))
+        assert front.log().count("reason=displaced") == 2
+        innocent.sendall(logon("C44"))
+        receive(innocent, len(logon("C44")))
+        assert all(echoes(client) for client in (*live, innocent))
+    finally:
+        assert front.stop() == 0
+
+
+def test_a_front_full_of_live_sessions_lets_nobody_in(tmp_path: Path, backend: Backend) -> None:
+    front = FrontProcess(tmp_path, backend.port, logon_deadline_s=30, max_connections=2)
+    try:
+        live = [log_on(front), log_on(front, "B44")]
         assert is_closed(front.connect())
         until(lambda: "reason=max_connections" in front.log(), "log line")
-        last[0].sendall(logon("C44"))
-        receive(last[0], len(logon("C44")))
-        assert all(echoes(client) for client in (*waiting, last[0]))
+        assert all(echoes(client) for client in live)
     finally:
         assert front.stop() == 0
 

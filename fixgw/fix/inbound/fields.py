@@ -138,12 +138,17 @@ def common(fields: Fields, context: Context, msg_seq: int, *, with_origin: bool 
     )
 
 
+def whole(text: str) -> int:
+    """A number as QuickFIX has admitted it: FIX allows any zeros before it, and Python reads 4,300 digits. Raises ValueError."""
+    return int(text.lstrip("0") or "0")
+
+
 def sequence_number(fields: Fields) -> int:
     """MsgSeqNum(34)."""
     value = fields.get("34", "")
-    if not (value.isascii() and value.isdigit()) or len(value) > 18:
+    if not (value.isascii() and value.isdigit()) or (len(value) > 18 and len(value.lstrip("0")) > 18):
         raise FieldError(34, value, "a message number")
-    return int(value)
+    return whole(value)
 
 
 def required(fields: Fields, tag: int) -> str:
