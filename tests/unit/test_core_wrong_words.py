@@ -281,7 +281,7 @@ def test_a_journal_from_before_the_time_of_an_end_was_kept() -> None:
     events = decide(
         state,
         c.ChildQueryResult(
-            ts_ns=script.world.tick(), venue=VENUE, venue_cl_ord_id=script.children[0], outcome="open", asked_ns=1, cum_qty=Decimal(0)
+            ts_ns=script.world.tick(), venue=VENUE, venue_cl_ord_id=script.children[0], outcome="open", asked_ns=1
         ),
     )
     assert any(isinstance(event, e.ChildReopened) for event in events)
