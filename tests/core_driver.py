@@ -41,6 +41,8 @@ class Driver(ModelVenue):
         self.to_venue: list[e.AnyEvent] = []
         self.gap = False
         self.id_count = 0
+        # orders of which the venue has told a lie
+        self.lied: set[str] = set()
         self.outside: list[c.VenueTrade] = []
         self.busted: dict[str, Decimal] = {}
         self.last_report: dict[str, Report] = {}
@@ -53,7 +55,7 @@ class Driver(ModelVenue):
             self.lose_request, self.receive, self.receive, self.receive, self.lose_word, self.double_word, self.fill,
             self.fill, self.fill, self.venue_cancels, self.wait, self.wait, self.link, self.restart, self.refuse,
             self.session, self.kill, self.admin_cancel, self.trigger, self.status, self.repeat, self.balances,
-            self.external, self.bust, self.settle_by_hand, self.withdraw,
+            self.external, self.bust, self.settle_by_hand, self.withdraw, self.lie,
         ]  # fmt: skip
 
     # --- the core ---
@@ -352,6 +354,24 @@ class Driver(ModelVenue):
             self.gap = self.gap or isinstance(word, c.ChildTrade | c.ChildDone)
             if isinstance(word, c.ChildAck) and b % 2:
                 self._say(self._ambiguous(self.orders[word.venue_cl_ord_id].placed))
+
+    def lie(self, a: int, b: int) -> None:
+        """The venue tells of an order that works that it has ended, once, with a figure that its trades cannot come to."""
+        working = [order for our_id, order in self.orders.items() if order.status == "open" and our_id not in self.lied]
+        if not working or not self.up:
+            return
+        order = working[a % len(working)]
+        our_id = order.placed.venue_cl_ord_id
+        self.lied.add(our_id)
+        status, cum_qty = (
+            ("filled", order.placed.qty), ("filled", Decimal(0)), ("filled", order.cum_qty + LOT / 2), ("filled", Decimal(99999)),
+            ("canceled", order.cum_qty + LOT / 2), ("canceled", Decimal(99999)), ("expired", order.placed.qty),
+        )[b % 7]  # fmt: skip
+        done = c.ChildDone(
+            ts_ns=0, venue=VENUE, venue_cl_ord_id=our_id, venue_order_id=order.venue_order_id, status=status, cum_qty=cum_qty
+        )
+        answer = msgspec.structs.replace(self._look_up(our_id), outcome=status, cum_qty=cum_qty)
+        self._say(done if a % 2 else answer)
 
     def double_word(self, a: int, _b: int) -> None:
         if self.from_venue:

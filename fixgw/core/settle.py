@@ -1,5 +1,6 @@
 """What follows when a trade arrives or a child ends: the order's own fate.
 
+    child said to have ended, trades missing  nothing yet: closing, until the venue has proven it or shows it open
     child closed, others live ............. nothing yet
     order fully executed .................. Filled; a pending request is refused: too late (but a replace to more goes on)
     pending cancel ........................ Canceled under the cancel's ClOrdID

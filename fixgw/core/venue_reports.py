@@ -77,10 +77,11 @@ def child_trade(draft: Draft, cmd: c.ChildTrade) -> None:
 
 
 def ask_anew(draft: Draft, child: Child) -> None:
-    """What was told of the child cannot be: ask, unless its time-out will. One that has ended is asked about once."""
-    if not child.is_live:
+    """What was told of the child cannot be: ask, unless its time-out will. One that has ended is asked about a few times; the
+    next picture brings its trades anyhow."""
+    if not child.is_live and child.queries < SURE_QUERIES:
         draft.emit(e.ChildQueried(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, next_ns=0))
-    elif not child.is_uncertain:
+    elif child.is_live and not child.is_uncertain:
         query_now(draft, child)
 
 

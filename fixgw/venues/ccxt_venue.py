@@ -195,9 +195,9 @@ class CcxtVenue:
                 return Placed(tracked.venue_order_id, told=tracked.acked)
             tracked.unsure = True
             raise
-        except VenueError:
+        except VenueError as failure:
             if not tracked.venue_order_id:
-                self.tracker.drop(our_id)
+                (self.tracker.refused if isinstance(failure, DefiniteReject) else self.tracker.drop)(our_id)
             raise
         finally:
             tracked.placing = False
@@ -464,10 +464,14 @@ class CcxtVenue:
         those whose place has no answer: listed, they are known to work; else the gateway asks for them until it knows."""
         asked_ns = time.time_ns()
         known = [(t, t.placing) for t in self.tracker.open_orders() if t.began_ns < asked_ns - t.placing * _HANGS_NS]
-        if not known:
+        doubtful = self.tracker.doubtful()
+        if not known and not doubtful:
             return
         symbols = tuple({t.symbol for t, _ in known} | set(self._settings.symbols))
         listed = {order.venue_cl_ord_id: order for order in await self.open_orders(symbols)}
+        for our_id in [our_id for our_id in doubtful if our_id in listed]:
+            self.tracker.works_after_all(our_id)
+            self._sink.ack(our_id, listed[our_id].venue_order_id)  # the gateway cancels it
         ended = False
         for tracked, placing in known:
             order = listed.get(tracked.venue_cl_ord_id)

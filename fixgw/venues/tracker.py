@@ -26,6 +26,9 @@ MAX_ORDERS = 200_000
 MAX_FINISHED = 50_000
 PLACED = 50_000
 SEEN = 200_000
+# refused orders are looked for among the open ones so long: two sweeps
+REFUSED_NS = 12_000_000_000
+MAX_REFUSED = 1000
 FULL_NS = 120_000_000_000
 NAMED_NS = 1_200_000_000_000
 # looked at per finished order: more than come in, so that what is old goes
@@ -73,6 +76,7 @@ class Tracker:
         self._by_venue_id: dict[tuple[str, str], str] = {}
         # our id -> when it ended, the oldest first
         self._finished: OrderedDict[str, int] = OrderedDict()
+        self._refused: OrderedDict[str, int] = OrderedDict()
         self._names = Names(NAMED_NS, MAX_FINISHED)
         self._placed = Seen(PLACED)
         self._seen = Seen(SEEN)
@@ -99,6 +103,24 @@ class Tracker:
         tracked = self._orders.pop(venue_cl_ord_id, None)
         if tracked is not None and tracked.venue_order_id:
             self._by_venue_id.pop((tracked.symbol, tracked.venue_order_id), None)
+
+    def refused(self, venue_cl_ord_id: str) -> None:
+        """The venue refused it. For a while it is looked for all the same."""
+        self.drop(venue_cl_ord_id)
+        self._refused[venue_cl_ord_id] = time.time_ns()
+        if len(self._refused) > MAX_REFUSED:
+            self._refused.popitem(last=False)
+
+    def doubtful(self) -> tuple[str, ...]:
+        """Orders that were refused a short while ago."""
+        horizon_ns = time.time_ns() - REFUSED_NS
+        while self._refused and next(iter(self._refused.values())) < horizon_ns:
+            self._refused.popitem(last=False)
+        return tuple(self._refused)
+
+    def works_after_all(self, venue_cl_ord_id: str) -> None:
+        """A refused order is open; told, and no longer looked for."""
+        self._refused.pop(venue_cl_ord_id, None)
 
     def name(self, tracked: Tracked, venue_order_id: str) -> None:
         """The venue's id of an order became known."""

@@ -1,8 +1,20 @@
 """A venue that tells a thing that is not so, once: ends of orders that work, quantities that cannot be, one impossible trade.
 No order that works may be taken for finished, none may become impossible to cancel. How to read the tables: core_script.py."""
 
+from decimal import Decimal
+
+import msgspec
 import pytest
 from core_script import play
+from core_world import VENUE
+
+from fixgw.core import commands as c
+from fixgw.core import events as e
+from fixgw.core.codec import decode_record
+from fixgw.core.decide import decide
+from fixgw.core.replay import apply_record
+from fixgw.core.state import new_state
+from fixgw.core.statehash import state_hash
 
 STORIES = {
     # --- ends that cannot be ---
@@ -242,3 +254,60 @@ STORIES = {
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
 def test_story(story: str) -> None:
     play(story)
+
+
+CLOSING = """
+    new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+    ack C1                         | 0 0 a 0/1
+    done C1 canceled 0.5           | query C1
+"""
+
+
+def test_a_journal_from_before_the_time_of_an_end_was_kept() -> None:
+    """It is replayed as it was; an order that was closing then is reopened by any answer."""
+    script = play(CLOSING)
+    state, live = new_state(), script.world.state
+    for payload in script.world.records:
+        raw = msgspec.msgpack.decode(payload)
+        for row in raw[-1]:
+            if row[0] == "childclosing":
+                del row[-1]
+        apply_record(state, decode_record(msgspec.msgpack.encode(raw)))
+    child = state.children[script.children[0]]
+    assert (child.state, child.closed_ns) == ("closing", 0)
+    child.closed_ns = live.children[script.children[0]].closed_ns
+    assert state_hash(state) == state_hash(live), "nothing else differs"
+    child.closed_ns = 0
+    events = decide(
+        state,
+        c.ChildQueryResult(
+            ts_ns=script.world.tick(), venue=VENUE, venue_cl_ord_id=script.children[0], outcome="open", asked_ns=1
+        ),
+    )
+    assert any(isinstance(event, e.ChildReopened) for event in events)
+
+
+def test_a_storm_of_wrong_words_asks_no_more_than_one() -> None:
+    """Whether it lives or has ended: each is alerted, few are asked about."""
+    for end, most in (("", 1), ("done C1 canceled 0", 12)):
+        script = play("""
+            new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+            ack C1                         | 0 0 a 0/1
+        """)
+        if end:
+            script.line(end)
+        asked = alerts = 0
+        for number in range(200):
+            trade = script._make_trade("C1", f"t{number}", "99999")
+            for word in (
+                c.ChildTrade(ts_ns=script.world.tick(), venue=VENUE, trade=trade),
+                c.ChildDone(
+                    ts_ns=script.world.tick(), venue=VENUE, venue_cl_ord_id=script.children[0], venue_order_id="vC1",
+                    status="filled", cum_qty=Decimal(99999 + number),
+                ),
+            ):  # fmt: skip
+                events = script.world.run(word)
+                asked += sum(isinstance(event, e.ChildQueried) for event in events)
+                alerts += sum(isinstance(event, e.Alerted) for event in events)
+        script.world.check()
+        assert asked <= most and alerts >= 200

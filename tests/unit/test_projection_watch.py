@@ -187,7 +187,7 @@ def test_a_follower_that_hangs_is_told(tmp_path: Path, journal: Journal, monkeyp
 def test_a_follower_that_cannot_be_started(tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     with following(tmp_path, journal) as (house, told):
         monkeypatch.setattr(housekeeping, "RESTART_S", 0.0)
-        monkeypatch.setattr(housekeeping, "PYTHON", (str(tmp_path / "gone"),))
+        monkeypatch.setattr(housekeeping, "tied", lambda *_, **__: [str(tmp_path / "gone")])
         assert house._follower is not None
         house._follower.kill()
         until(lambda: told)
