@@ -10,7 +10,7 @@ another one (1527 has 1525): these QuickFIX cannot read at all, and its search c
 
 A negative tag means nothing in FIX, and QuickFIX can read some and ends at -2147483648: they are found as well.
 
-A normal frame costs one search by a compiled expression, 0.4 us.
+A normal frame costs one search by a compiled expression: 0.4 us, 1 us in FIX 5.0SP2.
 """
 
 import functools
