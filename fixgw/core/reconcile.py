@@ -12,7 +12,7 @@ from . import events as e
 from .child import CLOSING, SENT, UNKNOWN, Child
 from .draft import Draft
 from .ids import is_ours
-from .settle import confirm, is_replacing, trade
+from .settle import close, confirm, is_replacing, trade
 from .state import DOWN, READY, RECONCILING
 from .venue_reports import LAG_NS, ask_anew, become_unknown, may_wait, query_now, reopen
 
@@ -105,8 +105,12 @@ def venue_reconciled(draft: Draft, cmd: c.VenueReconciled) -> None:
 
 def _settle(draft: Draft, child: Child, listed: c.OpenOrder | None, asked_ns: int) -> None:
     """One live child after the full picture."""
-    if listed is not None and child.state == CLOSING and asked_ns > child.closed_ns + LAG_NS:
-        child = reopen(draft, child)
+    if child.state == CLOSING and asked_ns > child.closed_ns + LAG_NS:
+        if listed is not None:
+            child = reopen(draft, child)
+        elif child.final_cum is not None and child.told_qty >= child.final_cum:
+            close(draft, child, child.closed_as)
+            return
     if listed is None or child.state == CLOSING or listed.cum_qty > child.told_qty:
         query_now(draft, child)  # over, or trades are missing: its own answer says which
         return

@@ -322,6 +322,9 @@ def _not_found(draft: Draft, child: Child, cmd: c.ChildQueryResult) -> None:
         if child.cancel or child.queries >= ALERT_AFTER_QUERIES:
             draft.alert("ORDER_LOST", f"{cmd.venue}: {child.venue_cl_ord_id} was confirmed and is not found now")
         return
+    if child.state == CLOSING and child.told_qty == child.final_cum and cmd.asked_ns > child.closed_ns + LAG_NS:
+        close(draft, child, child.closed_as)  # its end, its trades and its absence agree: some venues show no ended orders
+        return
     if child.state not in (SENT, UNKNOWN) or not cmd.trades_checked or cmd.asked_ns < _counts_from(draft, child):
         return
     if cmd.asked_ns <= child.not_found_ns:

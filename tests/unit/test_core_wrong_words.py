@@ -145,6 +145,26 @@ STORIES = {
         answer C1 open cum=0           | -
         trade C1 t1 1                  | F 2 a 1/0
     """,
+    "a venue that shows no ended orders: not found": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        done C1 canceled 0.5           | query C1
+        answer C1 not_found            | -
+        trade C1 t1 0.5                | F 1 a 0.5/0.5
+        answer C1 not_found            | -
+        +3s                            | query C1
+        answer C1 not_found            | 4 4 a 0.5/0 VENUE_CANCEL
+    """,
+    "a venue that shows no ended orders: a picture": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        done C1 canceled 0.5           | query C1
+        reconciled trades=C1:t1:0.5    | F 1 a 0.5/0.5; query C1
+        answer C1 error                | -
+        +3s                            | query C1
+        answer C1 error                | -
+        reconciled                     | 4 4 a 0.5/0 VENUE_CANCEL
+    """,
     # --- cancels go out in any case ---
     "the client's cancel": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
