@@ -115,6 +115,8 @@ class Gateway:
         from .journal.projected import projected_seq
 
         journal, engine = self.journal, self.engine
+        # before anything is decided by times that a clock which was ahead has left
+        engine.call(c.ClockSet(ts_ns=engine.now_ns(), rebooted=journal.boot_id_changed))
         engine.call(
             c.EngineStart(
                 ts_ns=engine.now_ns(),

@@ -44,6 +44,8 @@ class StateHasher:
                 self._dirty["child", event.venue_cl_ord_id] = None
                 if isinstance(event, e.ChildPlaced):
                     self._dirty["order", event.order_id] = None
+            elif isinstance(event, e.ClockWasSet):
+                self._dirty |= {("child", key): None for key in self._state.children}
 
     def value(self) -> str:
         """The hash, 32 hex digits."""
