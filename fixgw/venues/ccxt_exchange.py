@@ -19,7 +19,6 @@ import asyncio
 import decimal
 import logging
 import socket
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ import aiohttp
 import ccxt
 import ccxt.pro
 
+from . import host_clock
 from .base import NeverSent, VenueError
 from .doctrine import RATE_LIMIT_STATUS, Evidence
 from .id_guard import IdGuard
@@ -68,7 +68,7 @@ class Call(Evidence):
         """NeverSent when the deadline has passed; VenueError when nothing may leave."""
         if self.refused is not None:
             raise self.refused
-        late_ns = time.time_ns() - self.deadline_ns
+        late_ns = host_clock.steady_ns() - self.deadline_ns
         if self.deadline_ns and late_ns > 0:
             raise NeverSent("EXPIRED_IN_HOST", f"its deadline passed {late_ns / 1e6:.0f} ms ago in the host")
 
@@ -76,7 +76,7 @@ class Call(Evidence):
         """The request leaves now; what an earlier one was answered is no evidence of it."""
         self.status, self.code, self.text, self.answer = 0, "", "", None
         self.sent = True
-        self.sent_ns = time.time_ns()
+        self.sent_ns = host_clock.steady_ns()
         self.first_ns = self.first_ns or self.sent_ns
         if self.slot is not None:
             self.slot.left()
