@@ -162,8 +162,13 @@ class GatewayClock:
         steady_ns = self._steady()
         if saved.boot_id != boot_id() or saved.boot_id == "unknown" or not 0 <= steady_ns - saved.steady_ns <= RESUME_NS:
             return False
-        self._anchor = (steady_ns, steady_ns + saved.offset_ns, 0)
+        self.go_on(saved.offset_ns)
         return True
+
+    def go_on(self, offset_ns: int) -> None:
+        """With a clock that differs so much from the steady one."""
+        steady_ns = self._steady()
+        self._anchor = (steady_ns, steady_ns + offset_ns, 0)
 
 
 def way(apart_ns: int) -> str:

@@ -411,7 +411,7 @@ class VenueHost:
 
     async def _reconcile_once(self, request: Reconcile) -> None:
         symbols = request.symbols or self._settings.symbols
-        asked_ns = host_clock.now_ns()
+        asked_ns = host_clock.steady_ns()
         instruments = await self._venue.instruments()
         balances = await self._venue.balances()
         # open orders first: what leaves the list after it was read shows up in the trades
@@ -424,8 +424,8 @@ class VenueHost:
         self._send(self._balances_report(self._desk.relevant(balances)))
         await self._send_in_parts(
             c.VenueReconciled(
-                ts_ns=host_clock.now_ns(), venue=self.name, account=self._settings.account, asked_ns=asked_ns,
-                open_orders=open_orders, trades=trades,
+                ts_ns=host_clock.now_ns(), venue=self.name, account=self._settings.account,
+                asked_ns=host_clock.of_steady(asked_ns), open_orders=open_orders, trades=trades,
             )
         )  # fmt: skip
         self._told_everything = True
