@@ -10,7 +10,8 @@ was. No such time may then lie further ahead than it can by itself: it would sta
     reconciliation ............... from the same moment; where that is not known from as far back as can be told apart
     balances, reservations ....... as of the same moment, now at the latest
 
-Times that others have set (GTD, end of day) and times that only tell (when an order came, when it finished) stay.
+Times that others have set (GTD, end of day) and times that only tell (when an order came, when it finished) stay; finished orders
+are remembered for longer by as much as the clock was set forward.
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ def _burst_ns(limits: Limits | None) -> int:
 def apply_clock(state: State, ev: e.ClockWasSet) -> None:
     """evolve."""
     now_ns, step_ns = ev.ts_ns, ev.step_ns
+    state.clock_steps_ns += step_ns
 
     def moved(ns: int, ahead_ns: int = 0) -> int:
         return min(ns + step_ns, now_ns + ahead_ns) if ns else 0

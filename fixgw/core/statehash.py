@@ -105,6 +105,8 @@ class StateHasher:
                 )
             },
         }  # fmt: skip
+        # where it never happened the hash is as it was before this was counted
+        tables["clock"] = {"": state.clock_steps_ns} if state.clock_steps_ns else {}
         for kind, entities in tables.items():
             for gone in [key for key in self._digests if key[0] == kind and key[1] not in entities]:
                 self._put(*gone, None)

@@ -264,6 +264,23 @@ def test_a_gtd_order_keeps_its_time_of_day():
     assert [key for key in due_timers(world.state, world.now_ns) if key.startswith("expire:")]
 
 
+@pytest.mark.parametrize("seconds", [86_400, 7 * 86_400])
+def test_a_clord_id_is_used_up_over_a_step(seconds):
+    world = world_of()
+    order(world, "a")
+    child = next(iter(world.placed))
+    world.run(c.ChildReject(ts_ns=world.tick(), venue=VENUE, venue_cl_ord_id=child, code="X", text=""))
+    step(world, seconds)
+    world.quotes = {VENUE: c.Quote(bid=Decimal(100), ask=Decimal(101), recv_ns=world.now_ns)}
+    known = len(world.state.orders)
+    order(world, "a")
+    assert len(world.state.orders) == known
+    world.tick(world.settings.cl_ord_id_retention_ns + SECOND)
+    order(world, "a")
+    assert len(world.state.orders) == known + 1
+    world.check()
+
+
 def test_an_order_that_a_picture_lists_is_no_orphan_for_a_time_ahead_only():
     """It ended by a clock that was ahead; listed much later it works on, and is canceled."""
     world = world_of()
