@@ -23,6 +23,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .admin.server import AdminServer
+from .clock import GatewayClock
+from .clock_watch import ClockWatch
 from .config import Config, ConfigErrors, load
 from .core import commands as c
 from .core.child import Child
@@ -57,6 +59,9 @@ class Gateway:
         self.config = config
         self.paths = config.paths
         self.started_ns = time.time_ns()
+        self.clock = GatewayClock()
+        if self.clock.resume(self.paths.clock):
+            log.info("the clock goes on where the last run was")
         table = config.firm_file.journal
         self.journal, state = recover(config, self._space_changed)
         # QuickFIX takes half a second to import, so it comes after the state
@@ -72,6 +77,8 @@ class Gateway:
             state,
             on_fatal=self._fatal,
             is_full=self._is_full,
+            clock=self.clock.now_ns,
+            put_right=self.clock.put_right,
             inbox_max=config.firm_file.engine.inbox_max,
             inbox_reserved=config.firm_file.engine.inbox_reserved,
         )
@@ -83,7 +90,10 @@ class Gateway:
             now_ns=self.engine.now_ns,
             busy=lambda: self.engine.busy,
             settle=self.engine.settle,
+            offset_ns=lambda: self.clock.offset_ns,
         )
+        self.clock_watch = ClockWatch(self.clock, self.engine, self.paths.clock)
+        self.clock_watch.on_step += [lambda _: self.links.tell_clock(), self.edge.clock_set]
         self.links.lookup = self._child
         self.engine.on_durable += [self.links.effect, self.edge.effect, _log_alerts]
         fix = config.firm_file.fix
@@ -106,7 +116,8 @@ class Gateway:
             tell=self._tell_projection,
         )
         methods = admin_methods(
-            config, self.engine, self.acceptor, self.links, self._full_because, self.housekeeping.projection.state
+            config, self.engine, self.acceptor, self.links, self._full_because, self.housekeeping.projection.state,
+            lambda: self.clock.trouble,
         )
         self.admin = AdminServer(self.paths.admin_socket, methods)
 
@@ -115,6 +126,8 @@ class Gateway:
         from .journal.projected import projected_seq
 
         journal, engine = self.journal, self.engine
+        # before anything is decided by times that a clock which was ahead has left
+        engine.call(c.ClockSet(ts_ns=engine.now_ns(), rebooted=journal.boot_id_changed))
         engine.call(
             c.EngineStart(
                 ts_ns=engine.now_ns(),
@@ -129,6 +142,7 @@ class Gateway:
         for cut in journal.cuts:
             log.warning("the journal's unfinished end was cut: %s", cut)
         engine.call(c.LoadSettings(ts_ns=engine.now_ns(), settings=self.config.core_settings()))
+        self.clock_watch.start()
         self.space.start()
         self.edge.start()
         self.links.start()
@@ -150,6 +164,7 @@ class Gateway:
         self.acceptor.stop()
         self.housekeeping.stop()
         self.space.stop()
+        self.clock_watch.stop()
         self.edge.stop()
         self.admin.close()
         self.links.stop()

@@ -53,7 +53,7 @@ GROUP = 256
 MAX_LEAD = 16
 RING = 8192
 BATCH = 512
-# a commit that takes longer than this is worth another thread's waking up
+# a commit of more is worth another thread's waking up
 SLOW_COMMIT_NS = 60_000
 # clients are sending: an order came within this time
 BUSY_NS = 2_000_000
@@ -85,36 +85,33 @@ class Engine:
         on_fatal: Callable[[str], None],
         is_full: Callable[[], bool] | None = None,
         clock: Callable[[], int] = time.time_ns,
+        put_right: Callable[[c.Command], c.Command] = lambda command: command,
         inbox_max: int = 20_000,
         inbox_reserved: int = 5_000,
     ) -> None:
         self.journal = journal
         self.state = state
-        # called with each durable record, in order
-        self.on_durable: list[Callable[[Record], None]] = []
+        self.on_durable: list[Callable[[Record], None]] = []  # called with each durable record, in order
         # called with what has become durable, before any reply; must be quick and not block
         self.on_visible: list[Callable[[Sequence[Record]], None]] = []
         self._on_fatal = on_fatal
         self._is_full = is_full if is_full is not None else lambda: journal.full
         self._clock = clock
-        self._last_ns = 0
+        self._put_right = put_right
         self._inbox_max = inbox_max
         self._new_orders_max = inbox_max - inbox_reserved
         self._inbox: deque[tuple[c.Command, _Ticket | None]] = deque()
         self._words: deque[c.Command] = deque()
         self._client_ns = 0
-        # how long a commit takes, smoothed
-        self._commit_ns = 0.0
+        self._commit_ns = 0.0  # how long one takes, smoothed
         # the three stages' locks, and what waits for the second and the third
         self._lock = threading.Lock()
         self._settling = threading.Lock()
         self._effecting = threading.Lock()
         self._decided: deque[_Decided] = deque()
         self._effects: deque[_Decided] = deque()
-        # one entry for each thread that waits in reading()
-        self._readers: deque[None] = deque()
-        # client messages whose number was used before, by session
-        self.passed_over = PassedOver()
+        self._readers: deque[None] = deque()  # one entry for each thread that waits in reading()
+        self.passed_over = PassedOver()  # client messages whose number was used before, by session
         self._show = threading.Lock()
         self._news = threading.Condition(self._show)
         self._waiting = 0
@@ -129,9 +126,12 @@ class Engine:
     # --- for callers on any thread ---
 
     def now_ns(self) -> int:
-        """The gateway's clock: integer ns since the epoch, never going back within a run."""
-        self._last_ns = max(self._last_ns, self._clock())
-        return self._last_ns
+        """The gateway's time (clock.py): integer ns since the epoch; goes on steadily, and steps by a ClockSet only."""
+        return self._clock()
+
+    def submit_first(self, command: c.Command) -> None:
+        """Before all that waits. For who holds the state still; decided when he lets go."""
+        self._inbox.appendleft((command, None))
 
     def submit(self, command: c.Command, reply: Callable[[], object] | None = None, more: bool = False) -> None:
         """Take a command in. `reply` is called in this thread once what it led is durable, before other effects; not when
@@ -433,7 +433,7 @@ class Engine:
 
     def _step(self, command: c.Command, ticket: _Ticket | None) -> Record | None:
         """Decide and evolve one command; None when nothing came of it."""
-        state = self.state
+        state, command = self.state, self._put_right(command)
         try:
             events = decide(state, command)
             record, payload = self._record(command, events)

@@ -26,10 +26,11 @@ def admin_methods(
     links: VenueLinks,
     full_because: Callable[[], str],
     projection: Callable[[], ProjectionState],
+    clock: Callable[[], str],
 ) -> dict[str, Method]:
     """Every method of protocol.METHODS by its name. `full_because`: why there is no room for new orders, "" while there is; what
-    the engine refuses them by. `projection`: whether it keeps up."""
+    the engine refuses them by. `projection`: whether it keeps up. `clock`: what is wrong with it, or ""."""
     names = Names(config, engine)
-    reads = Reads(config, engine, acceptor, links, names, full_because, projection)
+    reads = Reads(config, engine, acceptor, links, names, full_because, projection, clock)
     sessions = SessionActions(engine, acceptor, names, reads.sessions)
     return reads.table() | Writes(engine).table() | sessions.table()

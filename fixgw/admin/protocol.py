@@ -16,7 +16,8 @@ Reads show durable state only. Each list is {"<name>": [...], "more": bool} with
                   last_seq, durable_seq, open_orders, unknown_orders, in_flight (requests to venues without an
                   answer), inbox, journal_full: bool (new orders are refused for want of room), full_because: text or "",
                   projection_behind: durable records that data/projection.db lacks, projection_trouble: why it is not to
-                  be relied on (behind for over a minute, follower ended or stuck), or "",
+                  be relied on (behind for over a minute, follower ended or stuck), or "", clock_trouble: the
+                  machine's clock differs from the gateway's time, or was followed by a step in this run; or "",
                   venues: [{name, account, up, state, reason, level, host_pid, unknown_orders}]}
                   state of a venue: "DOWN", "RECONCILING", "READY"; level, firm_state: "ACTIVE", "REDUCING", "HALTED"
     sessions      {session?} -> {sessions: [{name, role, begin_string, client_comp_id, gateway_comp_id, enabled, connected,

@@ -49,6 +49,7 @@ class Reads:
         names: Names,
         full_because: Callable[[], str],
         projection: Callable[[], ProjectionState],
+        clock: Callable[[], str],
     ) -> None:
         self._config = config
         self._engine = engine
@@ -56,6 +57,7 @@ class Reads:
         self._links = links
         self._full_because = full_because
         self._projection = projection
+        self._clock = clock
         self._started_ns = time.time_ns()
         self._names = names
         self._recent = Recent(config, engine)
@@ -114,6 +116,7 @@ class Reads:
                 "full_because": full_because,
                 "projection_behind": projection.behind,
                 "projection_trouble": projection.trouble,
+                "clock_trouble": self._clock(),
                 "venues": venues,
             }
 

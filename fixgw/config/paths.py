@@ -83,6 +83,11 @@ class Paths:
         return self.run / "front_sessions.json"
 
     @property
+    def clock(self) -> Path:
+        """How far the gateway's clock is from the machine's, for its next run."""
+        return self.run / "clock.json"
+
+    @property
     def simulator_ready(self) -> Path:
         return self.run / "simulator.json"
 

@@ -440,6 +440,14 @@ class JournalSpace(Command, frozen=True, tag="space", kw_only=True):
     full: bool
 
 
+class ClockSet(Command, frozen=True, tag="clock", kw_only=True):
+    """The gateway's clock was set: `ts_ns` is the new time, `step_ns` by how much it differs from the old. Also the first command
+    of each run, with step_ns 0. `rebooted`: the machine went down in between."""
+
+    step_ns: int = 0
+    rebooted: bool = False
+
+
 AnyCommand = (
     NewOrder
     | CancelOrder
@@ -473,4 +481,5 @@ AnyCommand = (
     | AdminResolve
     | AdminNote
     | JournalSpace
+    | ClockSet
 )

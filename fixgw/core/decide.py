@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import changes, new_order, operations, reconcile, sanity, unusable, venue_reports
+from . import changes, clock, new_order, operations, reconcile, sanity, unusable, venue_reports
 from . import commands as c
 from . import events as e
 from .draft import Draft, NoSuch, Refusal
@@ -116,4 +116,5 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     c.AdminResolve: operations.resolve,
     c.AdminNote: operations.admin_note,
     c.JournalSpace: operations.journal_space,
+    c.ClockSet: clock.clock_set,
 }

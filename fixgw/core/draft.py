@@ -228,7 +228,7 @@ def is_forgotten(draft: Draft, order_id: str) -> bool:
     order = draft.state.find_order(order_id)
     if order is None:
         return True
-    return bool(order.finished_ns) and order.finished_ns + draft.state.settings.cl_ord_id_retention_ns < draft.ts_ns
+    return bool(order.finished_ns) and order.finished_ns + draft.state.kept_ns < draft.ts_ns
 
 
 def _touch(kind: type[e.Event]) -> str:

@@ -411,6 +411,13 @@ class EngineStarted(Event, frozen=True, tag="enginestarted", kw_only=True):
     ts_ns: int
 
 
+class ClockWasSet(Event, frozen=True, tag="clockset", kw_only=True):
+    """The clock was set by `step_ns` (0: at a start); `ts_ns`: the new time. What was measured by the old one goes on by it."""
+
+    ts_ns: int
+    step_ns: int
+
+
 class AdminActed(Event, frozen=True, tag="admin", kw_only=True):
     """What operations did, and why."""
 
@@ -478,4 +485,5 @@ AnyEvent = (
     | EngineStarted
     | AdminActed
     | Alerted
+    | ClockWasSet
 )

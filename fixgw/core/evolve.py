@@ -14,6 +14,7 @@ from functools import lru_cache
 from . import cold
 from . import events as e
 from .child import CLOSED, SENT, Child, apply_child, apply_fill, new_child
+from .clock import apply_clock
 from .freezing import freeze_oldest, thaw_child, thaw_order
 from .numbers import CTX, ZERO
 from .order import OPEN, REJECTED, Order, Pending, apply_order, new_order
@@ -482,5 +483,6 @@ HANDLERS: dict[type, Callable[..., None]] = {
     e.SettingsLoaded: _settings,
     e.EngineStarted: _started,
     e.AdminActed: _nothing,
+    e.ClockWasSet: apply_clock,
     e.Alerted: _nothing,
 }

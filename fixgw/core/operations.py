@@ -195,6 +195,8 @@ def admin_note(draft: Draft, cmd: c.AdminNote) -> None:
         draft.alert("STORE_FAILED", f"session {name}: {cmd.reason}; no orders and no Logon of it until it can")
     elif cmd.action == "projection stale":
         draft.alert("PROJECTION_STALE", f"{cmd.target} is not up to date, orders and reports are not touched: {cmd.reason}")
+    elif cmd.action in ("clock differs", "clock agrees"):
+        draft.alert("CLOCK_STEPPED", cmd.reason)
     if cmd.action in ("session enable", "session disable"):
         draft.emit(e.SessionEnabled(session=name, enabled=cmd.action == "session enable"))
     elif cmd.action == "session set-seq in":

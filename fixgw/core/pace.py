@@ -194,7 +194,7 @@ def _note(repeats: dict[str, list[int]], key: str, ts_ns: int, horizon: int) -> 
 def settings_changed(state: State, before: CoreSettings) -> None:
     """After a change of the configuration: what no limit counts any more is forgotten, and where the rate is another one its
     burst begins anew. What an old slow rate had let through ahead of its time would shut a new fast one for minutes."""
-    now, old = _limits_by_scope(state.settings), _limits_by_scope(before)
+    now, old = scope_limits(state.settings), scope_limits(before)
     for key in list(state.paces):
         if key not in now or (now[key].msg_rate is None and now[key].repeat_max is None):
             del state.paces[key]
@@ -206,7 +206,8 @@ def settings_changed(state: State, before: CoreSettings) -> None:
                 scope.tat_ns = 0
 
 
-def _limits_by_scope(settings: CoreSettings) -> dict[str, Limits]:
+def scope_limits(settings: CoreSettings) -> dict[str, Limits]:
+    """Limits by scope: "s:SESSION", and the keys of State.paces."""
     found = {"s:" + name: session.limits for name, session in settings.sessions.items()}
     found |= {"a:" + name: account.limits for name, account in settings.accounts.items()}
     return found | {"firm": settings.firm}

@@ -92,7 +92,7 @@ def venue_reconciled(draft: Draft, cmd: c.VenueReconciled) -> None:
     for found in cmd.open_orders:
         if found.venue_cl_ord_id not in live and is_ours(draft.state.install, found.venue_cl_ord_id):
             known = draft.find_child(found.venue_cl_ord_id)
-            if known is not None and max(known.sent_ns, known.closed_ns + LAG_NS) >= cmd.asked_ns:
+            if known is not None and cmd.asked_ns <= max(known.sent_ns, known.closed_ns + LAG_NS) <= draft.ts_ns + LAG_NS:
                 continue  # sent or ended while the picture was taken
             draft.emit(e.OrphanCancelSent(venue=cmd.venue, order=found))
             draft.alert("ORPHAN", f"{cmd.venue}: open order {found.venue_cl_ord_id} of ours is not known as live: canceled")

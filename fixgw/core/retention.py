@@ -14,7 +14,7 @@ MAX_REFUSED = 10_000
 
 def forget(state: State, now_ns: int) -> None:
     """Drop orders that finished longer ago than the retention time; two a step keep up with any flow."""
-    horizon = now_ns - state.settings.cl_ord_id_retention_ns
+    horizon = now_ns - state.kept_ns
     if state.cold.blocks:
         forget_cold(state, horizon)
     for _ in range(2):
@@ -44,7 +44,7 @@ def _drop_ids(state: State, order: Order) -> None:
 def keep_refused(state: State, order: Order) -> None:
     """Denied, nothing was ever sent of it: kept by number, so that a client that floods cannot fill the memory."""
     state.refused[order.order_id] = None
-    horizon = order.finished_ns - state.settings.cl_ord_id_retention_ns
+    horizon = order.finished_ns - state.kept_ns
     for _ in range(2):
         oldest = next(iter(state.refused))
         if len(state.refused) <= MAX_REFUSED and state.orders[oldest].finished_ns > horizon:

@@ -5,6 +5,7 @@ An entry is (when the balance covers it, asset, quantity); some 30 bytes each, f
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 import msgspec
@@ -62,6 +63,17 @@ class Settling(msgspec.Struct, array_like=True):
         if self.tail:
             self.tail = _part(self.tail, asof_ns, later, ended)
         return ended
+
+    def newest(self) -> Iterator[int]:
+        """The latest time at hand, and at least one of each chunk."""
+        yield max((entry[0] for entry in self.tail), default=0)
+        yield max(self.oldest, default=0)
+
+    def move(self, moved: Callable[[int], int]) -> None:
+        """Every time becomes another one. An entry that moved is not found by `take` any more: it ends by a balance."""
+        for at, chunk in enumerate(self.chunks):
+            self._replace(at, [(moved(ns), asset, qty) for ns, asset, qty in _decoder.decode(chunk)])
+        self.tail = [(moved(ns), asset, qty) for ns, asset, qty in self.tail]
 
     def _append(self, entries: list[Entry]) -> None:
         self.chunks.append(_encoder.encode(entries))

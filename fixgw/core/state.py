@@ -141,6 +141,13 @@ class State(msgspec.Struct):
     # finished orders in the order of finishing, to forget them after the retention time
     finished: dict[str, None] = {}
     cold: Cold = msgspec.field(default_factory=Cold)
+    # by how much the clock was set forward in all, what it was set back taken off (core/clock.py)
+    clock_steps_ns: int = 0
+
+    @property
+    def kept_ns(self) -> int:
+        """How long a finished order is remembered, by times of which none was moved when the clock was set: never too short."""
+        return self.settings.cl_ord_id_retention_ns + max(self.clock_steps_ns, 0)
 
     def find_order(self, order_id: str) -> Order | None:
         """The order, wherever it is. Do not change it; a packed one is a copy."""

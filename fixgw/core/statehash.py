@@ -44,6 +44,8 @@ class StateHasher:
                 self._dirty["child", event.venue_cl_ord_id] = None
                 if isinstance(event, e.ChildPlaced):
                     self._dirty["order", event.order_id] = None
+            elif isinstance(event, e.ClockWasSet):
+                self._dirty |= {("child", key): None for key in self._state.children}
 
     def value(self) -> str:
         """The hash, 32 hex digits."""
@@ -103,6 +105,8 @@ class StateHasher:
                 )
             },
         }  # fmt: skip
+        # where it never happened the hash is as it was before this was counted
+        tables["clock"] = {"": state.clock_steps_ns} if state.clock_steps_ns else {}
         for kind, entities in tables.items():
             for gone in [key for key in self._digests if key[0] == kind and key[1] not in entities]:
                 self._put(*gone, None)

@@ -132,6 +132,18 @@ class Edge:
         self._last_ns[key] = quote.last_ns
         return True
 
+    def clock_set(self, step_ns: int) -> None:
+        """What is kept here by the old clock goes on by the new one."""
+        with self._lock:
+            for symbol, quotes in self._quotes.items():
+                self._quotes[symbol] = {venue: _moved(quote, step_ns) for venue, quote in quotes.items()}
+            self._last_ns = {key: ns + step_ns for key, ns in self._last_ns.items()}
+            self._hits = {
+                order_id: _Hit(hit.stop_px, hit.px, hit.seen_ns + step_ns, hit.asked_ns + step_ns)
+                for order_id, hit in self._hits.items()
+            }
+            self._reconcile_ns += step_ns
+
     def effect(self, record: Record) -> None:
         """Engine listener: the index of stops is made anew when one came, changed or went."""
         if any(isinstance(event, _STOP_EVENTS) for event in record.events):
@@ -187,6 +199,11 @@ class Edge:
                     self._engine.submit(c.Timer(ts_ns=now_ns, key=key))
             except Exception:
                 log.exception("timers")
+
+
+def _moved(quote: Quote, step_ns: int) -> Quote:
+    last_ns = quote.last_ns + step_ns if quote.last_ns else 0
+    return msgspec.structs.replace(quote, recv_ns=quote.recv_ns + step_ns, last_ns=last_ns)
 
 
 def _named(state: State, session: str, cl_ord_id: str, order_id: str) -> Order | None:

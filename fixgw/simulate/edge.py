@@ -20,6 +20,12 @@ class SimEdge:
         self.quotes: dict[str, c.Quote] = {}
         self._gateway = gateway
 
+    def clock_set(self, step_ns: int) -> None:
+        """Quotes are as old as they were."""
+        for venue, quote in self.quotes.items():
+            moved = msgspec.structs.replace(quote, recv_ns=quote.recv_ns + step_ns, last_ns=quote.last_ns + step_ns)
+            self.quotes[venue] = moved
+
     def on_book(self, update: BookUpdate) -> None:
         """Keep it; tell the core of stops that it reaches."""
         quote = update.quote

@@ -26,6 +26,7 @@ from ..venues import wire
 from .channel import Channel
 from .checks import Checker, child_of
 from .client import Request
+from .clock import SimClock
 from .disk import SimDisk
 from .edge import SimEdge
 from .scheduler import MS, SECOND, Sim, Violation
@@ -36,8 +37,8 @@ GROUP = 256
 HASH_EVERY = 16
 TICK_NS = 250 * MS
 QUIET_TICK_NS = SECOND
-# steps from a start to the end of its first write: two commands, then the write
-FIRST_WRITE = 3
+# steps from a start to the end of its first write: three commands, then the write
+FIRST_WRITE = 4
 _REQUESTS: dict[str, type[c.ClientCommand]] = {"D": c.NewOrder, "F": c.CancelOrder, "G": c.ReplaceOrder, "H": c.StatusRequest}
 
 
@@ -63,7 +64,7 @@ class Gateway:
         self.copies = copies
         self.session_type: type[GatewaySession] = GatewaySession
         self.stores = {name: SessionStore() for name in copies}
-        self.clock_offset = 0
+        self.clock = SimClock(self)
         self.fuse = 0
         self.fuse_power = False
         self.alive = False
@@ -93,16 +94,15 @@ class Gateway:
         self.link: Channel | None = None
         self.sessions: dict[str, GatewaySession] = {}
         self.edge = SimEdge(self)
-        self._last_ns = 0
+        self.clock.begin()
         self._told_full = False
-        self._reconcile_ns = 0
+        self.reconcile_ns = 0
 
     # --- time and death ---
 
     def now_ns(self) -> int:
-        """The gateway's clock: never goes back within a run."""
-        self._last_ns = max(self._last_ns, self.sim.now + self.clock_offset)
-        return self._last_ns
+        """The gateway's clock."""
+        return self.clock.of_run.now_ns()
 
     def micro(self, step: str) -> None:
         """Between two steps."""
@@ -139,6 +139,7 @@ class Gateway:
         self.alive = False
         self.generation += 1
         self.fuse = 0
+        self.clock.end(power)
         if power:
             self.disk.power_loss()
             for store in self.stores.values():
@@ -166,11 +167,10 @@ class Gateway:
         epoch = self.disk.raise_epoch()
         self.micro("epoch raised")
         self._second_misfortune()
-        self._reconcile_ns = self.now_ns() + RECONCILE_NS
-        start = c.EngineStart(
-            ts_ns=self.now_ns(), install=INSTALL, epoch=epoch, clean=not seq, rebooted=rebooted, sync=self.disk.mode
-        )
-        self.submit(start)
+        self.reconcile_ns = self.now_ns() + RECONCILE_NS
+        now_ns, mode = self.now_ns(), self.disk.mode
+        self.submit(c.ClockSet(ts_ns=now_ns, rebooted=rebooted))
+        self.submit(c.EngineStart(ts_ns=now_ns, install=INSTALL, epoch=epoch, clean=not seq, rebooted=rebooted, sync=mode))
         self.submit(c.LoadSettings(ts_ns=self.now_ns(), settings=self.settings))
         self.later(self.sim.ms(20, 60), self._finish_resets, rebooted)
 
@@ -255,10 +255,11 @@ class Gateway:
 
     def _tick(self) -> None:
         """Timers, TestRequests, the state of the disk."""
+        self.clock.look()
         now_ns = self.now_ns()
         keys = due_timers(self.state, now_ns)
-        if now_ns >= self._reconcile_ns:
-            self._reconcile_ns = now_ns + RECONCILE_NS
+        if now_ns >= self.reconcile_ns:
+            self.reconcile_ns = now_ns + RECONCILE_NS
             keys += ["reconcile:" + venue for venue in self.settings.venues]
         for key in keys:
             self.submit(c.Timer(ts_ns=now_ns, key=key))
@@ -273,7 +274,11 @@ class Gateway:
 
     def submit(self, command: c.Command, then: Callable[[], None] | None = None) -> None:
         """Into the inbox. `then`: called once the command is durable (or meant nothing)."""
-        self.inbox.append((command, then))
+        self.enter_at(len(self.inbox), command, then)
+
+    def enter_at(self, at: int, command: c.Command, then: Callable[[], None] | None = None) -> None:
+        """At this place of it."""
+        self.inbox.insert(at, (command, then))
         if not self.leading:
             self.leading = True
             self.later(self.sim.ms(0.01, 0.3), self._lead)
@@ -347,7 +352,7 @@ class Gateway:
 
     def _step(self, command: c.Command) -> tuple[Record, bytes] | None:
         """Decide, encode, evolve one command."""
-        state = self.state
+        state, command = self.state, self.clock.of_run.put_right(command)
         before = dump_state(state) if self.deep else b""
         try:
             events = self.decide(command)

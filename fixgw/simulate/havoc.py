@@ -14,8 +14,9 @@ from .scheduler import SECOND, Sim
 
 # a crash comes within so many steps of the gateway after its fuse was lit
 _FUSE: Final = 60
-# the clock steps back as it likes, and forth by less than what reconciliation allows for (VenueSettings.margin_ns)
-_BACK_MS, _FORTH_MS = 3000.0, 800.0
+# the clock is off by a little, or for a while by so much that nothing signed by it is taken
+_STEP_MS = 3000.0
+_WRONG_S: Final = (60, 600, 86_400)
 
 
 class Havoc:
@@ -27,6 +28,7 @@ class Havoc:
         self.host = host
         self._drop = drop
         self._names = names
+        self._wrong_ns = 0
         for kind, every_s, act in (
             ("crash", 25, lambda: self._light(False)),
             ("power", 35, lambda: self._light(True)),
@@ -71,9 +73,21 @@ class Havoc:
     def _clock(self) -> None:
         self._count("clock")
         gateway, sim = self.gateway, self.sim
-        step = sim.ms(-_BACK_MS, 0) if sim.throw(0.5) else sim.ms(0, _FORTH_MS)
-        gateway.clock_offset += step
+        step = self._wrong_ns + sim.ms(-_STEP_MS, _STEP_MS) - gateway.clock.offset
+        if sim.throw(0.5) and not self._wrong_ns:
+            step = self._wrong_ns = sim.rng.choice(_WRONG_S) * sim.rng.choice((-1, 1)) * SECOND
+            sim.at(sim.ms(500, 30_000), self._put_right)
+            if sim.throw(0.4):  # a run begins with it
+                self._light(sim.throw(0.5))
+        gateway.clock.offset += step
         sim.note("machine", f"clock steps by {step / SECOND:.3f} s")
+
+    def _put_right(self) -> None:
+        """The clock that was wrong is set."""
+        if self._wrong_ns:
+            self.sim.note("machine", f"clock is put right by {-self._wrong_ns / SECOND:.3f} s")
+            self.gateway.clock.offset -= self._wrong_ns
+            self._wrong_ns = 0
 
     def _link(self) -> None:
         self._count("link")
@@ -133,6 +147,7 @@ class Havoc:
     def mend(self) -> None:
         """Faults stop."""
         self.gateway.fuse = 0
+        self._put_right()
         self._room()
         self._outage_ends()
         self.resume_all()

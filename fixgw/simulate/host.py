@@ -17,7 +17,7 @@ import msgspec
 from ..core import commands as c
 from ..venues import wire
 from .channel import Channel
-from .exchange import LOT, SYMBOL, TICK, VENUE, VENUE_ACCOUNT, Exchange, Refused, VenueOrder, done_of
+from .exchange import LOT, RECV_WINDOW_NS, SYMBOL, TICK, VENUE, VENUE_ACCOUNT, Exchange, Refused, VenueOrder, done_of
 from .gateway import Gateway
 from .scheduler import MS, SECOND, Sim
 
@@ -46,6 +46,7 @@ class Host:
         self._chains: dict[str, deque[Request]] = {}
         self._known: dict[str, str] = {}
         self._reconcile = 0
+        self._offset = 0
         self._redial()
         sim.at(BOOK_NS, self._book)
 
@@ -65,6 +66,7 @@ class Host:
         inwards = Channel(self.sim, lambda frame: self._to_gateway(alive, frame))
         gateway.link = Channel(self.sim, lambda frame: self._receive(generation, frame), self._lost_frame)
         self._link = inwards
+        gateway.clock.tell()
         self.sim.note("host", "connected to the gateway")
         self._tell_link("")
 
@@ -127,8 +129,8 @@ class Host:
         self._send(c.VenueLink(ts_ns=self._clock(), venue=VENUE, up=self.venue_up, reason=reason))
 
     def _clock(self) -> int:
-        """Of this machine, which is the gateway's."""
-        return self.sim.now + self.gateway.clock_offset
+        """The gateway's, as far as it has told it (venues/host_clock.py)."""
+        return self.sim.now + self._offset
 
     def _send(self, message: wire.FromHost | c.VenueCommand) -> None:
         if self._link is not None:
@@ -144,16 +146,17 @@ class Host:
 
     def _balances(self, generation: int) -> None:
         """Asked for now and then. What the exchange did until the request left is in the answer for certain."""
-        asof_ns = self._clock()
+        asked_ns = self.sim.now
 
         def answer(result: Any) -> None:
             if not isinstance(result, Lost):
                 free, total = result
                 self._send(
                     c.BalancesReport(
-                        ts_ns=self._clock(), venue=VENUE, account=VENUE_ACCOUNT, asof_ns=asof_ns, free=free, total=total
+                        ts_ns=self._clock(), venue=VENUE, account=VENUE_ACCOUNT, asof_ns=asked_ns + self._offset, free=free,
+                        total=total,
                     )
-                )
+                )  # fmt: skip
 
         self._ask(generation, self.exchange.balances, answer)
 
@@ -196,10 +199,15 @@ class Host:
     def _receive(self, generation: int, message: wire.ToHost) -> None:
         if generation != self.generation:
             self._lost_frame(message)
+        elif isinstance(message, wire.Heartbeat):
+            self._offset = message.offset_ns or 0
         elif isinstance(message, wire.Reconcile):
             self._reconcile += 1
             self._picture(generation, self._reconcile, message)
         elif isinstance(message, Request):
+            if isinstance(message, wire.PlaceChild):
+                # by the steady clock from here on
+                message = msgspec.structs.replace(message, expires_ns=message.expires_ns - self._offset)
             waiting = self._chains.setdefault(message.venue_cl_ord_id, deque())
             if waiting and isinstance(message, wire.QueryChild) and isinstance(waiting[-1], wire.QueryChild) and len(waiting) > 1:
                 return  # one that waits already answers this one too
@@ -245,8 +253,9 @@ class Host:
         self, generation: int, act: Callable[[], Any], answer: Callable[[Any], None], lost: Callable[[], None] | None = None
     ) -> None:
         """One request over the network: `act` runs at the exchange, `answer` here with its result, a Refused or a Lost.
-        `lost`: it never reached the exchange."""
+        `lost`: it never reached the exchange, or was signed with a time that the exchange does not take."""
         sim = self.sim
+        signed = abs(self.gateway.clock.offset) < RECV_WINDOW_NS
         state = {"open": True}
 
         def settle(result: Any) -> None:
@@ -255,7 +264,7 @@ class Host:
                 answer(result)
 
         def arrive() -> None:
-            if not self.venue_up:
+            if not self.venue_up or not signed:
                 if lost is not None:
                     lost()
                 return
@@ -281,7 +290,7 @@ class Host:
 
     def _place(self, generation: int, request: wire.PlaceChild) -> None:
         key, truth = request.venue_cl_ord_id, self.gateway.checker.truth
-        if not self.venue_up or self._clock() > request.expires_ns:
+        if not self.venue_up or self.sim.now > request.expires_ns:
             code = "EXPIRED_IN_HOST" if self.venue_up else "NO_CONNECTION"
             self.sim.counts["host refuses: " + code] += 1
             truth.gone(key)
@@ -355,13 +364,12 @@ class Host:
         self._ask(generation, lambda: self.exchange.amend(key, request.qty), answer)
 
     def _query(self, generation: int, request: wire.QueryChild) -> None:
-        key, asked_ns = request.venue_cl_ord_id, self._clock()
+        key, asked_ns = request.venue_cl_ord_id, self.sim.now
 
         def answer(result: Any) -> None:
             if isinstance(result, Lost | Refused):
-                result = c.ChildQueryResult(
-                    ts_ns=self._clock(), venue=VENUE, venue_cl_ord_id=key, outcome="error", asked_ns=asked_ns
-                )
+                result = c.ChildQueryResult(ts_ns=0, venue=VENUE, venue_cl_ord_id=key, outcome="error", asked_ns=0)
+            result = msgspec.structs.replace(result, ts_ns=self._clock(), asked_ns=asked_ns + self._offset)
             self._settled(generation, request, result)
 
         self._ask(generation, lambda: self._look_up(request, asked_ns), answer)
@@ -386,7 +394,7 @@ class Host:
 
     def _picture(self, generation: int, turn: int, request: wire.Reconcile) -> None:
         """Open orders first, then the trades: two requests, each of which may fail; then all again."""
-        asked_ns = self._clock()
+        asked_ns = self.sim.now
         self._balances(generation)
 
         def again() -> None:
@@ -419,6 +427,7 @@ class Host:
         self._send(c.InstrumentsReport(ts_ns=now_ns, venue=VENUE, instruments=(SPEC,)))
         self._send(
             c.VenueReconciled(
-                ts_ns=now_ns, venue=VENUE, account=VENUE_ACCOUNT, asked_ns=asked_ns, open_orders=orders, trades=named
+                ts_ns=now_ns, venue=VENUE, account=VENUE_ACCOUNT, asked_ns=asked_ns + self._offset, open_orders=orders,
+                trades=named,
             )
-        )
+        )  # fmt: skip

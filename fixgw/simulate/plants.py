@@ -218,6 +218,27 @@ class AmendBelieved(Gateway):
         super().submit(command, then)
 
 
+class ClockFrozen(Gateway):
+    """Time never goes back: while the wall clock is behind where it was, time stands still."""
+
+    _latest = 0
+
+    def _reset(self) -> None:
+        super()._reset()
+        self._latest = 0
+
+    def now_ns(self) -> int:
+        self._latest = max(self._latest, self.sim.now + self.clock.offset)
+        return self._latest
+
+
+class ClockFollowed(Gateway):
+    """Time is the wall clock's, whatever that does; hosts and deadlines are on their own."""
+
+    def now_ns(self) -> int:
+        return self.sim.now + self.clock.offset
+
+
 class RedeliverySkipped(GatewaySession):
     """After a start everything in the journal counts as delivered."""
 
@@ -267,6 +288,8 @@ PLANTS: Final[dict[str, Parts]] = {
     "end-believed": _gateway(EndBelieved),
     "timeout-is-reject": _gateway(TimeoutIsReject),
     "amend-believed": _gateway(AmendBelieved),
+    "clock-frozen": _gateway(ClockFrozen),
+    "clock-followed": _gateway(ClockFollowed),
     "redelivery-skipped": Parts(_words(RedeliverySkipped), session=RedeliverySkipped),
     "store-number-trusted": Parts(_words(StoreNumberTrusted), session=StoreNumberTrusted),
 }

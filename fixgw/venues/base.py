@@ -80,7 +80,8 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Queried:
-    """Answer to a query; fields as in core.commands.ChildQueryResult. `outcome` is never "error" (that is an exception)."""
+    """Answer to a query; fields as in core.commands.ChildQueryResult, `asked_ns` by host_clock.steady_ns (0: when it was asked
+    of the connector). `outcome` is never "error" (that is an exception)."""
 
     outcome: str
     asked_ns: int
@@ -93,8 +94,8 @@ class Queried:
 
 @dataclass(frozen=True, slots=True)
 class Balances:
-    """Free and total per asset. `asof_ns` (our clock): what the venue did until then is in it, as in BalancesReport; `later`:
-    the assets of which that is true until a later moment. Never later than what the figures contain."""
+    """Free and total per asset. `asof_ns` (by host_clock.steady_ns): what the venue did until then is in it, as in
+    BalancesReport; `later`: the assets of which that is true until a later moment. Never later than what the figures contain."""
 
     asof_ns: int
     free: dict[str, Decimal]

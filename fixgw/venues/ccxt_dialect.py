@@ -11,13 +11,13 @@ import asyncio
 import functools
 import importlib
 import importlib.util
-import time
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
 from ..core.commands import InstrumentSpec, Quote, VenueTrade
 from ..core.numbers import plain
+from . import host_clock
 from .base import Balances, Done, NeverSent
 from .broker_ids import without_broker
 from .ccxt_abilities import abilities, check_market, check_market_buy, check_symbols
@@ -333,7 +333,7 @@ def _quote(ticker: dict[str, Any]) -> Quote:
         ask=dec_or(ticker.get("ask")),
         ask_qty=dec_or(ticker.get("askVolume")),
         last=dec_or(ticker.get("last")),
-        recv_ns=time.time_ns(),
+        recv_ns=host_clock.now_ns(),
     )
 
 
@@ -343,7 +343,7 @@ def _top(book: dict[str, Any]) -> Quote:
         return (dec_or(levels[0][0]), dec_or(levels[0][1])) if len(levels) else (None, None)
 
     (bid, bid_qty), (ask, ask_qty) = level("bids"), level("asks")
-    return Quote(bid=bid, bid_qty=bid_qty, ask=ask, ask_qty=ask_qty, recv_ns=time.time_ns())
+    return Quote(bid=bid, bid_qty=bid_qty, ask=ask, ask_qty=ask_qty, recv_ns=host_clock.now_ns())
 
 
 def dialect_for(exchange_id: str) -> type[Dialect]:

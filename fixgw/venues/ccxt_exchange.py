@@ -33,7 +33,7 @@ import aiohttp
 import ccxt
 import ccxt.pro
 
-from . import retry_after
+from . import host_clock, retry_after
 from .base import NeverSent, VenueError
 from .doctrine import RATE_LIMIT_STATUS, Evidence, scrub
 from .http_guard import ANSWER_BYTES, MESSAGE_BYTES, broken, guarded, most_bytes
@@ -77,7 +77,7 @@ class Call(Evidence):
         """NeverSent when the deadline has passed; VenueError when nothing may leave."""
         if self.refused is not None:
             raise self.refused
-        late_ns = time.time_ns() - self.deadline_ns
+        late_ns = host_clock.steady_ns() - self.deadline_ns
         if self.deadline_ns and late_ns > 0:
             raise NeverSent("EXPIRED_IN_HOST", f"its deadline passed {late_ns / 1e6:.0f} ms ago in the host")
 
@@ -85,7 +85,7 @@ class Call(Evidence):
         """The request leaves now; what an earlier one was answered is no evidence of it."""
         self.status, self.code, self.text, self.answer = 0, "", "", None
         self.sent = True
-        self.sent_ns = time.time_ns()
+        self.sent_ns = host_clock.steady_ns()
         self.first_ns = self.first_ns or self.sent_ns
         if self.slot is not None:
             self.slot.left()

@@ -22,6 +22,7 @@ import ccxt
 from msgspec.structs import replace
 
 from ..core.commands import Quote
+from . import host_clock
 from .base import Balances, Sink, VenueError
 from .ccxt_dialect import Dialect
 from .doctrine import scrub
@@ -209,7 +210,7 @@ class Books:
         """A book that did not change is as fresh as the last sign of life of its stream."""
         while True:
             await asyncio.sleep(0.5)
-            alive_ns = self._dialect.books_alive_ns()
+            alive_ns = host_clock.of_wall(self._dialect.books_alive_ns())
             for symbol, quote in list(self._quotes.items()):
                 if alive_ns > quote.recv_ns + 400_000_000 and (quote.bid is not None or quote.ask is not None):
                     self._show(symbol, replace(quote, recv_ns=alive_ns))
@@ -229,7 +230,7 @@ class Books:
 
     def on_last(self, symbol: str, last: Decimal) -> None:
         """A trade."""
-        old, now_ns = self._quotes.get(symbol, Quote()), time.time_ns()
+        old, now_ns = self._quotes.get(symbol, Quote()), host_clock.now_ns()
         recv_ns = now_ns if old.bid is None and old.ask is None else old.recv_ns
         self._show(
             symbol, replace(old, last=last, recv_ns=recv_ns, last_ns=now_ns, last_low=last, last_high=last)

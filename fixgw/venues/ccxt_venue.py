@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from ..core.commands import InstrumentSpec, OpenOrder, Quote, VenueTrade
 from ..core.numbers import plain
+from . import host_clock
 from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, Queried, Sink, VenueError
 from .ccxt_amend import Amender
 from .ccxt_dialect import Dialect, dialect_for
@@ -213,7 +214,7 @@ class CcxtVenue:
         """Until the venue's limits of new orders allow one more; NeverSent when that is too late for this order."""
         limit_ns = self._settings.request_timeout_ms * 1_000_000
         if order.expires_ns:
-            limit_ns = max(0, order.expires_ns - time.time_ns())
+            limit_ns = max(0, order.expires_ns - host_clock.steady_ns())
         return await self.hooks.order_rate.reserve(limit_ns)
 
     def _placed(self, order: PlaceChild, tracked: Tracked, answer: dict[str, Any]) -> Placed:
@@ -391,7 +392,7 @@ class CcxtVenue:
             self.hooks.order_rate.learn(limits)
 
     async def balances(self) -> Balances:
-        call, asked_ns = self._requests.call(Priority.LINK), time.time_ns()
+        call, asked_ns = self._requests.call(Priority.LINK), host_clock.steady_ns()
         raw = await self._requests.run(self._exchange.fetch_balance(), call)
         try:
             free, total = balances_from(raw)

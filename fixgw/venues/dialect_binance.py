@@ -16,7 +16,7 @@ import ccxt
 from ..core.commands import InstrumentSpec, Quote, VenueTrade
 from ..core.numbers import plain
 from . import binance_weights as weights
-from . import retry_after
+from . import host_clock, retry_after
 from .base import Ambiguous, Balances, Done
 from .binance_codes import CODES, WsRefused
 from .binance_limits import counts_in, header_counts, header_weight, order_limits, weight_in, weight_limit
@@ -292,7 +292,7 @@ class Dialect(GeneralDialect):
         """The tap sees everything; what account events should have covered by now is asked for."""
         while True:
             await asyncio.sleep(_LOOK_S)
-            if self._balances.overdue(time.time_ns()):
+            if self._balances.overdue(host_clock.steady_ns()):
                 self.events.on_balances_overdue()
 
     def lost(self, url: str, reason: str) -> None:
@@ -389,7 +389,7 @@ class Dialect(GeneralDialect):
         kind, status = event["x"], event["X"]
         if kind != "REJECTED":
             asset = _locked(symbol, event["S"])
-            self._balances.order(our_id, asset, _ms(event.get("T")), time.time_ns(), streamed=True)
+            self._balances.order(our_id, asset, _ms(event.get("T")), host_clock.steady_ns(), streamed=True)
             self.events.on_working(our_id, symbol, order_id, _qty(event.get("q")))
         if kind == "REPLACED":
             self.events.on_amended(our_id, symbol, plain(dec(event["q"], "q")))
@@ -422,7 +422,7 @@ class Dialect(GeneralDialect):
         for row in event.get("B", ()):
             free = dec(row["f"], "f")
             rows.append((str(row["a"]), plain(free), plain(free + dec(row["l"], "l"))))
-        self.events.on_balances(self._balances.event(_ms(event.get("u")), rows, time.time_ns()))
+        self.events.on_balances(self._balances.event(_ms(event.get("u")), rows, host_clock.steady_ns()))
 
     def know_orders(self, orders: list[dict[str, Any]]) -> None:
         for order in orders:
@@ -433,13 +433,14 @@ class Dialect(GeneralDialect):
         info = order.get("info") if isinstance(order, dict) else None
         if our_id and isinstance(info, dict):
             self._balances.order(
-                our_id, _locked(symbol, info.get("side")), _ms(info.get("time") or info.get("transactTime")), time.time_ns()
+                our_id, _locked(symbol, info.get("side")), _ms(info.get("time") or info.get("transactTime")),
+                host_clock.steady_ns(),
             )
 
     def know_trade(self, trade: VenueTrade) -> None:
         if trade.venue_cl_ord_id:
             asset = _locked(trade.symbol, "BUY" if trade.side == "1" else "SELL")
-            self._balances.order(trade.venue_cl_ord_id, asset, trade.venue_ns // 1_000_000, time.time_ns(), news=True)
+            self._balances.order(trade.venue_cl_ord_id, asset, trade.venue_ns // 1_000_000, host_clock.steady_ns(), news=True)
 
     def know_balances(self, free: dict[str, Decimal], total: dict[str, Decimal], asked_ns: int) -> Balances:
         """The whole picture by REST, to which the stream's changes are applied, those during the request included."""
@@ -452,7 +453,7 @@ class Dialect(GeneralDialect):
             bid_qty=plain(dec(message["B"], "B")) if bid else None,
             ask=plain(ask) if ask else None,
             ask_qty=plain(dec(message["A"], "A")) if ask else None,
-            recv_ns=time.time_ns(),
+            recv_ns=host_clock.now_ns(),
         )
         self.events.on_quote(self._symbol(message["s"]), quote)
 

@@ -152,10 +152,14 @@ class _Frames:
             del buffer[:at]
 
 
+def _by_now(quote: c.Quote, now_ns: int) -> c.Quote:
+    return msgspec.structs.replace(quote, recv_ns=min(quote.recv_ns, now_ns), last_ns=min(quote.last_ns, now_ns))
+
+
 class VenueLinks:
     """All links. `submit` takes what hosts say of orders for the engine, several at once and in order; `on_book` takes book
     updates (both on the reader threads). `busy`: clients are sending;
-    `settle`: make durable what was taken."""
+    `settle`: make durable what was taken; `offset_ns`: of the gateway's clock, for hosts (wire.Heartbeat)."""
 
     def __init__(
         self,
@@ -166,7 +170,9 @@ class VenueLinks:
         now_ns: Callable[[], int],
         busy: Callable[[], bool] = lambda: False,
         settle: Callable[[], None] = lambda: None,
+        offset_ns: Callable[[], int | None] = lambda: None,
     ) -> None:
+        self._offset_ns = offset_ns
         self._settle = settle
         self._path = path
         self._busy = busy
@@ -205,6 +211,16 @@ class VenueLinks:
                 venue: HostStatus(link.hello.account, link.hello.pid, link.hello.capabilities)
                 for venue, link in self._links.items()
             }
+
+    def tell_clock(self) -> None:
+        """The clock was set: hosts stamp by the new one from here on."""
+        with self._lock:
+            links = list(self._links.values())
+        for link in links:
+            link.send(self._heartbeat())
+
+    def _heartbeat(self) -> wire.Heartbeat:
+        return wire.Heartbeat(ts_ns=self._now_ns(), offset_ns=self._offset_ns())
 
     # --- effects (called by the engine, once durable) ---
 
@@ -333,6 +349,7 @@ class VenueLinks:
                 log.error("a venue host did not say a Hello of version %d", wire.PROTOCOL_VERSION)
                 return
             link = _Link(sock, hello)
+            link.send(self._heartbeat())
             self._register(link)
             threading.Thread(target=self._write, args=(link,), name=f"venue-write-{hello.venue}", daemon=True).start()
             while not link.closed.is_set():
@@ -374,8 +391,12 @@ class VenueLinks:
                 self._submit(words)
 
     def _book(self, link: _Link, update: wire.BookUpdate) -> None:
-        problem = quote_problem(update.quote, self._now_ns())
+        now_ns = self._now_ns()
+        problem = quote_problem(update.quote, now_ns)
         if not problem:
+            if max(update.quote.recv_ns, update.quote.last_ns) > now_ns:
+                # no quote is fresher than now, or it would count as fresh for longer than it is
+                update = msgspec.structs.replace(update, quote=_by_now(update.quote, now_ns))
             self._on_book(update)
         elif link.bad_quotes.get(update.symbol) != problem and len(link.bad_quotes) < MAX_BAD_QUOTES:
             # left out, so that the last good one grows stale; said once per symbol and kind
@@ -416,5 +437,5 @@ class VenueLinks:
                     break
             if time.monotonic() - told_s >= HEARTBEAT_S and not link.closed.is_set():
                 told_s = time.monotonic()
-                link.send(wire.Heartbeat(ts_ns=self._now_ns()))
+                link.send(self._heartbeat())
         link.close()

@@ -31,6 +31,7 @@ from msgspec.structs import replace
 
 from ..core import commands as c
 from ..process import die_with_parent, give_back_memory, socket_address
+from . import host_clock
 from .balances import BalanceDesk
 from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, Venue, VenueError, connect_venue, withdrawn
 from .chains import Chains
@@ -153,7 +154,7 @@ class VenueHost:
 
     def _send_link(self) -> None:
         reason = "" if self._venue_up else self._venue_reason
-        self._send(c.VenueLink(ts_ns=time.time_ns(), venue=self.name, up=self._venue_up, reason=reason))
+        self._send(c.VenueLink(ts_ns=host_clock.now_ns(), venue=self.name, up=self._venue_up, reason=reason))
 
     # --- base.Sink ---
 
@@ -161,19 +162,19 @@ class VenueHost:
         self._chains.shown(venue_cl_ord_id)
         self._send(
             c.ChildAck(
-                ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=venue_cl_ord_id, venue_order_id=venue_order_id
+                ts_ns=host_clock.now_ns(), venue=self.name, venue_cl_ord_id=venue_cl_ord_id, venue_order_id=venue_order_id
             )
         )
 
     def trade(self, trade: c.VenueTrade) -> None:
         self._chains.shown(trade.venue_cl_ord_id)
-        self._send(c.ChildTrade(ts_ns=time.time_ns(), venue=self.name, trade=trade))
+        self._send(c.ChildTrade(ts_ns=host_clock.now_ns(), venue=self.name, trade=trade))
 
     def done(self, done: Done) -> None:
         self._chains.shown(done.venue_cl_ord_id)
         self._send(
             c.ChildDone(
-                ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=done.venue_cl_ord_id,
+                ts_ns=host_clock.now_ns(), venue=self.name, venue_cl_ord_id=done.venue_cl_ord_id,
                 venue_order_id=done.venue_order_id, status=done.status, cum_qty=done.cum_qty, text=done.text,
             )
         )  # fmt: skip
@@ -201,8 +202,9 @@ class VenueHost:
 
     def _balances_report(self, balances: Balances) -> c.BalancesReport:
         return c.BalancesReport(
-            ts_ns=time.time_ns(), venue=self.name, account=self._settings.account, asof_ns=balances.asof_ns,
-            free=balances.free, total=balances.total, later=balances.later,
+            ts_ns=host_clock.now_ns(), venue=self.name, account=self._settings.account, free=balances.free, total=balances.total,
+            asof_ns=host_clock.of_steady(balances.asof_ns),
+            later={asset: host_clock.of_steady(ns) for asset, ns in balances.later.items()},
         )  # fmt: skip
 
     # --- requests ---
@@ -216,6 +218,7 @@ class VenueHost:
                 return
             self._places += 1
             place = _Place()
+            message = replace(message, expires_ns=host_clock.deadline_ns(message.expires_ns))
             self._under_way.setdefault(message.venue_cl_ord_id, place)
             self._chains.place(message.venue_cl_ord_id, partial(self._place, message, place))
         elif isinstance(message, CancelChild):
@@ -252,7 +255,7 @@ class VenueHost:
     def _reject(self, our_id: str, refusal: DefiniteReject | NeverSent, withdrawn: bool = False) -> None:
         self._send(
             c.ChildReject(
-                ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=our_id, code=refusal.code, text=refusal.text,
+                ts_ns=host_clock.now_ns(), venue=self.name, venue_cl_ord_id=our_id, code=refusal.code, text=refusal.text,
                 sent=isinstance(refusal, DefiniteReject), withdrawn=withdrawn,
             )
         )  # fmt: skip
@@ -260,7 +263,7 @@ class VenueHost:
     def _ambiguous(self, our_id: str, op: str, code: str, text: str) -> None:
         self._send(
             c.ChildAmbiguous(
-                ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=our_id, op=op, code=code, text=text
+                ts_ns=host_clock.now_ns(), venue=self.name, venue_cl_ord_id=our_id, op=op, code=code, text=text
             )
         )
 
@@ -270,7 +273,7 @@ class VenueHost:
             if place.withdrawn:
                 raise withdrawn()
             place.begun = True
-            if message.expires_ns and time.time_ns() > message.expires_ns:
+            if message.expires_ns and host_clock.steady_ns() > message.expires_ns:
                 raise NeverSent("EXPIRED_IN_HOST", "its deadline had passed when the host read it")
             self._tell_placed(our_id, await self._venue.place(message))
         except (DefiniteReject, NeverSent) as refusal:
@@ -315,7 +318,7 @@ class VenueHost:
     def _cancel_reject(self, our_id: str, refusal: VenueError, unknown_order: bool) -> None:
         self._send(
             c.ChildCancelReject(
-                ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=our_id, code=refusal.code, text=refusal.text,
+                ts_ns=host_clock.now_ns(), venue=self.name, venue_cl_ord_id=our_id, code=refusal.code, text=refusal.text,
                 unknown_order=unknown_order,
             )
         )  # fmt: skip
@@ -327,7 +330,7 @@ class VenueHost:
         except (DefiniteReject, NeverSent) as refusal:
             self._send(
                 c.ChildAmendReject(
-                    ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=our_id, code=refusal.code, text=refusal.text
+                    ts_ns=host_clock.now_ns(), venue=self.name, venue_cl_ord_id=our_id, code=refusal.code, text=refusal.text
                 )
             )
         except Ambiguous as unknown:
@@ -337,19 +340,19 @@ class VenueHost:
             raise
         else:
             self._send(
-                c.ChildAmended(ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=our_id, qty=message.qty)
+                c.ChildAmended(ts_ns=host_clock.now_ns(), venue=self.name, venue_cl_ord_id=our_id, qty=message.qty)
             )
 
     async def _query(self, message: QueryChild) -> None:
-        asked_ns = time.time_ns()
+        asked_ns = host_clock.steady_ns()
         try:
             found = await self._venue.query(message)
         except Exception as error:
             text = str(error) if isinstance(error, VenueError) else type(error).__name__
             self._send(
                 c.ChildQueryResult(
-                    ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=message.venue_cl_ord_id, outcome="error",
-                    asked_ns=asked_ns, text=text,
+                    ts_ns=host_clock.now_ns(), venue=self.name, venue_cl_ord_id=message.venue_cl_ord_id, outcome="error",
+                    asked_ns=host_clock.of_steady(asked_ns), text=text,
                 )
             )  # fmt: skip
             if not isinstance(error, VenueError):
@@ -357,9 +360,10 @@ class VenueHost:
             return
         await self._send_in_parts(
             c.ChildQueryResult(
-                ts_ns=time.time_ns(), venue=self.name, venue_cl_ord_id=message.venue_cl_ord_id,
-                outcome=found.outcome, asked_ns=found.asked_ns or asked_ns, venue_order_id=found.venue_order_id,
-                cum_qty=found.cum_qty, trades=found.trades, trades_checked=found.trades_checked, text=found.text,
+                ts_ns=host_clock.now_ns(), venue=self.name, venue_cl_ord_id=message.venue_cl_ord_id,
+                outcome=found.outcome, asked_ns=host_clock.of_steady(found.asked_ns or asked_ns),
+                venue_order_id=found.venue_order_id, cum_qty=found.cum_qty, trades=found.trades,
+                trades_checked=found.trades_checked, text=found.text,
             )
         )  # fmt: skip
         if found.outcome not in ("open", "not_found"):
@@ -407,7 +411,7 @@ class VenueHost:
 
     async def _reconcile_once(self, request: Reconcile) -> None:
         symbols = request.symbols or self._settings.symbols
-        asked_ns = time.time_ns()
+        asked_ns = host_clock.steady_ns()
         instruments = await self._venue.instruments()
         balances = await self._venue.balances()
         # open orders first: what leaves the list after it was read shows up in the trades
@@ -416,12 +420,12 @@ class VenueHost:
         for order in open_orders:
             self._chains.shown(order.venue_cl_ord_id)
         trades = await self._venue.trades(request.since_ns, symbols)
-        self._send(c.InstrumentsReport(ts_ns=time.time_ns(), venue=self.name, instruments=instruments))
+        self._send(c.InstrumentsReport(ts_ns=host_clock.now_ns(), venue=self.name, instruments=instruments))
         self._send(self._balances_report(self._desk.relevant(balances)))
         await self._send_in_parts(
             c.VenueReconciled(
-                ts_ns=time.time_ns(), venue=self.name, account=self._settings.account, asked_ns=asked_ns,
-                open_orders=open_orders, trades=trades,
+                ts_ns=host_clock.now_ns(), venue=self.name, account=self._settings.account,
+                asked_ns=host_clock.of_steady(asked_ns), open_orders=open_orders, trades=trades,
             )
         )  # fmt: skip
         self._told_everything = True

@@ -18,6 +18,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ..core.commands import BalancesReport
+from . import host_clock
 from .wire import MAX_FRAME, BookUpdate, FromHost, Heartbeat, ToHost, frame, to_host_decoder
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,9 @@ class HostLink(asyncio.Protocol):
             except msgspec.MsgspecError as error:
                 self.abort(f"frame from the gateway not understood: {error}")
                 return
-            if not isinstance(message, Heartbeat):
+            if isinstance(message, Heartbeat):
+                host_clock.learn(message.offset_ns)
+            else:
                 self._receive(message)
         del self._buffer[:offset]
 
@@ -154,7 +157,7 @@ class HostLink(asyncio.Protocol):
         if silent_s > SILENCE_S:
             self.abort(f"the gateway was silent for {silent_s:.1f} s")
             return
-        self.send(Heartbeat(ts_ns=time.time_ns()))
+        self.send(Heartbeat(ts_ns=host_clock.now_ns()))
         self._tick = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
 
     def abort(self, reason: str) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from decimal import Decimal
 
 from ..core.commands import InstrumentSpec, OpenOrder, Quote, VenueTrade
+from . import host_clock
 from .base import Balances, DefiniteReject, Done, NeverSent, Placed, Queried, Sink
 from .checks import check_place
 from .settings import VenueFileSettings
@@ -50,7 +50,7 @@ class NullVenue:
         tick, price = self._settings.tick, self._settings.price
         while True:
             for symbol in self._settings.symbols:
-                now_ns = time.time_ns()
+                now_ns = host_clock.now_ns()
                 quote = Quote(
                     bid=price - tick, bid_qty=Decimal(100), ask=price + tick, ask_qty=Decimal(100), last=price,
                     recv_ns=now_ns, last_ns=now_ns, last_low=price, last_high=price,
@@ -101,7 +101,7 @@ class NullVenue:
         raise NeverSent("UNSUPPORTED", "this connector does not amend")
 
     async def query(self, request: QueryChild) -> Queried:
-        now = time.time_ns()
+        now = host_clock.steady_ns()
         order, done = self._open.get(request.venue_cl_ord_id), self._finished.get(request.venue_cl_ord_id)
         if order is not None:
             return Queried("open", now, order.venue_order_id, order.cum_qty, trades_checked=True)
@@ -115,7 +115,7 @@ class NullVenue:
     async def balances(self) -> Balances:
         assets = {asset for spec in self._specs.values() for asset in (spec.base, spec.quote)}
         funds = dict.fromkeys(sorted(assets), _FUNDS)
-        return Balances(time.time_ns(), funds, dict(funds))
+        return Balances(host_clock.steady_ns(), funds, dict(funds))
 
     async def open_orders(self, symbols: tuple[str, ...], everything: bool = False) -> tuple[OpenOrder, ...]:
         return tuple(self._open.values())

@@ -38,15 +38,18 @@ class BookUpdate(msgspec.Struct, frozen=True, array_like=True, tag="book", kw_on
 
 
 class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="hb", kw_only=True):
-    """Both ways, once a second; a peer that is silent for 5 s is taken for dead."""
+    """Both ways, once a second; a peer that is silent for 5 s is taken for dead. `offset_ns`, of the gateway: its time less the
+    machine's steady clock, by which the host stamps (host_clock.py); said before anything else, and as soon as it is set."""
 
     ts_ns: int
+    offset_ns: int | None = None
 
 
 class PlaceChild(msgspec.Struct, frozen=True, array_like=True, tag="place", kw_only=True):
     """Place one order. Exactly one of qty / cash_qty. `ord_type` "1" market, "2" limit; `tif` "1" GTC, "3" IOC, "4" FOK.
 
-    `expires_ns`: after it the host must not send it any more but answer ChildReject code "EXPIRED_IN_HOST".
+    `expires_ns` (the gateway's time; a host makes it one of host_clock.steady_ns where it reads the frame): after it the host
+    must not send it any more but answer ChildReject code "EXPIRED_IN_HOST".
     Answer: ChildAck, ChildReject or ChildAmbiguous(op="place"); trades and ChildDone follow.
     """
 

@@ -80,7 +80,8 @@ def serving(root: Path, engine: Engine) -> Iterator[Path]:
     (root / "run").mkdir(mode=0o700)
     acceptor, links = SimpleNamespace(status=lambda: []), SimpleNamespace(hosts=dict)
     methods = admin_methods(
-        Config(engine.world, root), engine, acceptor, links, lambda: engine.full, lambda: engine.projection  # type: ignore[arg-type]
+        Config(engine.world, root), engine, acceptor, links, lambda: engine.full, lambda: engine.projection,  # type: ignore[arg-type]
+        lambda: "",
     )
     server = AdminServer(root / "run" / "admin.sock", methods)
     server.start()

@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 from core_world import FIRST_NS, INSTALL, SYMBOL, VENUE, VENUE_ACCOUNT, World, core_settings, instrument_specs
 
 from fixgw import engine as engine_module
+from fixgw.clock import GatewayClock
 from fixgw.core import commands as c
 from fixgw.core import events as e
 from fixgw.core.codec import Record, decode_record
@@ -663,11 +665,22 @@ def test_an_error_while_reading_strands_nobody(rig: Rig) -> None:
     until(lambda: rig.engine.durable_seq == rig.base + 1, "the order that came meanwhile")
 
 
-def test_the_clock_never_goes_back() -> None:
-    times = iter([5, 3, 9])
-    engine = Engine(MemoryJournal(), new_state(), on_fatal=print, clock=lambda: next(times))
-    assert [engine.now_ns() for _ in range(3)] == [5, 5, 9]
-    engine.stop()
+def test_a_step_of_the_clock_is_decided_before_all_that_waits() -> None:
+    step_ns = -600 * 1_000_000_000
+    times = SimpleNamespace(wall=FIRST_NS, steady=0)
+    clock = GatewayClock(lambda: times.wall, lambda: times.steady)
+    engine = Engine(MemoryJournal(), new_state(), on_fatal=print, clock=clock.now_ns, put_right=clock.put_right)
+    try:
+        start = c.EngineStart(ts_ns=engine.now_ns(), install=INSTALL, epoch=1, clean=True, rebooted=False)
+        with engine.reading():
+            engine._inbox.append((start, None))
+            clock.step(step_ns)
+            engine.submit_first(c.ClockSet(ts_ns=engine.now_ns(), step_ns=step_ns))
+        first, second = engine.records(0, WAIT_S)
+        assert isinstance(first.command, c.ClockSet) and isinstance(second.command, c.EngineStart)
+        assert second.ts_ns == engine.now_ns() == FIRST_NS + step_ns, "stamped by the old clock, put right"
+    finally:
+        engine.stop()
 
 
 def test_the_engine_and_a_world_by_hand_agree(rig: Rig) -> None:
