@@ -89,6 +89,8 @@ class GapKeeper:
         self._waiting = {name: Waiting() for name in links}
         self._last = dict.fromkeys(links, "")
         self._over: dict[str, str] = {}
+        # connections of each that have ended
+        self._gone = dict.fromkeys(links, 0)
         self._give_back = False
         self._wake = threading.Event()
         self._end = threading.Event()
@@ -122,6 +124,7 @@ class GapKeeper:
             if waiting.empty():
                 self._emptied(waiting)
         elif text == _GONE:
+            self._gone[name] += 1
             waiting.clear()
             self._over.pop(name, None)
             self._emptied(waiting)
@@ -136,7 +139,7 @@ class GapKeeper:
         while not self._end.is_set():
             for name, why in list(self._over.items()):
                 # each by itself: a client that does not read holds up its own Logout
-                threading.Thread(target=_log_out, args=(self._links[name], why), name="fix-gap-logout", daemon=True).start()
+                threading.Thread(target=self._log_out, args=(name, why), name="fix-gap-logout", daemon=True).start()
             if self._give_back:
                 self._give_back = False
                 self._end.wait(SETTLE_S)  # QuickFIX frees them right after it has said so
@@ -145,17 +148,21 @@ class GapKeeper:
             self._wake.wait(SETTLE_S if self._over else None)
             self._wake.clear()
 
-
-def _log_out(link: SessionLink, why: str) -> None:
-    try:
-        session = link.session
-        if link.logged_on and session.isEnabled():
-            log.warning("session %s: logged out: %s", link.spec.name, why)
-            link.logout_reason = why
-            # it may log on again when it is gone
-            link.reopen = True
-            session.logout(why)
-            # says it now: its connection's thread would look for that when it is idle only, and so never
-            session.next(fix.UtcTimeStamp.now())
-    except Exception:
-        log.exception("session %s: cannot be logged out", link.spec.name)
+    def _log_out(self, name: str, why: str) -> None:
+        link, gone = self._links[name], self._gone[name]
+        try:
+            session = link.session
+            if link.logged_on and session.isEnabled():
+                log.warning("session %s: logged out: %s", name, why)
+                link.logout_reason = why
+                # it may log on again when it is gone
+                link.reopen = True
+                session.logout(why)
+                # says it now: its connection's thread would look for that when it is idle only, and so never
+                session.next(fix.UtcTimeStamp.now())
+                if self._gone[name] != gone and session.sentLogout():
+                    # the answer was quicker than QuickFIX's note that it has said Logout, which would be taken for one of the
+                    # next connection: its Logout would get no answer. Ending it again clears the note
+                    session.disconnect()
+        except Exception:
+            log.exception("session %s: cannot be logged out", name)

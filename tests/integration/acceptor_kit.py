@@ -260,11 +260,11 @@ class Client:
             fields = dict(part.split("=", 1) for part in raw.decode("latin-1").split(S) if part)
             fields["raw"] = raw.decode("latin-1")
             self.received.append(fields)
-            if fields["35"] == "1" and not self.mute:
-                self.send("0", f"112={fields['112']}")
-            if fields["35"] == "5" and not self.leaving:
-                self.leaving = True
-                with contextlib.suppress(OSError):  # who said it first may be gone by now
+            with contextlib.suppress(OSError):  # who asked may be gone by now
+                if fields["35"] == "1" and not self.mute:
+                    self.send("0", f"112={fields['112']}")
+                if fields["35"] == "5" and not self.leaving:
+                    self.leaving = True
                     self.send("5")
         return bool(data)
 
