@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from .admin.server import AdminServer
 from .config import Config, ConfigErrors, load
@@ -39,7 +40,7 @@ from .journal.snapshot import latest_snapshot
 from .journal.space import SpaceWatch
 from .journal.store import Journal
 from .marketdata.edge import Edge
-from .process import die_with_parent, give_back_memory
+from .process import allow_files, die_with_parent, give_back_memory
 from .ready import write_ready
 from .venues.gateway_link import VenueLinks
 
@@ -239,14 +240,22 @@ class Gateway:
         if self._failing.is_set():
             return
         self._failing.set()
-        threading.Thread(target=self._die, args=(reason, status), name="fatal", daemon=True).start()
+        try:
+            threading.Thread(target=self._die, args=(reason, status), name="fatal", daemon=True).start()
+        except RuntimeError:
+            # no thread for the goodbyes either
+            log.critical("ending without a goodbye: %s", reason)
+            self._end(status)
 
     def _die(self, reason: str, status: int | None) -> None:
         log.critical("ending: %s", reason)
         with contextlib.suppress(Exception):
-            what = "its journal" if status is None else "the message store of a session"
-            self.acceptor.broadcast_logout(f"the gateway cannot write {what} and is going down")
+            fault = "cannot write its journal" if status is None else "has a fault and will be back soon"
+            self.acceptor.broadcast_logout(f"the gateway {fault}: it is going down")
         self.raw_log.close()
+        self._end(status)
+
+    def _end(self, status: int | None) -> NoReturn:
         sys.stderr.flush()
         os._exit(EXIT_DISK if self.journal.failed is not None else status or EXIT_INTERNAL)
 
@@ -305,6 +314,7 @@ def main() -> int:
     parser.add_argument("--run-dir", type=Path, help="for the process list only; DIR/run is used")
     args = parser.parse_args()
     die_with_parent()
+    allow_files()
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s.%(msecs)03d %(levelname)s %(name)s %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",

@@ -7,6 +7,7 @@ BAD_PARAMS; anything else is told as FAILED and logged, because an operator's ty
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pwd
@@ -20,6 +21,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ..accept import accept_each
 from ..core.numbers import text
 from ..process import bind_private
 from .protocol import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, AdminError, Fault, Reply, Request
@@ -83,26 +85,31 @@ class AdminServer:
         for connection in connections:
             _shutdown(connection)
         for thread in threads:
-            thread.join(timeout_s)
+            # one that is only now being started cannot be joined; it ends by itself, its connection is shut down
+            if thread.is_alive():
+                thread.join(timeout_s)
 
     def _accept(self, listener: socket.socket) -> None:
-        while not self._closing:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                # closed by close(); a lack of file handles ends admin access, never the gateway
-                if not self._closing:
-                    log.exception("admin socket: accept failed")
-                return
-            if not self._slots.acquire(blocking=False):
+        accept_each(listener, self._take, lambda: self._closing, "admin socket")
+
+    def _take(self, connection: socket.socket) -> None:
+        """Raises RuntimeError when there can be no thread for it."""
+        if not self._slots.acquire(blocking=False):
+            with connection, contextlib.suppress(OSError):  # it may have gone already
                 _answer(connection, Reply(id=0, error=Fault("BUSY", "too many admin connections, try again")))
-                connection.close()
-                continue
-            thread = threading.Thread(target=self._serve, args=(connection,), name="admin", daemon=True)
-            with self._lock:
-                self._open.add(connection)
-                self._threads.add(thread)
+            return
+        thread = threading.Thread(target=self._serve, args=(connection,), name="admin", daemon=True)
+        with self._lock:
+            self._open.add(connection)
+            self._threads.add(thread)
+        try:
             thread.start()
+        except BaseException:
+            with self._lock:
+                self._open.discard(connection)
+                self._threads.discard(thread)
+            self._slots.release()
+            raise
 
     def _serve(self, connection: socket.socket) -> None:
         try:

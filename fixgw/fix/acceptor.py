@@ -23,7 +23,7 @@ import msgspec
 import quickfix as fix
 
 from fixgw.core.commands import AdminNote
-from fixgw.fix import loopback, socket_close
+from fixgw.fix import loopback, quickfix_accept, socket_close
 from fixgw.fix.acceptor_settings import AcceptorSession, settings_text
 from fixgw.fix.callbacks import Application, SessionLink
 from fixgw.fix.delivery import Delivery, Router
@@ -88,7 +88,9 @@ class Acceptor:
         self._raw_log = raw_log
         self._rebooted = rebooted
         self._links = {spec.name: SessionLink(spec, engine) for spec in sessions}
-        self._keeper = StoreKeeper(engine, self._links, store_dir, self._reopen, on_lost or log.critical)
+        self._on_lost = on_lost or log.critical
+        self._keeper = StoreKeeper(engine, self._links, store_dir, self._reopen, self._on_lost)
+        self._watch: quickfix_accept.Watch | None = None
         self._acceptor: fix.ThreadedSocketAcceptor | None = None
         # QuickFIX keeps references to these, not copies
         self._kept: tuple[object, ...] = ()
@@ -105,6 +107,7 @@ class Acceptor:
         self._engine.listen(Router(link.delivery for link in self._links.values()))
         by_wire = {link.spec.wire_id: link for link in self._links.values()}
         socket_close.install()
+        watched = quickfix_accept.install()
         listener = loopback.listener(self.path)
         for attempt in range(1, BIND_TRIES + 1):
             theirs = _free_port()
@@ -119,7 +122,10 @@ class Acceptor:
                     listener.close()
                     raise OSError(f"FIX port {theirs}: {error}") from error
         self._acceptor = acceptor
-        loopback.take_over(theirs, listener)
+        number = loopback.take_over(theirs, listener)
+        if watched:
+            self._watch = quickfix_accept.Watch(number, self._on_lost)
+            self._watch.start()
         for link in self._links.values():
             link.delivery.start()
         self._keeper.start()
@@ -228,6 +234,8 @@ class Acceptor:
         acceptor, self._acceptor = self._acceptor, None
         if acceptor is None:
             return
+        if self._watch is not None:
+            self._watch.stop()
         self._keeper.stop()
         self.broadcast_logout(reason, timeout_s)
         for link in self._links.values():

@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from ..accept import accept_each
 from ..core import commands as c
 from ..core import events as e
 from ..core.child import Child
@@ -314,12 +315,10 @@ class VenueLinks:
 
     def _accept(self) -> None:
         assert self._listener is not None
-        while not self._closing:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(sock,), name="venue-read", daemon=True).start()
+        accept_each(self._listener, self._take, lambda: self._closing, "venue links")
+
+    def _take(self, sock: socket.socket) -> None:
+        threading.Thread(target=self._serve, args=(sock,), name="venue-read", daemon=True).start()
 
     def _serve(self, sock: socket.socket) -> None:
         """Read one host until it goes; then everything of that venue is down."""

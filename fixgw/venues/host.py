@@ -30,7 +30,7 @@ import uvloop
 from msgspec.structs import replace
 
 from ..core import commands as c
-from ..process import die_with_parent, give_back_memory, socket_address
+from ..process import allow_files, die_with_parent, give_back_memory, socket_address
 from .balances import BalanceDesk
 from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, Venue, VenueError, connect_venue, withdrawn
 from .chains import Chains
@@ -466,6 +466,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     die_with_parent(parent=parent)
+    allow_files()
 
     async def run() -> None:
         host = VenueHost(settings, options.socket, options.name)
