@@ -2,7 +2,7 @@
 
 Start: journal (lock, epoch) -> state from the last snapshot and the records after it -> engine -> EngineStart and
 LoadSettings commands -> venue links -> acceptor -> admin socket -> ready file. Stop (SIGTERM): acceptor says goodbye,
-links close, the journal is marked clean.
+links close, the journal is marked clean. A start that is told to stop does so before its next step (stopping.py).
 
 Exit status: 0 clean stop; 3 configuration; 4 journal damaged or locked; 5 disk failure while running; 6 a fault of
 ours in applying an event; 1 anything else.
@@ -15,7 +15,6 @@ import contextlib
 import gc
 import logging
 import os
-import signal
 import sys
 import threading
 import time
@@ -42,6 +41,7 @@ from .journal.store import Journal
 from .marketdata.edge import Edge
 from .process import allow_files, die_with_parent, give_back_memory
 from .ready import write_ready
+from .stopping import Stopping, StopRequest
 from .venues.gateway_link import VenueLinks
 
 log = logging.getLogger("fixgw.app")
@@ -49,6 +49,8 @@ log = logging.getLogger("fixgw.app")
 EXIT_RESTART, EXIT_CONFIG, EXIT_JOURNAL, EXIT_DISK, EXIT_INTERNAL = 1, 3, 4, 5, 6
 # the switch interval bounds how long a busy thread keeps an order waiting for the GIL
 SWITCH_INTERVAL_S = 0.0005
+# of this process
+told_to_stop = StopRequest()
 
 
 class Gateway:
@@ -60,6 +62,8 @@ class Gateway:
         self.started_ns = time.time_ns()
         table = config.firm_file.journal
         self.journal, state = recover(config, self._space_changed)
+        # from EngineStart on the journal is this run's
+        self._began = False
         # QuickFIX takes half a second to import, so it comes after the state
         from .admin.methods import admin_methods
         from .fix.acceptor import Acceptor
@@ -112,10 +116,12 @@ class Gateway:
         self.admin = AdminServer(self.paths.admin_socket, methods)
 
     def start(self) -> None:
-        """Bring everything up; raises OSError, JournalError."""
+        """Bring everything up. Raises OSError, JournalError, and Stopping, after which stop() is to be called."""
         from .journal.projected import projected_seq
 
         journal, engine = self.journal, self.engine
+        told_to_stop.check()
+        self._began = True
         engine.call(
             c.EngineStart(
                 ts_ns=engine.now_ns(),
@@ -130,10 +136,14 @@ class Gateway:
         for cut in journal.cuts:
             log.warning("the journal's unfinished end was cut: %s", cut)
         engine.call(c.LoadSettings(ts_ns=engine.now_ns(), settings=self.config.core_settings()))
+        # after the machine went down the stores' numbers are raised, once, and this start alone knows that they must be
+        check = told_to_stop.check if not journal.boot_id_changed or journal.was_clean else _no_check
+        check()
         self.space.start()
         self.edge.start()
         self.links.start()
-        self.acceptor.start()
+        self.acceptor.start(check)
+        told_to_stop.check()
         self.admin.start()
         self.housekeeping.start()
         write_ready(
@@ -146,7 +156,7 @@ class Gateway:
         log.info("ready: journal at %d, epoch %d", journal.durable_seq, journal.epoch)
 
     def stop(self) -> None:
-        """Clean stop, a few seconds at most."""
+        """Clean stop, a few seconds at most; also of what was not started, or only in part."""
         # first: the front keeps the clients' connections for this, and not for long
         self.acceptor.stop()
         self.housekeeping.stop()
@@ -155,7 +165,10 @@ class Gateway:
         self.admin.close()
         self.links.stop()
         self.engine.stop()
-        self.journal.close(clean=True)
+        if self._began:
+            self.journal.close(clean=True)
+        else:
+            self.journal.close_untouched()
         self.raw_log.close()
 
     # --- EnginePort ---
@@ -260,9 +273,13 @@ class Gateway:
         os._exit(EXIT_DISK if self.journal.failed is not None else status or EXIT_INTERNAL)
 
 
+def _no_check() -> None:
+    pass
+
+
 def recover(config: Config, on_full: Callable[[bool], None]) -> tuple[Journal, State]:
     """The journal, opened, and the state: the last good snapshot, evolved by the records after it. Raises JournalLocked,
-    CorruptJournal and the like."""
+    CorruptJournal and the like, and Stopping, with the journal as it was."""
     table, directory = config.firm_file.journal, config.paths.journal
     snapshot = latest_snapshot(directory, SCHEMA_VERSION)
     # nothing of what is built here becomes garbage: collecting would walk it again and again
@@ -274,6 +291,7 @@ def recover(config: Config, on_full: Callable[[bool], None]) -> tuple[Journal, S
         snapshot = None  # its bytes are as much as the state
 
         def take(seq: int, payload: bytes) -> None:
+            told_to_stop.check()
             if seq == state.seq + 1:
                 replay_record(state, payload)
 
@@ -289,9 +307,11 @@ def recover(config: Config, on_full: Callable[[bool], None]) -> tuple[Journal, S
         try:
             # what checking did not read, such as archived segments
             for _seq, payload in journal.read(state.seq + 1):
+                told_to_stop.check()
                 replay_record(state, payload)
         except BaseException:
-            journal.close()
+            with contextlib.suppress(OSError):
+                journal.close_untouched()
             raise
         gc.freeze()
     finally:
@@ -320,11 +340,14 @@ def main() -> int:
         datefmt="%Y-%m-%dT%H:%M:%S",
     )  # fmt: skip
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    told_to_stop.listen()
     try:
-        gateway = Gateway(load(args.directory))
+        config = load(args.directory)
+        told_to_stop.check()
+        gateway = Gateway(config)
+    except Stopping:
+        log.info("told to stop while starting")
+        return 0
     except ConfigErrors as error:
         print(f"configuration: {error}", file=sys.stderr)
         return EXIT_CONFIG
@@ -334,9 +357,11 @@ def main() -> int:
     except JournalError as error:
         print(f"journal: {error}", file=sys.stderr)
         return EXIT_JOURNAL
-    gateway.start()
-    while not stop.wait(3600):
-        pass
+    try:
+        gateway.start()
+        told_to_stop.wait()
+    except Stopping:
+        log.info("told to stop while starting")
     gateway.stop()
     return 0
 

@@ -98,12 +98,15 @@ class Acceptor:
 
     # --- life ---
 
-    def start(self) -> None:
-        """Raises OSError when the path cannot be had."""
+    def start(self, check: Callable[[], None] = lambda: None) -> None:
+        """`check` is called now and then, while nothing is up yet: what it raises ends the start. Raises OSError when the path
+        cannot be had."""
         self._store_dir.mkdir(parents=True, exist_ok=True)
         for link in self._links.values():
             link.delivery = Delivery(self._engine, link.spec, link.send, self._held(link))
+            check()
             dictionaries(link.spec.version)  # read now (up to a second): the first report that needs it must not wait
+        check()
         self._engine.listen(Router(link.delivery for link in self._links.values()))
         by_wire = {link.spec.wire_id: link for link in self._links.values()}
         socket_close.install()
