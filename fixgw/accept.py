@@ -6,11 +6,15 @@ is at the door.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
+
+from .process import bind_private
 
 log = logging.getLogger(__name__)
 
@@ -42,3 +46,22 @@ def accept_each(listener: socket.socket, take: Callable[[socket.socket], None], 
             if failing:
                 log.warning("%s: connections are taken again", what)
             failing = False
+
+
+def listen_private(path: Path, backlog: int) -> socket.socket:
+    """A Unix socket that listens at `path`, for its owner only. Raises OSError."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        bind_private(listener, path)
+        listener.listen(backlog)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def hang_up(listener: socket.socket | None) -> None:
+    """Close a listener; close() alone would not wake who waits in accept()."""
+    if listener is not None:
+        with contextlib.suppress(OSError), listener:
+            listener.shutdown(socket.SHUT_RDWR)

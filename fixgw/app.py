@@ -30,6 +30,7 @@ from .core.codec import SCHEMA_VERSION, Record
 from .core.events import Alerted
 from .core.replay import replay_record
 from .core.state import State, load_state, new_state
+from .doors import Doors
 from .engine import Engine
 from .fix.port import RecordCursor, SessionCursor
 from .fix.rawlog import RawLog
@@ -110,6 +111,14 @@ class Gateway:
             archive=table.archive,
             tell=self._tell_projection,
         )
+        self.doors = Doors(
+            {
+                self.paths.venues_socket: self.links.start,
+                self.paths.fix_socket: self.acceptor.bind_again,
+                self.paths.admin_socket: lambda: self.admin.start(),
+            },
+            self._doors_renewed,
+        )
         methods = admin_methods(
             config, self.engine, self.acceptor, self.links, self._full_because, self.housekeeping.projection.state
         )
@@ -146,17 +155,13 @@ class Gateway:
         told_to_stop.check()
         self.admin.start()
         self.housekeeping.start()
-        write_ready(
-            self.paths.gateway_ready,
-            {
-                "admin": str(self.paths.admin_socket),
-                "pid": os.getpid(),
-            },
-        )
+        self.doors.start()
+        self._write_ready()
         log.info("ready: journal at %d, epoch %d", journal.durable_seq, journal.epoch)
 
     def stop(self) -> None:
         """Clean stop, a few seconds at most; also of what was not started, or only in part."""
+        self.doors.stop()
         # first: the front keeps the clients' connections for this, and not for long
         self.acceptor.stop()
         self.housekeeping.stop()
@@ -170,6 +175,15 @@ class Gateway:
         else:
             self.journal.close_untouched()
         self.raw_log.close()
+
+    def _write_ready(self) -> None:
+        write_ready(self.paths.gateway_ready, {"admin": str(self.paths.admin_socket), "pid": os.getpid()})
+
+    def _doors_renewed(self, names: list[str]) -> None:
+        why = "deleted while the gateway ran, listened at anew; who is connected notices nothing"
+        note = c.AdminNote(ts_ns=self.engine.now_ns(), action="sockets lost", target=", ".join(names), user="gateway", reason=why)
+        self.engine.submit(note)
+        self._write_ready()
 
     # --- EnginePort ---
 

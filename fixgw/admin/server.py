@@ -21,9 +21,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ..accept import accept_each
+from ..accept import accept_each, hang_up, listen_private
 from ..core.numbers import text
-from ..process import bind_private
 from .protocol import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, AdminError, Fault, Reply, Request
 
 log = logging.getLogger(__name__)
@@ -61,16 +60,17 @@ class AdminServer:
         self._closing = False
 
     def start(self) -> None:
-        """Bind and accept in the background. A socket file left by a dead process is replaced. Raises OSError."""
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        """Bind and accept in the background; again when the socket's file was deleted. A file left by a dead process is replaced.
+        Raises OSError, RuntimeError."""
+        old, listener = self._listener, listen_private(self._path, MAX_CONNECTIONS)
+        self._listener = listener
         try:
-            bind_private(listener, self._path)
-            listener.listen(MAX_CONNECTIONS)
+            threading.Thread(target=self._accept, args=(listener,), name="admin-accept", daemon=True).start()
         except BaseException:
+            self._listener = old
             listener.close()
             raise
-        self._listener = listener
-        threading.Thread(target=self._accept, args=(listener,), name="admin-accept", daemon=True).start()
+        hang_up(old)
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Stop listening, end every connection, wait for running methods at most `timeout_s` each."""
@@ -78,9 +78,7 @@ class AdminServer:
             self._closing = True
             connections, threads = list(self._open), list(self._threads)
         if self._listener is not None:
-            # close() alone would not wake accept()
-            _shutdown(self._listener)
-            self._listener.close()
+            hang_up(self._listener)
             self._path.unlink(missing_ok=True)
         for connection in connections:
             _shutdown(connection)
@@ -90,7 +88,7 @@ class AdminServer:
                 thread.join(timeout_s)
 
     def _accept(self, listener: socket.socket) -> None:
-        accept_each(listener, self._take, lambda: self._closing, "admin socket")
+        accept_each(listener, self._take, lambda: self._closing or self._listener is not listener, "admin socket")
 
     def _take(self, connection: socket.socket) -> None:
         """Raises RuntimeError when there can be no thread for it."""

@@ -134,6 +134,12 @@ class Acceptor:
         self._keeper.start()
         log.info("acceptor: %d sessions at %s", len(self._links), self.path)
 
+    def bind_again(self) -> None:
+        """The socket's file was deleted: listen there anew; who is connected stays. Raises OSError."""
+        if self._watch is None:
+            raise OSError(f"{self.path}: only a restart binds it anew: QuickFIX is built in another way than is known here")
+        quickfix_accept.renew(self._watch.listener, loopback.listener(self.path))
+
     def _make(self, by_wire: dict[str, SessionLink], port: int) -> fix.ThreadedSocketAcceptor:
         settings = fix.SessionSettings()
         specs = [link.spec for link in self._links.values()]

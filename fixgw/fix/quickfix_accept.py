@@ -14,6 +14,7 @@ import ctypes
 import errno
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -43,6 +44,8 @@ _lock: Final = threading.Lock()
 _installed: bool | None = None
 # listener -> the native id of QuickFIX's thread that accepts there
 _accepting: Final[dict[int, int]] = {}
+# listeners that have got another socket under their number
+_renewed: Final[set[int]] = set()
 # native id of an accepting thread -> the connection that it took last, while that has no thread (a threading.local would be
 # gone after each call: to Python it is another thread each time)
 _taken: Final[dict[int, int]] = {}
@@ -75,6 +78,9 @@ def _accept(listener: int) -> int:
                 _taken[me] = found
                 return found
             number = ctypes.get_errno()
+            if listener in _renewed:
+                _renewed.discard(listener)
+                continue
             # at a stop QuickFIX has closed it; without a free handle accept() would not come to see that
             if number in _ENDED or socket_close.is_closed(listener):
                 _accepting.pop(listener, None)
@@ -87,6 +93,16 @@ def _accept(listener: int) -> int:
         _accepting.pop(listener, None)
         log.exception("QuickFIX's accept")
         return -1
+
+
+def renew(listener: int, replacement: socket.socket) -> None:
+    """`replacement` takes the place of the socket `listener`, on which QuickFIX's thread waits, and is closed under its own
+    number. Raises OSError."""
+    with replacement, socket.socket(fileno=os.dup(listener)) as old:
+        _renewed.add(listener)
+        os.dup2(replacement.fileno(), listener, inheritable=False)
+        # wakes the thread, which still waits on the old one
+        old.shutdown(socket.SHUT_RDWR)
 
 
 def _spawn(function: int, argument: int, thread: int) -> bool:
@@ -133,7 +149,7 @@ class Watch:
     """Tells `on_lost`, once, when nobody accepts at `listener` (its descriptor) any more; start() it when the acceptor starts."""
 
     def __init__(self, listener: int, on_lost: Callable[[str], None], begin_s: float = BEGIN_S) -> None:
-        self._listener = listener
+        self.listener = listener
         self._on_lost = on_lost
         self._begin_s = begin_s
         self.seen = False
@@ -150,7 +166,7 @@ class Watch:
     def _run(self) -> None:
         began = time.monotonic()
         while not self._stop.wait(LOOK_S):
-            thread = _accepting.get(self._listener)
+            thread = _accepting.get(self.listener)
             if thread is None and not self.seen and time.monotonic() - began < self._begin_s:
                 continue
             self.seen = True

@@ -1,6 +1,6 @@
 """One supervised process: start, readiness, back-off, log. The supervisor's loop (loop.py) decides when.
 
-A child dies with the supervisor (PDEATHSIG), and holds the handle of run/children.lock while it lives, so that the next
+A child dies with the supervisor (PDEATHSIG), and holds the handle of data/children.lock while it lives, so that the next
 supervisor knows when everything of an earlier run is gone.
 """
 

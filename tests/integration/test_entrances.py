@@ -139,7 +139,7 @@ def test_an_accept_loop_that_has_ended_is_told_of(acceptor: Acceptor, lost: list
     logs_on(acceptor)
     watch = acceptor._watch
     assert watch is not None and until(lambda: watch.seen) and not lost
-    number = watch._listener
+    number = watch.listener
     with socket.socket(fileno=os.dup(number)) as listener:
         listener.shutdown(socket.SHUT_RDWR)
     until(lambda: lost)
