@@ -26,7 +26,7 @@ TELL_S: Final = 10.0
 def accept_each(listener: socket.socket, take: Callable[[socket.socket], None], closing: Callable[[], bool], what: str) -> None:
     """Give each connection to `take` until `closing`; what `take` raises (RuntimeError: no new thread; OSError) costs that
     connection, which is closed. `what`: the listener's name for the log."""
-    told_s, failing = -TELL_S, False
+    told_s, told = -TELL_S, False
     while not closing():
         connection: socket.socket | None = None
         try:
@@ -37,15 +37,14 @@ def accept_each(listener: socket.socket, take: Callable[[socket.socket], None], 
                 connection.close()
             if closing():
                 return
-            if not failing and time.monotonic() - told_s >= TELL_S:
-                told_s = time.monotonic()
+            if time.monotonic() - told_s >= TELL_S:
+                told_s, told = time.monotonic(), True
                 log.error("%s: nobody gets in for now, tried again: %s", what, error or type(error).__name__)
-            failing = True
             time.sleep(AGAIN_S)
         else:
-            if failing:
+            if told:
                 log.warning("%s: connections are taken again", what)
-            failing = False
+            told = False
 
 
 def listen_private(path: Path, backlog: int) -> socket.socket:

@@ -92,8 +92,7 @@ class Gateway:
         )
         self.links.lookup = self._child
         self.engine.on_durable += [self.links.effect, self.edge.effect, _log_alerts]
-        fix = config.firm_file.fix
-        self.raw_log = RawLog(self.paths.log / "fix", max_bytes=fix.raw_log_mb << 20, files=fix.raw_log_files)
+        self.raw_log = self._make_raw_log()
         self.acceptor = Acceptor(
             self,
             [acceptor_session(config, name) for name in config.sessions],
@@ -111,18 +110,18 @@ class Gateway:
             archive=table.archive,
             tell=self._tell_projection,
         )
-        self.doors = Doors(
-            {
-                self.paths.venues_socket: self.links.start,
-                self.paths.fix_socket: self.acceptor.bind_again,
-                self.paths.admin_socket: lambda: self.admin.start(),
-            },
-            self._doors_renewed,
-        )
         methods = admin_methods(
             config, self.engine, self.acceptor, self.links, self._full_because, self.housekeeping.projection.state
         )
         self.admin = AdminServer(self.paths.admin_socket, methods)
+        self.doors = Doors(
+            {
+                self.paths.venues_socket: self.links.start,
+                self.paths.fix_socket: self.acceptor.bind_again,
+                self.paths.admin_socket: self.admin.start,
+            },
+            self._doors_renewed,
+        )
 
     def start(self) -> None:
         """Bring everything up. Raises OSError, JournalError, and Stopping, after which stop() is to be called."""
@@ -181,8 +180,7 @@ class Gateway:
 
     def _doors_renewed(self, names: list[str]) -> None:
         why = "deleted while the gateway ran, listened at anew; who is connected notices nothing"
-        note = c.AdminNote(ts_ns=self.engine.now_ns(), action="sockets lost", target=", ".join(names), user="gateway", reason=why)
-        self.engine.submit(note)
+        self._note("sockets lost", ", ".join(names), why)
         self._write_ready()
 
     # --- EnginePort ---
@@ -228,6 +226,15 @@ class Gateway:
 
     # --- parts ---
 
+    def _make_raw_log(self) -> RawLog:
+        fix = self.config.firm_file.fix
+        return RawLog(
+            self.paths.log / "fix",
+            max_bytes=fix.raw_log_mb << 20,
+            files=fix.raw_log_files,
+            on_failing=lambda why: self._note("raw log failed", "log/fix", why),
+        )
+
     def _child(self, venue_cl_ord_id: str) -> Child | None:
         """Called for effects, while others may decide: what is found is never changed in place."""
         found = self.engine.state.children.get(venue_cl_ord_id)
@@ -258,7 +265,10 @@ class Gateway:
             engine.submit(c.JournalSpace(ts_ns=engine.now_ns(), full=self._told_full))
 
     def _tell_projection(self, what: str, why: str) -> None:
-        note = c.AdminNote(ts_ns=self.engine.now_ns(), action=what, target="data/projection.db", user="gateway", reason=why)
+        self._note(what, "data/projection.db", why)
+
+    def _note(self, action: str, target: str, why: str) -> None:
+        note = c.AdminNote(ts_ns=self.engine.now_ns(), action=action, target=target, user="gateway", reason=why)
         self.engine.submit(note)
 
     def _fatal(self, reason: str, status: int | None = None) -> None:

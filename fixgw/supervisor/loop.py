@@ -108,7 +108,7 @@ class Supervisor:
         if now >= self._next_log_check:
             self._next_log_check = now + _LOG_CHECK_S
             for child in self._children:
-                child.bound_log()
+                child.look_after_log()
 
     def _keep_run_folder(self) -> None:
         """What was deleted from run/ while everything runs is told and made again: the folder and what is written from here. The
@@ -155,7 +155,7 @@ class Supervisor:
         again = f", start {child.starts}" if child.starts > 1 else ""
         self._status.line(f"{child.name} started (pid {child.pid}{again})")
         if trouble is not None:
-            self._status.line(f"{child.name}: {trouble}; what it says is lost", bad=True)
+            self._status.line(f"{child.name}: {trouble}; the end of what it says is kept until it can be written", bad=True)
 
     def _ended(self, child: Child, status: int) -> None:
         """A child has ended though nobody asked it to."""

@@ -92,6 +92,7 @@ def test_a_folder_that_cannot_be_made_is_tried_again(gateway: SimpleNamespace, c
     all_get_in(gateway, "new", caplog)
 
 
-def test_it_is_an_alert() -> None:
-    note = c.AdminNote(ts_ns=1, action="sockets lost", target="run/admin.sock", user="gateway", reason="deleted")
-    assert [event.kind for event in World().run(note) if isinstance(event, Alerted)] == ["SOCKETS_LOST"]
+@pytest.mark.parametrize(("action", "kind"), [("sockets lost", "SOCKETS_LOST"), ("raw log failed", "RAW_LOG_FAILED")])
+def test_it_is_an_alert(action: str, kind: str) -> None:
+    note = c.AdminNote(ts_ns=1, action=action, target="run/admin.sock", user="gateway", reason="deleted")
+    assert [event.kind for event in World().run(note) if isinstance(event, Alerted)] == [kind]

@@ -423,7 +423,7 @@ def test_a_child_is_started_again_though_nothing_new_can_be_written(root: Path, 
     second = json.loads((root / "run" / "venue.json").read_text())["pid"]
     assert second != first["venue"] and json.loads((root / "told.json").read_text())["pids"] == {**first, "venue": second}
     assert run.stop()[0] == 0
-    assert f"venue: its log {root}/log/venue.log: Is a directory; what it says is lost" in out.read_text()
+    assert f"venue: its log {root}/log/venue.log: Is a directory; the end of what it says is kept" in out.read_text()
 
 
 def test_a_ready_file_that_cannot_be_written_at_the_start_is_named_and_written_later(
