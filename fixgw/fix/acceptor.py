@@ -6,7 +6,7 @@
 The journal is the truth about message numbers coming in: at the start NextTargetMsgSeqNum is set to the last one
 journaled + 1, so that the counterparty is asked again for what was received and not journaled. Numbers going out are
 QuickFIX's (its FileStore, which a Logon with 141=Y empties before we hear of it: see _finish_reset); after the
-machine went down they are raised, because the store is not synced.
+machine went down they are raised, because the store is not synced, and where its files are lost (out_numbers.py).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from fixgw.fix import loopback, quickfix_accept, socket_close
 from fixgw.fix.acceptor_settings import AcceptorSession, settings_text
 from fixgw.fix.callbacks import Application, SessionLink
 from fixgw.fix.delivery import Delivery, Router
+from fixgw.fix.out_numbers import OutNumbers
 from fixgw.fix.outbound import dictionaries
 from fixgw.fix.port import EnginePort, RawLogPort
 from fixgw.fix.raw_messages import RawMessages
@@ -90,6 +91,7 @@ class Acceptor:
         self._links = {spec.name: SessionLink(spec, engine) for spec in sessions}
         self._on_lost = on_lost or log.critical
         self._keeper = StoreKeeper(engine, self._links, store_dir, self._reopen, self._on_lost)
+        self._numbers = OutNumbers(store_dir.with_name(f"{store_dir.name}-numbers.json"), self._next_out)
         self._watch: quickfix_accept.Watch | None = None
         self._acceptor: fix.ThreadedSocketAcceptor | None = None
         # QuickFIX keeps references to these, not copies
@@ -129,6 +131,7 @@ class Acceptor:
         if watched:
             self._watch = quickfix_accept.Watch(number, self._on_lost)
             self._watch.start()
+        self._numbers.start()
         for link in self._links.values():
             link.delivery.start()
         self._keeper.start()
@@ -154,6 +157,8 @@ class Acceptor:
     def _held(self, link: SessionLink) -> collections.Counter[Key]:
         """Before QuickFIX opens the store."""
         files = self._files(link)
+        # without a message from the client under these numbers there was no connection that could miss them
+        link.numbers_lost = files.numbers_lost() and self._engine.session_cursor(link.spec.name).last_in_seq > 0
         if self._rebooted:
             files.forget()
         elif files.repair():
@@ -167,15 +172,41 @@ class Acceptor:
     def _set_numbers(self) -> None:
         for link in self._links.values():
             session = link.session
+            if link.numbers_lost:
+                self._restore_number_out(link)
             self._set_number_in(link)
-            if self._rebooted and session.getExpectedSenderNum() > 1:
+            if self._rebooted and not link.numbers_lost and session.getExpectedSenderNum() > 1:
                 session.setNextSenderMsgSeqNum(session.getExpectedSenderNum() + REBOOT_GAP)
             link.next_out = session.getExpectedSenderNum()
+            link.numbers_lost = False
         self._rebooted = False
+
+    def _next_out(self) -> dict[str, tuple[int, int]]:
+        epoch = {name: self._engine.session_cursor(name).reset_epoch for name in self._links}
+        return {name: (epoch[name], link.session.getExpectedSenderNum()) for name, link in self._links.items()}
+
+    def _restore_number_out(self, link: SessionLink) -> None:
+        """QuickFIX's files are lost and it begins at 1, which no counterparty may accept: no number that can have been sent."""
+        name, engine = link.spec.name, self._engine
+        known = self._numbers.below(name, engine.session_cursor(name).reset_epoch)
+        # two reports a record, and heartbeats, are more than most sessions have seen
+        guess = 2 * engine.durable_seq + REBOOT_GAP
+        number = min(max(known if known is not None else guess, self._files(link).highest() + 1), MAX_NUMBER // 2)
+        link.session.setNextSenderMsgSeqNum(number)
+        why = "no lower one was used" if known is not None else "an estimate: data/fix-numbers.json does not know the session"
+        self._note(
+            "session numbers lost",
+            name,
+            f"QuickFIX's files of it are missing or cut; the next message out is {number} ({why}), "
+            f"in {engine.session_cursor(name).last_in_seq + 1} by the journal. "
+            "The client asks for what is in between and gets it as gap fills; what it did not confirm comes again with 97=Y. "
+            f"Where it expects another number: `fixgw session {name} set-seq --next-sender N` while it is logged out",
+        )
 
     def _set_number_in(self, link: SessionLink) -> None:
         session = link.session
-        self._finish_reset(link)
+        if not link.numbers_lost:
+            self._finish_reset(link)
         wanted = max(1, self._engine.session_cursor(link.spec.name).last_in_seq + 1)
         if session.getExpectedTargetNum() != wanted:
             log.warning(
@@ -217,8 +248,7 @@ class Acceptor:
         """A Logon with 141=Y had QuickFIX wipe its store, and the process died before that was journaled: the counterparty
         counts from 1 as QuickFIX does, so the journal must as well; raising QuickFIX's number to the journal's old one would
         shut it out for good. Two states of the store tell so, under a journal that is beyond it:
-        - 1:1. No other way leads there beyond the first Logon, but a store that was lost, and with its outgoing numbers gone
-          that session has to begin anew too.
+        - 1:1, by its own file (without that it is _restore_number_out's). No other way leads there beyond the first Logon.
         - our answer to a Logon with 141=Y is the store's first message, and nothing has come in after that Logon. Were it in
           truth journaled, and the journal ahead of QuickFIX by a SequenceReset or by operations, then none of the numbers
           between them brought an order, and asking for them again does no harm."""
@@ -246,6 +276,7 @@ class Acceptor:
         if self._watch is not None:
             self._watch.stop()
         self._keeper.stop()
+        self._numbers.stop()
         self.broadcast_logout(reason, timeout_s)
         for link in self._links.values():
             link.delivery.stop(0.0)
