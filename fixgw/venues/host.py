@@ -31,6 +31,7 @@ from msgspec.structs import replace
 
 from ..core import commands as c
 from ..process import allow_files, die_with_parent, give_back_memory, socket_address
+from . import loop_errors
 from .balances import BalanceDesk
 from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, Venue, VenueError, connect_venue, withdrawn
 from .chains import Chains
@@ -437,6 +438,7 @@ async def _give_back() -> None:
 
 async def _serve(host: VenueHost, ready_file: Path | None) -> None:
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(loop_errors.handle)
     serving = asyncio.ensure_future(host.run())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, serving.cancel)
