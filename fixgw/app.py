@@ -2,7 +2,7 @@
 
 Start: journal (lock, epoch) -> state from the last snapshot and the records after it -> engine -> EngineStart and
 LoadSettings commands -> venue links -> acceptor -> admin socket -> ready file. Stop (SIGTERM): acceptor says goodbye,
-links close, the journal is marked clean.
+links close, the journal is marked clean. A start that is told to stop does so before its next step (stopping.py).
 
 Exit status: 0 clean stop; 3 configuration; 4 journal damaged or locked; 5 disk failure while running; 6 a fault of
 ours in applying an event; 1 anything else.
@@ -15,12 +15,12 @@ import contextlib
 import gc
 import logging
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from .admin.server import AdminServer
 from .clock import GatewayClock
@@ -32,6 +32,7 @@ from .core.codec import SCHEMA_VERSION, Record
 from .core.events import Alerted
 from .core.replay import replay_record
 from .core.state import State, load_state, new_state
+from .doors import Doors
 from .engine import Engine
 from .fix.port import RecordCursor, SessionCursor
 from .fix.rawlog import RawLog
@@ -41,8 +42,9 @@ from .journal.snapshot import latest_snapshot
 from .journal.space import SpaceWatch
 from .journal.store import Journal
 from .marketdata.edge import Edge
-from .process import die_with_parent, give_back_memory
+from .process import allow_files, die_with_parent, give_back_memory
 from .ready import write_ready
+from .stopping import Stopping, StopRequest
 from .venues.gateway_link import VenueLinks
 
 log = logging.getLogger("fixgw.app")
@@ -50,6 +52,8 @@ log = logging.getLogger("fixgw.app")
 EXIT_RESTART, EXIT_CONFIG, EXIT_JOURNAL, EXIT_DISK, EXIT_INTERNAL = 1, 3, 4, 5, 6
 # the switch interval bounds how long a busy thread keeps an order waiting for the GIL
 SWITCH_INTERVAL_S = 0.0005
+# of this process
+told_to_stop = StopRequest()
 
 
 class Gateway:
@@ -64,6 +68,8 @@ class Gateway:
             log.info("the clock goes on where the last run was")
         table = config.firm_file.journal
         self.journal, state = recover(config, self._space_changed)
+        # from EngineStart on the journal is this run's
+        self._began = False
         # QuickFIX takes half a second to import, so it comes after the state
         from .admin.methods import admin_methods
         from .fix.acceptor import Acceptor
@@ -96,8 +102,7 @@ class Gateway:
         self.clock_watch.on_step += [lambda _: self.links.tell_clock(), self.edge.clock_set]
         self.links.lookup = self._child
         self.engine.on_durable += [self.links.effect, self.edge.effect, _log_alerts]
-        fix = config.firm_file.fix
-        self.raw_log = RawLog(self.paths.log / "fix", max_bytes=fix.raw_log_mb << 20, files=fix.raw_log_files)
+        self.raw_log = self._make_raw_log()
         self.acceptor = Acceptor(
             self,
             [acceptor_session(config, name) for name in config.sessions],
@@ -120,12 +125,22 @@ class Gateway:
             lambda: self.clock.trouble,
         )
         self.admin = AdminServer(self.paths.admin_socket, methods)
+        self.doors = Doors(
+            {
+                self.paths.venues_socket: self.links.start,
+                self.paths.fix_socket: self.acceptor.bind_again,
+                self.paths.admin_socket: self.admin.start,
+            },
+            self._doors_renewed,
+        )
 
     def start(self) -> None:
-        """Bring everything up; raises OSError, JournalError."""
+        """Bring everything up. Raises OSError, JournalError, and Stopping, after which stop() is to be called."""
         from .journal.projected import projected_seq
 
         journal, engine = self.journal, self.engine
+        told_to_stop.check()
+        self._began = True
         # before anything is decided by times that a clock which was ahead has left
         engine.call(c.ClockSet(ts_ns=engine.now_ns(), rebooted=journal.boot_id_changed))
         engine.call(
@@ -143,23 +158,23 @@ class Gateway:
             log.warning("the journal's unfinished end was cut: %s", cut)
         engine.call(c.LoadSettings(ts_ns=engine.now_ns(), settings=self.config.core_settings()))
         self.clock_watch.start()
+        # after the machine went down the stores' numbers are raised, once, and this start alone knows that they must be
+        check = told_to_stop.check if not journal.boot_id_changed or journal.was_clean else _no_check
+        check()
         self.space.start()
         self.edge.start()
         self.links.start()
-        self.acceptor.start()
+        self.acceptor.start(check)
+        told_to_stop.check()
         self.admin.start()
         self.housekeeping.start()
-        write_ready(
-            self.paths.gateway_ready,
-            {
-                "admin": str(self.paths.admin_socket),
-                "pid": os.getpid(),
-            },
-        )
+        self.doors.start()
+        self._write_ready()
         log.info("ready: journal at %d, epoch %d", journal.durable_seq, journal.epoch)
 
     def stop(self) -> None:
-        """Clean stop, a few seconds at most."""
+        """Clean stop, a few seconds at most; also of what was not started, or only in part."""
+        self.doors.stop()
         # first: the front keeps the clients' connections for this, and not for long
         self.acceptor.stop()
         self.housekeeping.stop()
@@ -169,8 +184,19 @@ class Gateway:
         self.admin.close()
         self.links.stop()
         self.engine.stop()
-        self.journal.close(clean=True)
+        if self._began:
+            self.journal.close(clean=True)
+        else:
+            self.journal.close_untouched()
         self.raw_log.close()
+
+    def _write_ready(self) -> None:
+        write_ready(self.paths.gateway_ready, {"admin": str(self.paths.admin_socket), "pid": os.getpid()})
+
+    def _doors_renewed(self, names: list[str]) -> None:
+        why = "deleted while the gateway ran, listened at anew; who is connected notices nothing"
+        self._note("sockets lost", ", ".join(names), why)
+        self._write_ready()
 
     # --- EnginePort ---
 
@@ -215,6 +241,15 @@ class Gateway:
 
     # --- parts ---
 
+    def _make_raw_log(self) -> RawLog:
+        fix = self.config.firm_file.fix
+        return RawLog(
+            self.paths.log / "fix",
+            max_bytes=fix.raw_log_mb << 20,
+            files=fix.raw_log_files,
+            on_failing=lambda why: self._note("raw log failed", "log/fix", why),
+        )
+
     def _child(self, venue_cl_ord_id: str) -> Child | None:
         """Called for effects, while others may decide: what is found is never changed in place."""
         found = self.engine.state.children.get(venue_cl_ord_id)
@@ -245,7 +280,10 @@ class Gateway:
             engine.submit(c.JournalSpace(ts_ns=engine.now_ns(), full=self._told_full))
 
     def _tell_projection(self, what: str, why: str) -> None:
-        note = c.AdminNote(ts_ns=self.engine.now_ns(), action=what, target="data/projection.db", user="gateway", reason=why)
+        self._note(what, "data/projection.db", why)
+
+    def _note(self, action: str, target: str, why: str) -> None:
+        note = c.AdminNote(ts_ns=self.engine.now_ns(), action=action, target=target, user="gateway", reason=why)
         self.engine.submit(note)
 
     def _fatal(self, reason: str, status: int | None = None) -> None:
@@ -254,21 +292,33 @@ class Gateway:
         if self._failing.is_set():
             return
         self._failing.set()
-        threading.Thread(target=self._die, args=(reason, status), name="fatal", daemon=True).start()
+        try:
+            threading.Thread(target=self._die, args=(reason, status), name="fatal", daemon=True).start()
+        except RuntimeError:
+            # no thread for the goodbyes either
+            log.critical("ending without a goodbye: %s", reason)
+            self._end(status)
 
     def _die(self, reason: str, status: int | None) -> None:
         log.critical("ending: %s", reason)
         with contextlib.suppress(Exception):
-            what = "its journal" if status is None else "the message store of a session"
-            self.acceptor.broadcast_logout(f"the gateway cannot write {what} and is going down")
+            fault = "cannot write its journal" if status is None else "has a fault and will be back soon"
+            self.acceptor.broadcast_logout(f"the gateway {fault}: it is going down")
         self.raw_log.close()
+        self._end(status)
+
+    def _end(self, status: int | None) -> NoReturn:
         sys.stderr.flush()
         os._exit(EXIT_DISK if self.journal.failed is not None else status or EXIT_INTERNAL)
 
 
+def _no_check() -> None:
+    pass
+
+
 def recover(config: Config, on_full: Callable[[bool], None]) -> tuple[Journal, State]:
     """The journal, opened, and the state: the last good snapshot, evolved by the records after it. Raises JournalLocked,
-    CorruptJournal and the like."""
+    CorruptJournal and the like, and Stopping, with the journal as it was."""
     table, directory = config.firm_file.journal, config.paths.journal
     snapshot = latest_snapshot(directory, SCHEMA_VERSION)
     # nothing of what is built here becomes garbage: collecting would walk it again and again
@@ -280,6 +330,7 @@ def recover(config: Config, on_full: Callable[[bool], None]) -> tuple[Journal, S
         snapshot = None  # its bytes are as much as the state
 
         def take(seq: int, payload: bytes) -> None:
+            told_to_stop.check()
             if seq == state.seq + 1:
                 replay_record(state, payload)
 
@@ -295,9 +346,11 @@ def recover(config: Config, on_full: Callable[[bool], None]) -> tuple[Journal, S
         try:
             # what checking did not read, such as archived segments
             for _seq, payload in journal.read(state.seq + 1):
+                told_to_stop.check()
                 replay_record(state, payload)
         except BaseException:
-            journal.close()
+            with contextlib.suppress(OSError):
+                journal.close_untouched()
             raise
         gc.freeze()
     finally:
@@ -320,16 +373,20 @@ def main() -> int:
     parser.add_argument("--run-dir", type=Path, help="for the process list only; DIR/run is used")
     args = parser.parse_args()
     die_with_parent()
+    allow_files()
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s.%(msecs)03d %(levelname)s %(name)s %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",
     )  # fmt: skip
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    told_to_stop.listen()
     try:
-        gateway = Gateway(load(args.directory))
+        config = load(args.directory)
+        told_to_stop.check()
+        gateway = Gateway(config)
+    except Stopping:
+        log.info("told to stop while starting")
+        return 0
     except ConfigErrors as error:
         print(f"configuration: {error}", file=sys.stderr)
         return EXIT_CONFIG
@@ -339,9 +396,11 @@ def main() -> int:
     except JournalError as error:
         print(f"journal: {error}", file=sys.stderr)
         return EXIT_JOURNAL
-    gateway.start()
-    while not stop.wait(3600):
-        pass
+    try:
+        gateway.start()
+        told_to_stop.wait()
+    except Stopping:
+        log.info("told to stop while starting")
     gateway.stop()
     return 0
 

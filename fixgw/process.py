@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import socket
 import sys
@@ -20,6 +21,18 @@ def give_back_memory() -> None:
     moment, and the allocator would keep them."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+# a shell's usual soft limit of 1024 is for programs that use select(); none of ours does
+MANY_FILES = 65_536
+
+
+def allow_files(wanted: int = MANY_FILES) -> None:
+    """So many open files, or as many as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def die_with_parent(number: int = signal.SIGTERM, parent: int = 0) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -15,6 +16,15 @@ from ..process import socket_address
 from .protocol import MAX_REPLY_BYTES, AdminError, Reply
 
 DEFAULT_TIMEOUT_S: Final = 30.0
+AGAIN_S: Final = 0.1
+# what shows whether a change was carried out; a read changes nothing
+_SHOWN_BY: Final = {
+    "cancel": "`fixgw order ID`",
+    "kill": "`fixgw status`",
+    "resume": "`fixgw status`",
+    "session": "`fixgw session NAME show`",
+    "resolve": "`fixgw order ID`",
+}
 
 
 class NotRunning(Exception):
@@ -31,16 +41,28 @@ class AdminClient:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self._socket.settimeout(timeout_s)
         try:
-            self._socket.connect(socket_address(Path(path)))
+            self._connect(socket_address(Path(path)), time.monotonic() + timeout_s)
         except OSError as error:
             self._socket.close()
             reason = error.strerror or str(error)
             raise NotRunning(f"no gateway answers at {path}: {reason}; start it with `fixgw run DIR`") from error
         self._lines = self._socket.makefile("rb")
 
+    def _connect(self, address: str, deadline_s: float) -> None:
+        """Raises OSError."""
+        while True:
+            try:
+                self._socket.connect(address)
+                return
+            except BlockingIOError:
+                # nobody takes connections for now, and as many wait as may
+                if time.monotonic() >= deadline_s:
+                    raise
+                time.sleep(AGAIN_S)
+
     def call(self, method: str, **params: Any) -> Any:
         """The result of one method; parameters that are None are left out. Raises AdminError, NotRunning (connection
-        lost or no answer in time: whether a change was carried out is then unknown, read before trying again)."""
+        lost or no answer in time: whether a change was carried out is then unknown, and the text says what shows it)."""
         request_id, self._next_id = self._next_id, self._next_id + 1
         given = {name: value for name, value in params.items() if value is not None}
         line = msgspec.json.encode({"id": request_id, "method": method, "params": given, "user": self._user})
@@ -48,9 +70,9 @@ class AdminClient:
             self._socket.sendall(line + b"\n")
             answer = self._lines.readline(MAX_REPLY_BYTES + 2)
         except OSError as error:
-            raise NotRunning(f"the gateway did not answer {method!r}: {error}") from error
+            raise NotRunning(f"the gateway did not answer {method!r}: {error}{_unknown(method, given)}") from error
         if not answer.endswith(b"\n"):
-            raise NotRunning(f"the gateway closed the admin connection during {method!r}")
+            raise NotRunning(f"the gateway closed the admin connection during {method!r}{_unknown(method, given)}")
         try:
             reply = msgspec.json.decode(answer, type=Reply)
         except msgspec.MsgspecError as error:
@@ -71,6 +93,16 @@ class AdminClient:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _unknown(method: str, params: dict[str, Any]) -> str:
+    """What to know of a request that was sent and has no answer."""
+    if method not in _SHOWN_BY or params.get("action") == "show":
+        return ""
+    return (
+        "; the outcome is unknown: what was asked for may have been done, or may still be, as soon as the gateway goes on. "
+        f"{_SHOWN_BY[method]} shows it; look there before you ask again"
+    )
 
 
 def default_user() -> str:

@@ -7,6 +7,7 @@ BAD_PARAMS; anything else is told as FAILED and logged, because an operator's ty
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pwd
@@ -20,8 +21,8 @@ from typing import Any, Final
 
 import msgspec
 
+from ..accept import accept_each, hang_up, listen_private
 from ..core.numbers import text
-from ..process import bind_private
 from .protocol import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, AdminError, Fault, Reply, Request
 
 log = logging.getLogger(__name__)
@@ -59,16 +60,17 @@ class AdminServer:
         self._closing = False
 
     def start(self) -> None:
-        """Bind and accept in the background. A socket file left by a dead process is replaced. Raises OSError."""
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        """Bind and accept in the background; again when the socket's file was deleted. A file left by a dead process is replaced.
+        Raises OSError, RuntimeError."""
+        old, listener = self._listener, listen_private(self._path, MAX_CONNECTIONS)
+        self._listener = listener
         try:
-            bind_private(listener, self._path)
-            listener.listen(MAX_CONNECTIONS)
+            threading.Thread(target=self._accept, args=(listener,), name="admin-accept", daemon=True).start()
         except BaseException:
+            self._listener = old
             listener.close()
             raise
-        self._listener = listener
-        threading.Thread(target=self._accept, args=(listener,), name="admin-accept", daemon=True).start()
+        hang_up(old)
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Stop listening, end every connection, wait for running methods at most `timeout_s` each."""
@@ -76,33 +78,36 @@ class AdminServer:
             self._closing = True
             connections, threads = list(self._open), list(self._threads)
         if self._listener is not None:
-            # close() alone would not wake accept()
-            _shutdown(self._listener)
-            self._listener.close()
+            hang_up(self._listener)
             self._path.unlink(missing_ok=True)
         for connection in connections:
             _shutdown(connection)
         for thread in threads:
-            thread.join(timeout_s)
+            # one that is only now being started cannot be joined; it ends by itself, its connection is shut down
+            if thread.is_alive():
+                thread.join(timeout_s)
 
     def _accept(self, listener: socket.socket) -> None:
-        while not self._closing:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                # closed by close(); a lack of file handles ends admin access, never the gateway
-                if not self._closing:
-                    log.exception("admin socket: accept failed")
-                return
-            if not self._slots.acquire(blocking=False):
+        accept_each(listener, self._take, lambda: self._closing or self._listener is not listener, "admin socket")
+
+    def _take(self, connection: socket.socket) -> None:
+        """Raises RuntimeError when there can be no thread for it."""
+        if not self._slots.acquire(blocking=False):
+            with connection, contextlib.suppress(OSError):  # it may have gone already
                 _answer(connection, Reply(id=0, error=Fault("BUSY", "too many admin connections, try again")))
-                connection.close()
-                continue
-            thread = threading.Thread(target=self._serve, args=(connection,), name="admin", daemon=True)
-            with self._lock:
-                self._open.add(connection)
-                self._threads.add(thread)
+            return
+        thread = threading.Thread(target=self._serve, args=(connection,), name="admin", daemon=True)
+        with self._lock:
+            self._open.add(connection)
+            self._threads.add(thread)
+        try:
             thread.start()
+        except BaseException:
+            with self._lock:
+                self._open.discard(connection)
+                self._threads.discard(thread)
+            self._slots.release()
+            raise
 
     def _serve(self, connection: socket.socket) -> None:
         try:

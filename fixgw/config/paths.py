@@ -4,7 +4,8 @@ fixgw.toml  sessions/*.toml  venues/*.toml     the configuration
 data/journal/                                  the journal and the install id
 data/fix/                                      QuickFIX's stores
 log/                                           one log per process; raw FIX logs below log/fix/
-run/                                           sockets, ready files and the lock of the running gateway
+data/run.lock, data/children.lock              held by whoever runs the installation
+run/                                           sockets and ready files of the running gateway
 """
 
 from __future__ import annotations
@@ -60,11 +61,12 @@ class Paths:
 
     @property
     def lock(self) -> Path:
-        return self.run / "lock"
+        """Not in run/: who clears that must not let a second supervisor in."""
+        return self.data / "run.lock"
 
     @property
     def children_lock(self) -> Path:
-        return self.run / "children.lock"
+        return self.data / "children.lock"
 
     @property
     def ready(self) -> Path:

@@ -193,6 +193,12 @@ def admin_note(draft: Draft, cmd: c.AdminNote) -> None:
     name, _, value = cmd.target.partition(" ")
     if cmd.action == "session store failed":
         draft.alert("STORE_FAILED", f"session {name}: {cmd.reason}; no orders and no Logon of it until it can")
+    elif cmd.action == "session numbers lost":
+        draft.alert("SESSION_NUMBERS_LOST", f"session {name}: {cmd.reason}")
+    elif cmd.action == "raw log failed":
+        draft.alert("RAW_LOG_FAILED", f"{cmd.target} cannot be written, orders and reports are not touched: {cmd.reason}")
+    elif cmd.action == "sockets lost":
+        draft.alert("SOCKETS_LOST", f"{cmd.target}: {cmd.reason}")
     elif cmd.action == "projection stale":
         draft.alert("PROJECTION_STALE", f"{cmd.target} is not up to date, orders and reports are not touched: {cmd.reason}")
     elif cmd.action in ("clock differs", "clock agrees"):

@@ -6,7 +6,7 @@
 The journal is the truth about message numbers coming in: at the start NextTargetMsgSeqNum is set to the last one
 journaled + 1, so that the counterparty is asked again for what was received and not journaled. Numbers going out are
 QuickFIX's (its FileStore, which a Logon with 141=Y empties before we hear of it: see _finish_reset); after the
-machine went down they are raised, because the store is not synced.
+machine went down they are raised, because the store is not synced, and where its files are lost (out_numbers.py).
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ import msgspec
 import quickfix as fix
 
 from fixgw.core.commands import AdminNote
-from fixgw.fix import loopback, socket_close
+from fixgw.fix import loopback, quickfix_accept, socket_close
 from fixgw.fix.acceptor_settings import AcceptorSession, settings_text
 from fixgw.fix.callbacks import Application, SessionLink
 from fixgw.fix.delivery import Delivery, Router
 from fixgw.fix.gap_keeper import GapKeeper
+from fixgw.fix.out_numbers import OutNumbers
 from fixgw.fix.outbound import dictionaries
 from fixgw.fix.port import EnginePort, RawLogPort
 from fixgw.fix.raw_messages import RawMessages
@@ -89,7 +90,10 @@ class Acceptor:
         self._raw_log = raw_log
         self._rebooted = rebooted
         self._links = {spec.name: SessionLink(spec, engine) for spec in sessions}
-        self._keeper = StoreKeeper(engine, self._links, store_dir, self._reopen, on_lost or log.critical)
+        self._on_lost = on_lost or log.critical
+        self._keeper = StoreKeeper(engine, self._links, store_dir, self._reopen, self._on_lost)
+        self._numbers = OutNumbers(store_dir.with_name(f"{store_dir.name}-numbers.json"), self._next_out)
+        self._watch: quickfix_accept.Watch | None = None
         self._gaps = GapKeeper(self._links)
         self._acceptor: fix.ThreadedSocketAcceptor | None = None
         # QuickFIX keeps references to these, not copies
@@ -98,15 +102,19 @@ class Acceptor:
 
     # --- life ---
 
-    def start(self) -> None:
-        """Raises OSError when the path cannot be had."""
+    def start(self, check: Callable[[], None] = lambda: None) -> None:
+        """`check` is called now and then, while nothing is up yet: what it raises ends the start. Raises OSError when the path
+        cannot be had."""
         self._store_dir.mkdir(parents=True, exist_ok=True)
         for link in self._links.values():
             link.delivery = Delivery(self._engine, link.spec, link.send, self._held(link))
+            check()
             dictionaries(link.spec.version)  # read now (up to a second): the first report that needs it must not wait
+        check()
         self._engine.listen(Router(link.delivery for link in self._links.values()))
         by_wire = {link.spec.wire_id: link for link in self._links.values()}
         socket_close.install()
+        watched = quickfix_accept.install()
         listener = loopback.listener(self.path)
         for attempt in range(1, BIND_TRIES + 1):
             theirs = _free_port()
@@ -121,12 +129,22 @@ class Acceptor:
                     listener.close()
                     raise OSError(f"FIX port {theirs}: {error}") from error
         self._acceptor = acceptor
-        loopback.take_over(theirs, listener)
+        number = loopback.take_over(theirs, listener)
+        if watched:
+            self._watch = quickfix_accept.Watch(number, self._on_lost)
+            self._watch.start()
+        self._numbers.start()
         for link in self._links.values():
             link.delivery.start()
         self._keeper.start()
         self._gaps.start()
         log.info("acceptor: %d sessions at %s", len(self._links), self.path)
+
+    def bind_again(self) -> None:
+        """The socket's file was deleted: listen there anew; who is connected stays. Raises OSError."""
+        if self._watch is None:
+            raise OSError(f"{self.path}: only a restart binds it anew: QuickFIX is built in another way than is known here")
+        quickfix_accept.renew(self._watch.listener, loopback.listener(self.path))
 
     def _make(self, by_wire: dict[str, SessionLink], port: int) -> fix.ThreadedSocketAcceptor:
         settings = fix.SessionSettings()
@@ -146,6 +164,8 @@ class Acceptor:
     def _held(self, link: SessionLink) -> collections.Counter[Key]:
         """Before QuickFIX opens the store."""
         files = self._files(link)
+        # without a message from the client under these numbers there was no connection that could miss them
+        link.numbers_lost = files.numbers_lost() and self._engine.session_cursor(link.spec.name).last_in_seq > 0
         if self._rebooted:
             files.forget()
         elif files.repair():
@@ -159,15 +179,41 @@ class Acceptor:
     def _set_numbers(self) -> None:
         for link in self._links.values():
             session = link.session
+            if link.numbers_lost:
+                self._restore_number_out(link)
             self._set_number_in(link)
-            if self._rebooted and session.getExpectedSenderNum() > 1:
+            if self._rebooted and not link.numbers_lost and session.getExpectedSenderNum() > 1:
                 session.setNextSenderMsgSeqNum(session.getExpectedSenderNum() + REBOOT_GAP)
             link.next_out = session.getExpectedSenderNum()
+            link.numbers_lost = False
         self._rebooted = False
+
+    def _next_out(self) -> dict[str, tuple[int, int]]:
+        epoch = {name: self._engine.session_cursor(name).reset_epoch for name in self._links}
+        return {name: (epoch[name], link.session.getExpectedSenderNum()) for name, link in self._links.items()}
+
+    def _restore_number_out(self, link: SessionLink) -> None:
+        """QuickFIX's files are lost and it begins at 1, which no counterparty may accept: no number that can have been sent."""
+        name, engine = link.spec.name, self._engine
+        known = self._numbers.below(name, engine.session_cursor(name).reset_epoch)
+        # two reports a record, and heartbeats, are more than most sessions have seen
+        guess = 2 * engine.durable_seq + REBOOT_GAP
+        number = min(max(known if known is not None else guess, self._files(link).highest() + 1), MAX_NUMBER // 2)
+        link.session.setNextSenderMsgSeqNum(number)
+        why = "no lower one was used" if known is not None else "an estimate: data/fix-numbers.json does not know the session"
+        self._note(
+            "session numbers lost",
+            name,
+            f"QuickFIX's files of it are missing or cut; the next message out is {number} ({why}), "
+            f"in {engine.session_cursor(name).last_in_seq + 1} by the journal. "
+            "The client asks for what is in between and gets it as gap fills; what it did not confirm comes again with 97=Y. "
+            f"Where it expects another number: `fixgw session {name} set-seq --next-sender N` while it is logged out",
+        )
 
     def _set_number_in(self, link: SessionLink) -> None:
         session = link.session
-        self._finish_reset(link)
+        if not link.numbers_lost:
+            self._finish_reset(link)
         wanted = max(1, self._engine.session_cursor(link.spec.name).last_in_seq + 1)
         if session.getExpectedTargetNum() != wanted:
             log.warning(
@@ -209,8 +255,7 @@ class Acceptor:
         """A Logon with 141=Y had QuickFIX wipe its store, and the process died before that was journaled: the counterparty
         counts from 1 as QuickFIX does, so the journal must as well; raising QuickFIX's number to the journal's old one would
         shut it out for good. Two states of the store tell so, under a journal that is beyond it:
-        - 1:1. No other way leads there beyond the first Logon, but a store that was lost, and with its outgoing numbers gone
-          that session has to begin anew too.
+        - 1:1, by its own file (without that it is _restore_number_out's). No other way leads there beyond the first Logon.
         - our answer to a Logon with 141=Y is the store's first message, and nothing has come in after that Logon. Were it in
           truth journaled, and the journal ahead of QuickFIX by a SequenceReset or by operations, then none of the numbers
           between them brought an order, and asking for them again does no harm."""
@@ -235,8 +280,11 @@ class Acceptor:
         acceptor, self._acceptor = self._acceptor, None
         if acceptor is None:
             return
+        if self._watch is not None:
+            self._watch.stop()
         self._keeper.stop()
         self._gaps.stop()
+        self._numbers.stop()
         self.broadcast_logout(reason, timeout_s)
         for link in self._links.values():
             link.delivery.stop(0.0)

@@ -88,6 +88,8 @@ class SessionLink:
         self.next_out = 1
         self.errors = 0
         self.refused = 0
+        # QuickFIX's file of its numbers was missing at the start
+        self.numbers_lost = False
         self.resends: collections.deque[tuple[float, int]] = collections.deque(maxlen=1000)
 
     @property

@@ -22,8 +22,8 @@ import uvloop
 from fixgw.fix.front_connection import ClientSide, Phase, Slot
 from fixgw.fix.front_log import LineLog
 from fixgw.fix.front_logon import ConfigError, FrontConfig, SessionKey, load_config
-from fixgw.fix.front_start import Backend, address, allow_files, backend_address
-from fixgw.process import die_with_parent
+from fixgw.fix.front_start import Backend, address, backend_address
+from fixgw.process import allow_files, die_with_parent
 from fixgw.ready import write_ready
 
 

@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import contextlib
 import os
-import resource
 import secrets
 import socket
 from collections.abc import Callable
@@ -15,14 +14,6 @@ from fixgw.process import socket_address
 
 # with less than this on the disk, it is the disk
 ENOUGH_BYTES: Final = 1 << 20
-
-
-def allow_files(wanted: int) -> None:
-    """So many open files, or as many as the system allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < wanted:
-        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def unanswered(folder: Path, closed: bool = False) -> str:

@@ -37,15 +37,17 @@ def listener(path: Path) -> socket.socket:
     return made
 
 
-def take_over(port: int, replacement: socket.socket) -> None:
-    """`replacement` takes the place of this process's socket that listens on `port`, and is closed under its own number.
+def take_over(port: int, replacement: socket.socket) -> int:
+    """`replacement` takes the place of this process's socket that listens on `port`, and is closed under its own number; returns
+    the number under which it goes on.
 
     Raises OSError when there is no such socket."""
     with replacement:
-        os.dup2(replacement.fileno(), _listening(port), inheritable=False)
+        number = os.dup2(replacement.fileno(), _listening(port), inheritable=False)
     # a thread that waits in accept() holds the old socket: one connection sends it to the new one, and ends the old
     with contextlib.suppress(OSError):
         socket.create_connection((_LOOPBACK, port), timeout=_WAKE_S).close()
+    return number
 
 
 def _listening(port: int) -> int:

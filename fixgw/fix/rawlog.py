@@ -9,9 +9,11 @@ direction in lower case and its backslashes and line ends escaped. `fixgw decode
 
 import collections
 import logging
+import os
 import re
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
@@ -55,17 +57,23 @@ class RawLog:
     """Files DIR/<session>.log, older ones .1 to .<files - 1>. Used from any thread; close() writes out what is queued."""
 
     def __init__(
-        self, folder: str | Path, *, max_bytes: int = 64 * 1024 * 1024, files: int = 5, queue_messages: int = 50_000
+        self,
+        folder: str | Path,
+        *,
+        max_bytes: int = 64 * 1024 * 1024,
+        files: int = 5,
+        queue_messages: int = 50_000,
+        on_failing: Callable[[str], None] = lambda _: None,
     ) -> None:
         """max_bytes: size of one file before it is rotated; files: how many are kept; queue_messages: the bound.
 
-        Raises OSError when the folder cannot be made.
+        `on_failing` is told, from the log's own thread, when writing begins to fail, once until all can be written again.
         """
         for name, value in (("max_bytes", max_bytes), ("files", files), ("queue_messages", queue_messages)):
             if value < 1:
                 raise ValueError(f"raw log: {name}: {value}, expected at least 1")
         self._folder = Path(folder)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._on_failing = on_failing
         self._max_bytes, self._files, self._bound = max_bytes, files, queue_messages
         self._queue: collections.deque[tuple[str, Direction, str | bytes, int]] = collections.deque()
         self._lost: collections.Counter[str] = collections.Counter()  # per session, not yet said in its file
@@ -135,6 +143,11 @@ class RawLog:
             self.lost += lines
         if session not in self._failing:  # said once, not twenty times a second
             _LOG.error("raw log of session %s cannot be written: %s", session, error)
+        if not self._failing:
+            try:
+                self._on_failing(str(error))
+            except Exception:
+                _LOG.exception("raw log: nobody could be told")
         self._failing.add(session)  # tried again with the session's next message
         entry = self._open.pop(session, None)
         if entry is not None:
@@ -143,12 +156,17 @@ class RawLog:
     def _append(self, session: str, lines: list[bytes]) -> None:
         path = self._folder / f"{re.sub(r'[^A-Za-z0-9._-]', '_', session) or '_'}.log"
         file, size = self._open.pop(session, (None, 0))
+        if file is not None and not os.fstat(file.fileno()).st_nlink:  # it was deleted
+            file.close()
+            file = None
         for line in lines:
             if file is not None and size + len(line) > self._max_bytes and size > 0:
                 file.close()
                 file = None
                 self._rotate(path)
             if file is None:
+                # also when it was deleted; a log is never what ends a gateway
+                self._folder.mkdir(parents=True, exist_ok=True)
                 file = path.open("ab")
                 size = file.tell()
                 if size + len(line) > self._max_bytes and size > 0:  # a full file that an earlier run left

@@ -91,6 +91,23 @@ class StoreFiles:
             return False
         return True
 
+    def numbers_lost(self) -> bool:
+        """The file of the next numbers is missing or cut. A reset leaves it with 1 and 1: only a process that dies within that
+        very moment leaves this too, and the counterparty then asks for its reset again."""
+        try:
+            parts = self._path("seqnums").read_text("ascii").split(":")
+            return len(parts) != 2 or min(int(part) for part in parts) < 1
+        except (OSError, ValueError):
+            return True
+
+    def highest(self) -> int:
+        """The highest number in the index, 0 without one."""
+        try:
+            entries = _ENTRY.findall(self._path("header").read_bytes())
+        except OSError:
+            return 0
+        return max((int(entry.split(b",")[0]) for entry in entries), default=0)
+
     def repair(self) -> bool:
         """Takes out of the index what a full disk has cut: QuickFIX reads it up to the first entry that is none, and would fill
         the gap over each message behind it. True when there was any; QuickFIX must read it again then. Raises OSError."""

@@ -3,29 +3,21 @@
 QuickFIX 1.16 closes a connection's socket first (FIX::socket_close in Session::disconnect), then calls onLogout, and then
 its thread polls and reads the same file descriptor number once more. Whatever this process opens meanwhile gets that
 number, mostly the next client's connection: then two threads read one socket, a Logon is swallowed and never answered, or
-orders go to another session's parser. So the calls of socket_close are led to `_close` below, by way of the table (GOT)
-through which the library calls its own exported functions: the connection is shut down at once, as before, but
-its number stays taken until the thread that closed it is gone.
+orders go to another session's parser. So the calls of socket_close are led to `_close` below (call_table.py): the connection is
+shut down at once, as before, but its number stays taken until the thread that closed it is gone.
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import ctypes
 import logging
-import mmap
 import os
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
-import quickfix as fix
-from elftools.elf.elffile import ELFFile
-from elftools.elf.relocation import RelocationSection
-from elftools.elf.sections import SymbolTableSection
+from fixgw.fix import call_table
 
 log = logging.getLogger("fixgw.fix.acceptor")
 
@@ -62,47 +54,15 @@ def install() -> bool:
 
 
 def _redirect() -> bool:
-    path = Path(fix._quickfix.__file__)
-    library = ctypes.CDLL(str(path))
-    address = ctypes.cast(getattr(library, SYMBOL), ctypes.c_void_p).value or 0
-    slots = list(_slots(path, address))
-    if not slots:
+    if not call_table.redirect(SYMBOL, _callback):
         return False
-    target = ctypes.cast(_callback, ctypes.c_void_p).value
-    for slot in slots:
-        _writable(slot)
-        # what is still to be closed when the interpreter has ended must not call into it
-        atexit.register(_write, slot, ctypes.c_void_p.from_address(slot).value)
-        _write(slot, target)
     threading.Thread(target=_reap, name="fix-sockets", daemon=True).start()
     return True
 
 
-def _write(slot: int, address: int | None) -> None:
-    ctypes.c_void_p.from_address(slot).value = address
-
-
-def _slots(path: Path, address: int) -> Iterator[int]:
-    """Where the library keeps the address of SYMBOL, which lies at `address`, for its calls."""
-    with path.open("rb") as file:
-        elf = ELFFile(file)
-        for section in elf.iter_sections():
-            if not isinstance(section, RelocationSection):
-                continue
-            symbols = elf.get_section(section["sh_link"])
-            if not isinstance(symbols, SymbolTableSection):
-                continue
-            for relocation in section.iter_relocations():
-                symbol = symbols.get_symbol(relocation["r_info_sym"])
-                if symbol is not None and symbol.name == SYMBOL:
-                    yield address - symbol["st_value"] + relocation["r_offset"]
-
-
-def _writable(slot: int) -> None:
-    """Raises OSError. Loaded with immediate binding the table is read-only."""
-    page = slot & -mmap.PAGESIZE
-    if _libc.mprotect(ctypes.c_void_p(page), ctypes.c_size_t(mmap.PAGESIZE), mmap.PROT_READ | mmap.PROT_WRITE):
-        raise OSError(ctypes.get_errno(), "mprotect of QuickFIX's call table")
+def is_closed(number: int) -> bool:
+    """Given up by QuickFIX, and its number still taken."""
+    return number in _closed
 
 
 def _close(number: int) -> None:

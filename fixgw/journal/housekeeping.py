@@ -64,7 +64,8 @@ class Housekeeping:
     def stop(self) -> None:
         """End both processes."""
         self._stop.set()
-        self._thread.join(timeout=10)
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
 
     def _run(self) -> None:
         with self._output() as output:

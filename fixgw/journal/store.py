@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Literal
 
+import msgspec
+
 from .disk import Disk
 from .errors import JournalBusy, JournalDiskError, JournalError, JournalFailed, RecordTooBig
 from .identity import (
@@ -77,6 +79,7 @@ class Journal:
         self.epoch, self.install_id, self._salt = 0, "", 0
         self.was_clean, self.boot_id_changed = True, False
         self.last_sync: SyncMode = sync  # of the last run
+        self._run_before: RunMark | None = None
         self.cuts: list[Cut] = []  # what this start had to cut
 
     @classmethod
@@ -131,7 +134,7 @@ class Journal:
     ) -> None:
         directory, disk = self._directory, self._disk
         remove_leftovers(directory, start=True)
-        run = read_run(directory)
+        run = self._run_before = read_run(directory)
         self.was_clean = run is None or run.state == "clean"
         if run is not None and run.sync in ("commit", "os"):
             self.last_sync = "os" if run.sync == "os" else "commit"
@@ -407,6 +410,15 @@ class Journal:
                 self._disk.close(self._current.fd)
                 self._current = None
             os.close(self._lock.fd)
+
+    def close_untouched(self) -> None:
+        """Give the folder back with the mark of the run before, so that the next start knows how that one ended; nothing may have
+        been appended since the opening. Raises OSError."""
+        try:
+            if not self._closed and self._failed is None and self._run_before is not None:
+                write_run(self._directory, self._disk, msgspec.structs.replace(self._run_before, epoch=self.epoch))
+        finally:
+            self.close()
 
     def _finish(self) -> None:
         self._lead(None)

@@ -23,6 +23,14 @@ class Connection:
         self._wake = asyncio.Event()
         self.closed = False
 
+    async def open(self) -> bool:
+        """The handshake; False: the peer has gone before it could be answered."""
+        try:
+            await self.ws.prepare(self._request)
+        except ConnectionError:
+            self.closed = True
+        return not self.closed
+
     def send(self, message: Any) -> None:
         """Queue a JSON message."""
         self.send_raw(encode(message))

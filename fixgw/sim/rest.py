@@ -36,8 +36,9 @@ class Reply:
         response.content_type = self.content_type
         response.content_length = len(self.body)
         response.force_close()
-        await response.prepare(request)
-        await response.write(self.body[: len(self.body) // 2])
+        with contextlib.suppress(ConnectionError):  # who asked has gone already
+            await response.prepare(request)
+            await response.write(self.body[: len(self.body) // 2])
         if request.transport is not None:
             request.transport.close()
         return response

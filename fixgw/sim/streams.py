@@ -105,7 +105,8 @@ class Hub:
         path = request.path.rstrip("/")
         combined = path == "/stream"
         tail = request.query.get("streams", "") if combined else path.rpartition("/")[2]
-        await conn.ws.prepare(request)
+        if not await conn.open():
+            return web.Response(status=400)  # to nobody
         self.connections.add(conn)
         mine: dict[str, None] = {}
         writer = asyncio.create_task(conn.write_all())

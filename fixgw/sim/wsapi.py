@@ -222,7 +222,8 @@ class WsApi:
         except ApiError as error:  # no handshake then
             return error_reply(error).response()
         conn = Connection(request)
-        await conn.ws.prepare(request)
+        if not await conn.open():
+            return web.Response(status=400)  # to nobody
         session = ApiSession(self._sim, conn)
         self.sessions.add(session)
         writer = asyncio.create_task(conn.write_all())

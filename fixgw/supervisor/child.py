@@ -1,6 +1,6 @@
 """One supervised process: start, readiness, back-off, log. The supervisor's loop (loop.py) decides when.
 
-A child dies with the supervisor (PDEATHSIG), and holds the handle of run/children.lock while it lives, so that the next
+A child dies with the supervisor (PDEATHSIG), and holds the handle of data/children.lock while it lives, so that the next
 supervisor knows when everything of an earlier run is gone.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -18,13 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from .child_log import ChildLog
+
 BACKOFF_FIRST_S: Final = 0.1
 BACKOFF_MAX_S: Final = 10.0
 # a child that lived so long has earned a quick restart
 BACKOFF_RESET_S: Final = 60.0
-LOG_MAX_BYTES: Final = 16 * 1024 * 1024
-LOGS_KEPT: Final = 5
-_TAIL_BYTES: Final = 16 * 1024
 _PR_SET_PDEATHSIG: Final = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -61,7 +59,10 @@ class Child:
     # since when it is not ready, over all its restarts
     waits_since: float = 0.0
     _delay: float = BACKOFF_FIRST_S
-    _log_start: int = field(default=0)
+    _out: ChildLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._out = ChildLog(self.log)
 
     @property
     def pid(self) -> int:
@@ -69,7 +70,7 @@ class Child:
         return self.process.pid if self.process is not None else 0
 
     def start(self, lock_fd: int) -> str | None:
-        """Start it; what is wrong with its log, if anything: it is started all the same, what it says is lost then. Raises
+        """Start it; what is wrong with its log, if anything: it is started all the same, what it says is kept. Raises
         OSError, subprocess.SubprocessError and what argv raises; then nothing runs, and next_start says when to try again."""
         self.waits_since = self.waits_since or time.monotonic()
         try:
@@ -79,36 +80,22 @@ class Child:
             raise
 
     def _start(self, argv: list[str], lock_fd: int) -> str | None:
-        fd, trouble = self._open_log()
-        try:
-            self._log_start = 0 if trouble else os.fstat(fd).st_size
-            self.process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=fd,
-                stderr=fd,
-                env=dict(self.env),
-                # Ctrl-C in the terminal is for the supervisor, which stops the others in order
-                start_new_session=True,
-                pass_fds=(lock_fd,),
-                preexec_fn=_before_exec(os.getpid()),
-            )
-        finally:
-            os.close(fd)
+        fd, trouble = self._out.open()
+        self.process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=fd,
+            stderr=fd,
+            env=dict(self.env),
+            # Ctrl-C in the terminal is for the supervisor, which stops the others in order
+            start_new_session=True,
+            pass_fds=(lock_fd,),
+            preexec_fn=_before_exec(os.getpid()),
+        )
         self.starts += 1
         self.started = time.monotonic()
         self.is_ready = False
-        return trouble
-
-    def _open_log(self) -> tuple[int, str | None]:
-        """A handle for what it says, and why that is not its log."""
-        flags, trouble = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, None
-        try:
-            rotate(self.log)
-            return os.open(self.log, flags, 0o600), None
-        except OSError as error:
-            trouble = f"its log {describe_error(error, self.log)}"
-        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), trouble
+        return f"its log {describe_error(trouble, self.log)}" if trouble is not None else None
 
     def _back_off(self) -> None:
         self.next_start = time.monotonic() + self._delay
@@ -150,26 +137,11 @@ class Child:
 
     def last_lines(self, count: int = 8) -> list[str]:
         """The end of what it wrote since its last start."""
-        try:
-            with self.log.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(min(self._log_start, size), size - _TAIL_BYTES))
-                text = file.read().decode("utf-8", "replace")
-        except OSError:
-            return []
-        return [line for line in text.splitlines() if line.strip()][-count:]
+        return self._out.last_lines(count)
 
-    def bound_log(self) -> None:
-        """Keep the log of a long-lived child within bounds: copied away and cut, because the child holds it open."""
-        try:
-            if self.log.stat().st_size > LOG_MAX_BYTES:
-                _shift(self.log)
-                shutil.copyfile(self.log, _numbered(self.log, 1))
-                os.truncate(self.log, 0)
-                self._log_start = 0
-        except OSError:
-            # a full disk: the next look tries again; the journal tells about the disk, not the log
-            pass
+    def look_after_log(self) -> None:
+        """Keep its log within bounds, and bring there what could not be written."""
+        self._out.look()
 
 
 def describe_error(error: Exception, path: Path | None = None) -> str:
@@ -181,27 +153,6 @@ def describe_error(error: Exception, path: Path | None = None) -> str:
     what = error.strerror or str(error)
     mend = "; make room there, or raise the quota" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
     return f"{file}: {what}{mend}" if file is not None else f"{what}{mend}"
-
-
-def rotate(log: Path) -> None:
-    """Move a log that has grown over the bound to NAME.log.1, older ones up to LOGS_KEPT."""
-    try:
-        if log.stat().st_size <= LOG_MAX_BYTES:
-            return
-    except FileNotFoundError:
-        return
-    _shift(log)
-    log.replace(_numbered(log, 1))
-
-
-def _shift(log: Path) -> None:
-    for number in range(LOGS_KEPT - 1, 0, -1):
-        if _numbered(log, number).exists():
-            _numbered(log, number).replace(_numbered(log, number + 1))
-
-
-def _numbered(log: Path, number: int) -> Path:
-    return log.with_name(f"{log.name}.{number}")
 
 
 def _before_exec(parent: int) -> Callable[[], None]:

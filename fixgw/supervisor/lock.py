@@ -1,4 +1,4 @@
-"""Who runs DIR: run/lock is held by the supervisor, run/children.lock by it and every child while they live."""
+"""Who runs DIR: data/run.lock is held by the supervisor, data/children.lock by it and every child while they live."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _note_pid(fd: int, pid: int) -> None:
 
 
 def holders(paths: Paths) -> list[int]:
-    """Processes of ours that have run/children.lock open."""
+    """Processes of ours that have data/children.lock open."""
     target = paths.children_lock.stat()
     found: list[int] = []
     for entry in os.listdir("/proc"):

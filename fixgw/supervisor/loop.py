@@ -54,6 +54,7 @@ class Supervisor:
         self._next_log_check = 0.0
         self._next_tell = 0.0
         self._tell_trouble = ""
+        self._folder_trouble = ""
 
     def run(self) -> int:
         """0 after a clean stop; the gateway's status after a fatal one; 1 when a start failed or a stop was not clean."""
@@ -89,6 +90,7 @@ class Supervisor:
                 self._ended(child, status)
                 if self._stop_reason is not None:
                     return
+        self._keep_run_folder()
         now = time.monotonic()
         for child in self._children:
             if child.process is None and now >= child.next_start and self._may_start(child):
@@ -106,7 +108,34 @@ class Supervisor:
         if now >= self._next_log_check:
             self._next_log_check = now + _LOG_CHECK_S
             for child in self._children:
-                child.bound_log()
+                child.look_after_log()
+
+    def _keep_run_folder(self) -> None:
+        """What was deleted from run/ while everything runs is told and made again: the folder and what is written from here. The
+        gateway binds its sockets there anew by itself."""
+        folder = self._plan.config.paths.run
+        if not folder.is_dir():
+            try:
+                self._plan.make_run_folder()
+            except OSError as error:
+                self._tell_folder(f"{describe_error(error, folder)}: it was deleted and cannot be made again yet")
+                return
+            self._tell_folder(f"{folder} was deleted while this ran: made again")
+        elif self._told and not all(path.exists() for path in self._ready_files):
+            self._tell_folder(f"the ready file was deleted while this ran: written again ({self._ready_files[0]})")
+        else:
+            self._folder_trouble = ""
+            return
+        self._told = {}
+        if self._ends:
+            ends, self._ends = self._ends, {}
+            for name, why in ends.items():
+                self._tell_end(self._by_name[name], why)
+
+    def _tell_folder(self, text: str) -> None:
+        if text != self._folder_trouble:
+            self._folder_trouble = text
+            self._status.line(text, bad=True)
 
     def _may_start(self, child: Child) -> bool:
         return all(self._by_name[name].was_ready or self._by_name[name].late for name in child.after)
@@ -126,7 +155,7 @@ class Supervisor:
         again = f", start {child.starts}" if child.starts > 1 else ""
         self._status.line(f"{child.name} started (pid {child.pid}{again})")
         if trouble is not None:
-            self._status.line(f"{child.name}: {trouble}; what it says is lost", bad=True)
+            self._status.line(f"{child.name}: {trouble}; the end of what it says is kept until it can be written", bad=True)
 
     def _ended(self, child: Child, status: int) -> None:
         """A child has ended though nobody asked it to."""

@@ -14,6 +14,7 @@ import msgspec
 from ..admin.client import AdminClient, NotRunning
 from ..admin.protocol import AdminError
 from ..config import Config
+from ..config.paths import DIRECTORY_MODE
 from ..process import PYTHON
 from ..venues.settings import VenueConfigError, VenueFileSettings
 from .child import Child
@@ -102,6 +103,10 @@ class Plan:
                     env[place.env] = os.environ[place.env]
         return env
 
+    def make_run_folder(self) -> None:
+        """Raises OSError."""
+        self._paths.run.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+
     def addresses(self) -> dict[str, Any]:
         """What run/ready.json tells besides the pids."""
         told: dict[str, Any] = {
@@ -156,6 +161,7 @@ class Plan:
                 url = f"http://127.0.0.1:{self._simulator_port}"
                 settings = settings.model_copy(update={"base_url": url})
             folder = self._paths.run / "venues"
+            self.make_run_folder()
             folder.mkdir(mode=0o700, exist_ok=True)
             file = folder / f"{name}.toml"
             write_changed(file, venue_toml(settings))

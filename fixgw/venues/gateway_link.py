@@ -20,12 +20,12 @@ from typing import Any
 
 import msgspec
 
+from ..accept import accept_each, hang_up, listen_private
 from ..core import commands as c
 from ..core import events as e
 from ..core.child import Child
 from ..core.codec import Record
 from ..core.sanity import FUTURE_NS, quote_problem
-from ..process import bind_private
 from . import wire
 
 log = logging.getLogger(__name__)
@@ -185,20 +185,22 @@ class VenueLinks:
         self._listener: socket.socket | None = None
 
     def start(self) -> None:
-        """Listen (mode 0600) and accept in the background. Raises OSError."""
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        bind_private(listener, self._path)
-        listener.listen(16)
+        """Listen (mode 0600) and accept in the background; again when the socket's file was deleted: links that there are
+        go on. Raises OSError, RuntimeError."""
+        old, listener = self._listener, listen_private(self._path, 16)
         self._listener = listener
-        threading.Thread(target=self._accept, name="venue-accept", daemon=True).start()
+        try:
+            threading.Thread(target=self._accept, args=(listener,), name="venue-accept", daemon=True).start()
+        except BaseException:
+            self._listener = old
+            listener.close()
+            raise
+        hang_up(old)
 
     def stop(self) -> None:
         """Close every link."""
         self._closing = True
-        if self._listener is not None:
-            with contextlib.suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
+        hang_up(self._listener)
         with self._lock:
             links = list(self._links.values())
         for link in links:
@@ -284,9 +286,7 @@ class VenueLinks:
         if child is not None:
             self._send(
                 child.venue,
-                wire.CancelChild(
-                    venue_cl_ord_id=venue_cl_ord_id, symbol=child.symbol, venue_order_id=child.venue_order_id
-                ),
+                wire.CancelChild(venue_cl_ord_id=venue_cl_ord_id, symbol=child.symbol, venue_order_id=child.venue_order_id),
             )
 
     def _amend(self, ev: e.ChildAmendSent) -> None:
@@ -328,14 +328,11 @@ class VenueLinks:
 
     # --- threads ---
 
-    def _accept(self) -> None:
-        assert self._listener is not None
-        while not self._closing:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(sock,), name="venue-read", daemon=True).start()
+    def _accept(self, listener: socket.socket) -> None:
+        accept_each(listener, self._take, lambda: self._closing or self._listener is not listener, "venue links")
+
+    def _take(self, sock: socket.socket) -> None:
+        threading.Thread(target=self._serve, args=(sock,), name="venue-read", daemon=True).start()
 
     def _serve(self, sock: socket.socket) -> None:
         """Read one host until it goes; then everything of that venue is down."""

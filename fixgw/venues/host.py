@@ -30,8 +30,8 @@ import uvloop
 from msgspec.structs import replace
 
 from ..core import commands as c
-from ..process import die_with_parent, give_back_memory, socket_address
-from . import host_clock
+from ..process import allow_files, die_with_parent, give_back_memory, socket_address
+from . import host_clock, loop_errors
 from .balances import BalanceDesk
 from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, Venue, VenueError, connect_venue, withdrawn
 from .chains import Chains
@@ -441,6 +441,7 @@ async def _give_back() -> None:
 
 async def _serve(host: VenueHost, ready_file: Path | None) -> None:
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(loop_errors.handle)
     serving = asyncio.ensure_future(host.run())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, serving.cancel)
@@ -470,6 +471,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     die_with_parent(parent=parent)
+    allow_files()
 
     async def run() -> None:
         host = VenueHost(settings, options.socket, options.name)

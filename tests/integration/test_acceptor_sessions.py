@@ -427,6 +427,9 @@ def test_a_logon_that_cannot_be_made_durable_is_refused_and_resets_nothing(accep
 
 def test_a_crash_before_the_first_answer_is_no_reset(engine, tmp_path):
     """The very first Logon is journaled, and QuickFIX has not counted it yet."""
+    before = acceptor_over(engine, (OMS44,), tmp_path / "fix")
+    before.start()
+    before.stop(1.0)
     engine.cursors["OMS44"] = replace(engine.session_cursor("OMS44"), last_in_seq=1)
     acceptor = acceptor_over(engine, (OMS44,), tmp_path / "fix")
     acceptor.start()

@@ -3,6 +3,7 @@ that keep the promises of the real ones (a ready file with their pid, SIGTERM en
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -193,6 +194,25 @@ def test_starts_in_order_tells_and_stops_in_order(root: Path, runs: list[Run]) -
     assert (root / "order.txt").read_text().splitlines() == [f"start {name}" for name in ALL] + stops
     assert not any(alive(pid) for pid in told["pids"].values())
     assert not (root / "run" / "ready.json").exists() and not (root / "told.json").exists()
+
+
+def test_a_run_folder_that_is_deleted_is_made_again_and_nobody_else_gets_in(root: Path, runs: list[Run]) -> None:
+    out = root / "out.txt"
+    run = Run(root, *ALL, out=out)
+    runs.append(run)
+    first = run.ready()
+    shutil.rmtree(root / "run")
+    (root / "told.json").unlink()
+    assert run.ready() == first
+    assert out.read_text().count("was deleted while this ran") == 1
+    second = Run(root, *ALL, TOLD=str(root / "other.json"))
+    runs.append(second)
+    status, said = second.wait()
+    assert status == 1 and f"is run already by the process {run.process.pid}" in said
+    os.kill(first["pids"]["venue"], signal.SIGKILL)
+    assert alive(run.new_pid("venue", first["pids"]["venue"]))
+    run.process.send_signal(signal.SIGTERM)
+    assert run.process.wait(timeout=20) == 0
 
 
 def test_ctrl_c_is_a_clean_stop(root: Path, runs: list[Run]) -> None:
@@ -403,7 +423,7 @@ def test_a_child_is_started_again_though_nothing_new_can_be_written(root: Path, 
     second = json.loads((root / "run" / "venue.json").read_text())["pid"]
     assert second != first["venue"] and json.loads((root / "told.json").read_text())["pids"] == {**first, "venue": second}
     assert run.stop()[0] == 0
-    assert f"venue: its log {root}/log/venue.log: Is a directory; what it says is lost" in out.read_text()
+    assert f"venue: its log {root}/log/venue.log: Is a directory; the end of what it says is kept" in out.read_text()
 
 
 def test_a_ready_file_that_cannot_be_written_at_the_start_is_named_and_written_later(

@@ -157,9 +157,7 @@ def test_each_command_asks_for_what_it_was_told(
         (["orders", "--limit", "0"], "1<=x<=10000"),
     ],
 )
-def test_a_command_that_makes_no_sense_asks_nothing(
-    directory: Path, gateway: Gateway, words: list[str], expected: str
-) -> None:
+def test_a_command_that_makes_no_sense_asks_nothing(directory: Path, gateway: Gateway, words: list[str], expected: str) -> None:
     result = fixgw(directory, *words)
     assert result.exit_code == 2 and expected in result.output, result.output
     assert gateway.asked == []
@@ -209,9 +207,7 @@ def test_a_person_is_asked_for_the_reason(
 
 
 @pytest.mark.parametrize("given", [["--json"], ["--reason", "r"]])
-def test_nobody_is_asked_who_said_it_or_wants_json(
-    directory: Path, gateway: Gateway, terminal: None, given: list[str]
-) -> None:
+def test_nobody_is_asked_who_said_it_or_wants_json(directory: Path, gateway: Gateway, terminal: None, given: list[str]) -> None:
     for words in (["cancel", "O1", *given], ["session", "S", "reset", *given], ["session", "S", "show"]):
         result = CliRunner().invoke(main, [*words, "--dir", str(directory)], input="")
         assert result.exit_code == 0 and "Reason" not in result.output, result.output
@@ -299,6 +295,63 @@ def test_too_many_connections_are_told_so(directory: Path) -> None:
     finally:
         for client in clients:
             client.close()
+
+
+@contextmanager
+def mute(path: Path, *, hang_up: bool) -> Iterator[None]:
+    """Somebody who takes a request and does not answer it."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen(1)
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                while connection.recv(1 << 16) and not hang_up:
+                    pass
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield
+        thread.join(timeout=5)
+
+
+@pytest.mark.parametrize("hang_up", [True, False])
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["kill", "--firm", "--reason", "x"], "`fixgw status`"),
+        (["resume", "--firm", "--reason", "x"], "`fixgw status`"),
+        (["cancel", "AB12", "--reason", "x"], "`fixgw order ID`"),
+        (["resolve", "AB12", "--as", "canceled", "--evidence", "x"], "`fixgw order ID`"),
+        (["session", "OMS44", "disable", "--reason", "x"], "`fixgw session NAME show`"),
+        (["session", "OMS44", "show"], ""),
+        (["status"], ""),
+    ],
+)
+def test_what_was_sent_and_has_no_answer_may_be_done_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], shown: str, hang_up: bool
+) -> None:
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(AdminClient.__init__, "__kwdefaults__", {"user": None, "timeout_s": 0.3})
+    with mute(tmp_path / "run" / "admin.sock", hang_up=hang_up):
+        result = CliRunner().invoke(main, [*arguments, "--dir", str(tmp_path)])
+    assert result.exit_code == 2
+    assert ("the outcome is unknown" in result.output) == bool(shown) and shown in result.output
+
+
+def test_a_queue_of_waiting_clients_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen(0)
+        first = AdminClient(path, timeout_s=5)
+        with pytest.raises(NotRunning):
+            AdminClient(path, timeout_s=0.2)
+        threading.Timer(0.3, listener.accept).start()
+        second = AdminClient(path, timeout_s=5)
+        first.close()
+        second.close()
 
 
 def test_no_answer_in_time_is_told_as_such(directory: Path) -> None:

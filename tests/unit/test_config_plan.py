@@ -6,9 +6,9 @@ import pytest
 
 from fixgw.config import load
 from fixgw.config.init import init
-from fixgw.supervisor import child as child_module
-from fixgw.supervisor import run
-from fixgw.supervisor.child import Child, rotate
+from fixgw.supervisor import child_log, run
+from fixgw.supervisor.child import Child
+from fixgw.supervisor.child_log import rotate
 from fixgw.supervisor.plan import Plan, venue_toml, write_atomic
 from fixgw.venues.settings import VenueFileSettings, load_venue_file
 
@@ -91,7 +91,7 @@ def test_a_venue_file_says_the_same_when_it_is_written_again(tmp_path: Path) -> 
 
 
 def test_logs_are_rotated_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child_module, "LOG_MAX_BYTES", 10)
+    monkeypatch.setattr(child_log, "LOG_MAX_BYTES", 10)
     log = tmp_path / "front.log"
     for number in range(8):
         log.write_text(f"{number}" * 11)
@@ -106,13 +106,13 @@ def test_logs_are_rotated_within_bounds(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_long_lived_log_is_cut_while_it_is_held_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child_module, "LOG_MAX_BYTES", 10)
+    monkeypatch.setattr(child_log, "LOG_MAX_BYTES", 10)
     log = tmp_path / "x.log"
     child = Child("x", list, lambda pid: True, log, {})
     with log.open("a") as file:
         file.write("a" * 20)
         file.flush()
-        child.bound_log()
+        child.look_after_log()
         file.write("b")
     assert log.read_text() == "b" and (tmp_path / "x.log.1").read_text() == "a" * 20
 

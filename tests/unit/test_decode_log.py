@@ -1,6 +1,7 @@
 """The raw log and its reader: what is written can be read back, secrets never can."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -87,6 +88,28 @@ def test_a_full_queue_never_blocks_and_is_told(tmp_path: Path) -> None:
     assert sum(told) == log.lost and text.count(b" I 8=") == 2000 - log.lost
     log.write("S", "I", REPORT, 1)  # after close: lost and counted, not raised
     assert log.lost == sum(told) + 1
+
+
+def test_a_folder_that_cannot_be_made_or_is_deleted_is_tried_again(tmp_path: Path) -> None:
+    told: list[str] = []
+    folder = tmp_path / "log" / "fix"
+    folder.parent.write_text("in the way")
+    log = RawLog(folder, on_failing=told.append)
+    for number in range(3):
+        log.write("S", "I", REPORT, number)
+        log.write("T", "I", REPORT, number)
+        assert log.flush()
+    assert log.lost == 6 and len(told) == 1 and str(folder) in told[0]
+    folder.parent.unlink()
+    log.write("S", "I", REPORT, 7)
+    log.write("T", "I", REPORT, 7)
+    assert log.flush() and b"3 messages are missing" in (folder / "S.log").read_bytes()
+    shutil.rmtree(folder.parent)
+    log.write("S", "I", REPORT, 8)
+    assert log.flush() and (folder / "S.log").read_bytes().startswith(b"8 I ")
+    folder.parent.rename(tmp_path / "away")
+    log.close()
+    assert len(told) == 1
 
 
 def test_a_disk_that_refuses_is_counted_and_survived(tmp_path: Path) -> None:

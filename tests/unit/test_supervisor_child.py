@@ -18,6 +18,7 @@ from fixgw.journal.disk import Disk
 from fixgw.ready import write_ready
 from fixgw.supervisor import plan
 from fixgw.supervisor.child import BACKOFF_FIRST_S, Child, describe_error
+from fixgw.supervisor.child_log import KEPT_BYTES
 from fixgw.supervisor.lock import _note_pid
 
 
@@ -118,3 +119,67 @@ def test_a_ready_file_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path.unlink()
     with pytest.raises(OSError, match=r"No space left on device, expected room for the ready file: '.*gateway.json'"):
         write_ready(path, {"pid": 42})
+
+
+TWO_LINES = """
+import os, sys, time
+print("first", flush=True)
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.01)
+print("second")
+"""
+
+
+def said(child: Child, text: str) -> None:
+    deadline = time.monotonic() + 10
+    while text not in "\n".join(child.last_lines()):
+        assert time.monotonic() < deadline, child.last_lines()
+        time.sleep(0.01)
+
+
+def test_what_it_says_is_kept_until_its_log_can_be_written(child: Child, lock_fd: int, tmp_path: Path) -> None:
+    child.log = tmp_path / "log" / "venue.log"
+    child.__post_init__()
+    child.log.parent.write_text("in the way")
+    go = tmp_path / "go"
+    child.argv = lambda: [sys.executable, "-I", "-S", "-c", TWO_LINES, str(go)]
+    assert "File exists" in (child.start(lock_fd) or "")
+    said(child, "first")
+    child.look_after_log()
+    child.log.parent.unlink()
+    child.look_after_log()
+    assert child.log.read_text() == "first\n"
+    go.touch()
+    said(child, "second")
+    child.look_after_log()
+    child.look_after_log()
+    assert child.log.read_text() == "first\nsecond\n"
+
+
+def test_a_log_that_is_deleted_comes_back(child: Child, lock_fd: int, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    child.argv = lambda: [sys.executable, "-I", "-S", "-c", TWO_LINES, str(go)]
+    assert child.start(lock_fd) is None
+    said(child, "first")
+    child.look_after_log()
+    child.log.unlink()
+    go.touch()
+    said(child, "second")
+    child.look_after_log()
+    assert child.log.read_text() == "second\n"
+
+
+def test_what_waits_for_its_log_is_bounded(child: Child, lock_fd: int) -> None:
+    child.log.mkdir()
+    code = f"for number in range({KEPT_BYTES // 5}): print(f'{{number:010}}')"
+    child.argv = lambda: [sys.executable, "-I", "-S", "-c", code]
+    assert "Is a directory" in (child.start(lock_fd) or "")
+    said(child, f"{KEPT_BYTES // 5 - 1:010}")
+    child.look_after_log()
+    blocks = os.fstat(child._out._fd).st_blocks * 512
+    assert blocks < KEPT_BYTES * 1.2
+    child.log.rmdir()
+    child.look_after_log()
+    text = child.log.read_text()
+    assert "bytes are missing here" in text.splitlines()[0] and text.endswith(f"{KEPT_BYTES // 5 - 1:010}\n")
+    assert KEPT_BYTES * 0.9 < len(text) < KEPT_BYTES * 1.1

@@ -1,0 +1,49 @@
+"""SIGTERM and SIGINT of the gateway: heard at any moment, its start included, and acted on at places that are fit for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Final
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stopping(Exception):
+    """The process was told to end before it was ready; nothing is wrong."""
+
+
+class StopRequest:
+    """Whether the process was told to end. The handler only sets a flag and writes a byte: threading.Event takes a lock there
+    that the interrupted thread may hold."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._pipe: tuple[int, int] | None = None
+
+    def listen(self) -> None:
+        """From the main thread, once. Raises OSError."""
+        self._pipe = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._pipe[1], False)
+        for number in SIGNALS:
+            signal.signal(number, self._heard)
+
+    def check(self) -> None:
+        """Raises Stopping when it was."""
+        if self.asked:
+            raise Stopping
+
+    def wait(self) -> None:
+        """Until it is."""
+        assert self._pipe is not None
+        while not self.asked:
+            os.read(self._pipe[0], 64)
+
+    def _heard(self, number: int, frame: object) -> None:
+        self.asked = True
+        assert self._pipe is not None
+        try:
+            os.write(self._pipe[1], b"x")
+        except BlockingIOError:
+            # it holds thousands of them
+            pass

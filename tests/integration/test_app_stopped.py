@@ -1,0 +1,118 @@
+"""A gateway that is told to stop while it starts ends soon, with status 0, and leaves its journal so that the next start knows
+what this one would have known."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from core_world import World
+
+from fixgw.cli import main
+from fixgw.config import Paths
+from fixgw.journal.identity import read_run
+from fixgw.journal.store import Journal
+
+RECORDS = 400
+# `place`: where the start is when SIGTERM comes; a replay takes minutes
+GATEWAY = """
+import os, signal, sys, time
+from fixgw import app
+place = sys.argv.pop(2)
+
+def before(owner, name, does):
+    real = getattr(owner, name)
+    def wrapped(*args, **kwargs):
+        does()
+        return real(*args, **kwargs)
+    setattr(owner, name, wrapped)
+
+def told():
+    print("told", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+replayed = []
+def slowly():
+    replayed.append(1)
+    if len(replayed) == 3:
+        print("replaying", file=sys.stderr, flush=True)
+    time.sleep(0.2)
+
+if place == "replay":
+    before(app, "replay_record", slowly)
+elif place == "state":
+    before(app, "give_back_memory", told)
+elif place == "sessions":
+    from fixgw.fix.acceptor import Acceptor
+    before(Acceptor, "start", told)
+elif place == "last":
+    before(app, "write_ready", told)
+sys.exit(app.main())
+"""
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    assert CliRunner().invoke(main, ["init", str(tmp_path / "demo"), "--demo"]).exit_code == 0
+    found = Paths(tmp_path / "demo")
+    found.make_directories()
+    world = World()
+    while len(world.records) < RECORDS:
+        world.start()
+    journal = Journal.open(found.journal)
+    for seq, payload in enumerate(world.records, 1):
+        journal.append(seq, payload)
+    journal.commit()
+    journal.close()
+    return found
+
+
+def start(paths: Paths, place: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", GATEWAY, str(paths.root), place], stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+
+
+def test_in_the_midst_of_a_long_replay(paths: Paths) -> None:
+    before = read_run(paths.journal)
+    assert before is not None and before.state == "running"
+    process = start(paths, "replay")
+    try:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "replaying" in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        said = process.communicate(timeout=20)[1]
+        assert process.returncode == 0 and time.monotonic() - began < 10, said
+        assert "Traceback" not in said
+    finally:
+        process.kill()
+        process.wait()
+    assert read_run(paths.journal) == before
+
+
+@pytest.mark.parametrize("place", ["state", "sessions", "last"])
+def test_while_it_comes_up(paths: Paths, place: str) -> None:
+    before = read_run(paths.journal)
+    assert before is not None
+    process = start(paths, place)
+    try:
+        said = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 0 and "told" in said and "Traceback" not in said, said
+    after = read_run(paths.journal)
+    assert after is not None
+    if place == "state":
+        # nothing was written: how the run before ended is still to be seen
+        assert (after.state, after.time_ns, after.epoch) == (before.state, before.time_ns, before.epoch + 1)
+    else:
+        assert after.state == "clean" and after.last_seq > RECORDS
+    assert paths.gateway_ready.exists() == (place == "last")
