@@ -345,6 +345,12 @@ class InstrumentsReport(VenueCommand, frozen=True, tag="instruments", kw_only=Tr
     instruments: tuple[InstrumentSpec, ...]
 
 
+class VenueOddity(VenueCommand, frozen=True, tag="oddity", kw_only=True):
+    """The venue tells something that cannot be; the host has left it out. For operations: an alert, nothing else."""
+
+    text: str
+
+
 # --- the edge and operations ---
 
 
@@ -463,6 +469,7 @@ AnyCommand = (
     | VenueReconciled
     | BalancesReport
     | InstrumentsReport
+    | VenueOddity
     | TriggerStop
     | Timer
     | EngineStart

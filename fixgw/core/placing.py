@@ -48,7 +48,8 @@ def assess(
     instrument, quote = market.instrument, quotes.get(market.venue.name)
     spec = state.instruments.get(market.spec_key)
     if spec is None:
-        return Denied(Reason.UNKNOWN_SYMBOL, 55, instrument.symbol, market.venue.name, "not listed by the venue")
+        text = f"{market.venue.name} does not list {instrument.symbol} now, or not with rules that can be used"
+        return Denied(Reason.UNKNOWN_SYMBOL, 55, instrument.symbol, market.venue.name, text)
     reference = rules.reference_px(terms.side, quote)
     waits = kind == "new" if order is None else order.held and kind != "trigger"
     value_px = rules.value_px(terms, reference, waits)

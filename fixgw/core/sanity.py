@@ -102,8 +102,8 @@ def screen(command: c.VenueCommand) -> tuple[c.VenueCommand, list[str]]:
         case c.BalancesReport():
             return _balances(command)
         case c.InstrumentsReport():
-            good = tuple(spec for spec in command.instruments if _spec_is_sane(spec))
-            bad = [spec.symbol for spec in command.instruments if not _spec_is_sane(spec)]
+            good = tuple(spec for spec in command.instruments if spec_is_sane(spec))
+            bad = [spec.symbol for spec in command.instruments if not spec_is_sane(spec)]
             return _without(command, "instruments", good, bad)
         case c.VenueReconciled():
             orders = tuple(order for order in command.open_orders if _order_is_sane(order))
@@ -116,6 +116,8 @@ def screen(command: c.VenueCommand) -> tuple[c.VenueCommand, list[str]]:
         case c.ChildReject() | c.ChildAmbiguous() | c.ChildCancelReject() | c.ChildAmendReject():
             if len(command.text) > MAX_TEXT or len(command.code) > MAX_TEXT:
                 command = msgspec.structs.replace(command, text=command.text[:MAX_TEXT], code=command.code[:MAX_TEXT])
+        case c.VenueOddity() if len(command.text) > MAX_TEXT:
+            command = msgspec.structs.replace(command, text=command.text[:MAX_TEXT])
         case c.VenueLink() if len(command.reason) > MAX_TEXT:
             command = msgspec.structs.replace(command, reason=command.reason[:MAX_TEXT])
         case _:
@@ -180,7 +182,8 @@ def _balances(command: c.BalancesReport) -> tuple[c.VenueCommand, list[str]]:
     return kept, [f"{command.venue}: balance of {names} (as of {command.asof_ns}) is nonsense"]
 
 
-def _spec_is_sane(spec: c.InstrumentSpec) -> bool:
+def spec_is_sane(spec: c.InstrumentSpec) -> bool:
+    """All its rules are numbers of a market."""
     values = (getattr(spec, name) for name in spec.__struct_fields__)
     return bool(spec.symbol) and all(is_number(value) for value in values if isinstance(value, Decimal))
 

@@ -158,6 +158,10 @@ class Dialect:
         check_market(market)
         return spec_from(self.exchange, market)
 
+    def presumed_market(self, symbol: str) -> dict[str, Any] | None:
+        """ccxt's market of an instrument that the venue's list lacks, where its name there follows from ours; else None."""
+        return None
+
     def amendable(self, symbol: str) -> bool:
         """This instrument's orders can be reduced in place (asked only where "amend" is a capability)."""
         return False

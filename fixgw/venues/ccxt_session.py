@@ -44,6 +44,12 @@ class Healer(Protocol):
 
     async def sweep(self) -> None: ...
 
+    async def relist(self) -> None:
+        """Ask for the instruments again, where it is time to."""
+
+    def listed(self) -> tuple[str, ...]:
+        """The symbols that the venue lists now."""
+
     async def balances(self) -> Balances: ...
 
 
@@ -59,6 +65,7 @@ class Session:
         self._secrets = secrets
         self._healer = healer
         self.books = Books(sink, dialect, settings.symbols)
+        self.books.listed = healer.listed
         self._tasks: list[asyncio.Task[None]] = []
         self._lost = asyncio.Event()
         self._bell = asyncio.Event()
@@ -102,6 +109,7 @@ class Session:
             try:
                 await self._healer.prepare()
                 self._prepared.set()
+                self.books.relisted()
                 private = asyncio.ensure_future(self._dialect.run_private())
                 # when the gateway was told that the link is down it reconciles everything itself once it is up: to do the
                 # same here would spend the rate limit twice
@@ -172,6 +180,8 @@ class Session:
                 continue
             try:
                 await self._healer.sweep()
+                await self._healer.relist()
+                self.books.relisted()
                 if not self._dialect.streams_balances:
                     self._sink.balances(await self._healer.balances())
             except _EXPECTED as error:
@@ -198,12 +208,30 @@ class Books:
     def __init__(self, sink: Sink, dialect: Dialect, symbols: tuple[str, ...]) -> None:
         self._sink = sink
         self._dialect = dialect
-        self._symbols = symbols
         self._quotes: dict[str, Quote] = {}
+        # the symbols whose books can be had now
+        self.listed: Callable[[], tuple[str, ...]] = lambda: symbols
+        self._streamed: frozenset[str] = frozenset()
+        self._more = asyncio.Event()
+
+    def relisted(self) -> None:
+        """What can be had may have changed: with another book the streams begin anew."""
+        if set(self.listed()) - self._streamed:
+            self._more.set()
 
     async def run(self) -> None:
-        """Until the stream breaks (raises)."""
-        await self._dialect.run_books(self._symbols)
+        """Until the stream breaks (raises), or is to be begun anew."""
+        self._more.clear()
+        symbols = self.listed()
+        self._streamed = frozenset(symbols)
+        more = asyncio.ensure_future(self._more.wait())
+        books = asyncio.ensure_future(self._dialect.run_books(symbols)) if symbols else more
+        try:
+            await asyncio.wait({books, more}, return_when=asyncio.FIRST_COMPLETED)
+            if books.done() and books is not more:
+                books.result()
+        finally:
+            await end_tasks((books, more))
 
     async def run_freshness(self) -> None:
         """A book that did not change is as fresh as the last sign of life of its stream."""

@@ -29,9 +29,9 @@ from .checks import check_amend, check_place
 from .client_ids import refusal
 from .credentials import missing_credential, traces
 from .doctrine import is_not_found, scrub
-from .http_guard import MARKETS_BYTES
 from .limiter import Priority, RateLimiter
-from .order_rate import Limit, Slot
+from .listing import Listing
+from .order_rate import Slot
 from .placing import Placing
 from .settings import VenueConfigError, VenueFileSettings
 from .tasks import end_tasks
@@ -40,14 +40,14 @@ from .wire import AmendChild, CancelChild, PlaceChild, QueryChild
 
 KIND = "ccxt"
 log = logging.getLogger(__name__)
-RELOAD_NS = 600_000_000_000
 FORGET_NS = 300_000_000_000
 _COMPLETING_MAX = 1000
 # a place without an answer for so long is looked for: a cancel may be waiting for it
 _HANGS_NS = 1_000_000_000
+# an answer came, but not one about the order
+_SAYS_NOTHING = frozenset(("BAD_ANSWER", "NOT_PROVEN", "CONTRADICTION"))
 # before a cancel that a rate limit refused is sent again, where the venue does not say when; doubled each time
 _CANCEL_PAUSE_S = 0.25
-_TEN_NS = 10_000_000_000
 
 
 def connect(settings: VenueFileSettings, sink: Sink) -> CcxtVenue:
@@ -82,16 +82,16 @@ class CcxtVenue:
         hooks.limiter = RateLimiter(weight, min(float(settings.cancel_reserve), weight / 8))
         self.hooks = hooks
         self._requests = Requests(settings, self._dialect, hooks, self._secrets)
-        self._know_limits(())
         self._dialect.attach(self._exchange, hooks)
         self.capabilities: tuple[str, ...] = self._dialect.capabilities(self._exchange)
-        self._specs: dict[str, InstrumentSpec] = {}
-        self._specs_ns = 0
+        self.listing = Listing(settings, sink, self._dialect, hooks, self._requests, self._secrets)
         self.tracker = Tracker(self._dialect.know_trade)
         self._trades = TradeReader(settings, self._dialect, self.tracker, self._secrets, self._requests.ask)
         self._amender = Amender(self._dialect, self.tracker, self._requests.ask, self._look_up, self.on_done)
         self._completing: set[asyncio.Task[None]] = set()
         self._placing: dict[str, Placing] = {}
+        # instruments whose trades the venue does not tell, and since when
+        self._unread: dict[str, int] = {}
         self.session = Session(settings, sink, self._dialect, self._secrets, self)
         hooks.rest_ok, self.session.forbidden = self.session.rest_ok, hooks.forbidden
 
@@ -161,15 +161,8 @@ class CcxtVenue:
 
     # --- orders ---
 
-    def _spec(self, symbol: str) -> InstrumentSpec:
-        spec = self._specs.get(symbol)
-        if spec is None:
-            known = "no instruments are loaded yet" if not self._specs else f"{symbol!r} is not an instrument here"
-            raise NeverSent("UNKNOWN_SYMBOL", f"symbol: {known}")
-        return spec
-
     async def place(self, order: PlaceChild) -> Placed:
-        check_place(order, self._spec(order.symbol), self.capabilities)
+        check_place(order, self.listing.spec(order.symbol), self.capabilities)
         if self.tracker.full:
             raise NeverSent("TOO_MANY_ORDERS", "the host follows as many orders as it can")
         our_id = order.venue_cl_ord_id
@@ -298,7 +291,7 @@ class CcxtVenue:
     async def amend(self, request: AmendChild) -> None:
         if "amend" not in self.capabilities or not self._dialect.amendable(request.symbol):
             raise NeverSent("UNSUPPORTED", f"{request.symbol}: orders are not amended here; cancel and place instead")
-        check_amend(request, self._spec(request.symbol))
+        check_amend(request, self.listing.spec(request.symbol))
         await self._amender.amend(request)
 
     # --- questions ---
@@ -362,33 +355,14 @@ class CcxtVenue:
         return Queried(found, asked_ns, order_id, cum_qty, trades, checked, text)
 
     async def instruments(self) -> tuple[InstrumentSpec, ...]:
-        await self._load_specs()
-        return tuple(self._specs.values())
+        await self.listing.load()
+        return tuple(self.listing.specs.values())
 
-    async def _load_specs(self) -> None:
-        if self._specs and time.time_ns() - self._specs_ns < RELOAD_NS:
-            return
-        call = self._requests.call(Priority.LINK)
-        call.most_bytes = MARKETS_BYTES
-        markets = await self._requests.run(self._exchange.load_markets(bool(self._specs)), call, 60.0)
-        try:
-            self._know_limits(self._dialect.order_limits(call.answer))
-            self.hooks.limiter.learn(self._dialect.weight_limit(call.answer))
-        except ValueError as error:
-            log.warning("%s: the venue's limits are not understood: %s", self._settings.name, error)
-        missing = [symbol for symbol in self._settings.symbols if symbol not in markets]
-        if missing:
-            raise NeverSent("UNKNOWN_SYMBOL", f"symbols: {missing} are not markets of {self._settings.exchange}")
-        self._specs = {symbol: self._dialect.spec(markets[symbol]) for symbol in self._settings.symbols}
-        self._specs_ns = time.time_ns()
+    async def relist(self) -> None:
+        await self.listing.load()
 
-    def _know_limits(self, limits: tuple[Limit, ...]) -> None:
-        """The venue's limits of new orders, with the venue file's own in place of that of 10 s."""
-        own = self._settings.max_orders_per_10s
-        if own:
-            limits = (*(limit for limit in limits if limit.interval_ns != _TEN_NS), Limit(own, _TEN_NS))
-        if limits or not self.hooks.order_rate.limits:  # an answer without any takes none away
-            self.hooks.order_rate.learn(limits)
+    def listed(self) -> tuple[str, ...]:
+        return self.listing.known()
 
     async def balances(self) -> Balances:
         call, asked_ns = self._requests.call(Priority.LINK), time.time_ns()
@@ -404,7 +378,12 @@ class CcxtVenue:
         out: list[OpenOrder] = []
         for symbol in self._dialect.open_orders_by(symbols, everything):
             call = self._requests.call(Priority.LINK)
-            raw = await self._requests.run(self._exchange.fetch_open_orders(symbol), call)
+            try:
+                raw = await self._requests.run(self._exchange.fetch_open_orders(symbol), call)
+            except VenueError as failure:
+                if not self.listing.excuses(symbol, failure):
+                    raise
+                continue  # orders that a list does not show are asked for by themselves
             if self._dialect.open_orders_weights is not None and not isinstance(call.answer, list):
                 raise Ambiguous("BAD_ANSWER", "open orders: the answer is not a list")
             try:
@@ -416,7 +395,21 @@ class CcxtVenue:
 
     async def trades(self, since_ns: int, symbols: tuple[str, ...]) -> tuple[VenueTrade, ...]:
         """Trades of ours since then, each with our id where it can be found (else ""); see ccxt_trades.py."""
-        return (await self._trades.since(since_ns, symbols))[0]
+        plain_ones = tuple(symbol for symbol in symbols if symbol in self.listing.specs and symbol not in self._unread)
+        found = (await self._trades.since(since_ns, plain_ones))[0]
+        for symbol in symbols:
+            if symbol in plain_ones:
+                continue
+            from_ns = min(since_ns, self._unread.get(symbol, since_ns))
+            try:
+                found += (await self._trades.since(from_ns, (symbol,)))[0]
+                self._unread.pop(symbol, None)
+            except VenueError as failure:
+                if not self.listing.excuses(symbol, failure):
+                    raise
+                log.warning("%s: trades of %s are not told now: %s", self._settings.name, symbol, failure)
+                self._unread[symbol] = from_ns
+        return found
 
     # --- healing ---
 
@@ -448,7 +441,7 @@ class CcxtVenue:
 
     async def prepare(self) -> None:
         """Instruments, and the private stream confirmed."""
-        await self._load_specs()
+        await self.listing.load()
         await self._requests.ask(self._dialect.open_private(), Priority.LINK, 15.0)
 
     async def heal(self, lost_ns: int) -> None:
@@ -477,10 +470,19 @@ class CcxtVenue:
                 if asked_ns - tracked.began_ns > FORGET_NS:
                     self.tracker.drop(tracked.venue_cl_ord_id)
             elif tracked.open and not placing and (order is None or order.cum_qty > tracked.cum_qty or tracked.unsure):
-                await self._settle(tracked)
+                await self._settle_alone(tracked)
                 ended = ended or tracked.done is not None
         if ended:
             self._sink.balances_changed()
+
+    async def _settle_alone(self, tracked: Tracked) -> None:
+        """As _settle; an answer that says nothing of this order keeps it in question, and nothing else."""
+        try:
+            await self._settle(tracked)
+        except VenueError as failure:
+            if failure.code not in _SAYS_NOTHING and not self.listing.excuses(tracked.symbol, failure):
+                raise
+            log.warning("%s: %s: not settled yet: %s", self._settings.name, tracked.venue_cl_ord_id, failure)
 
     async def _settle(self, tracked: Tracked) -> None:
         """Ask for one order and tell what was missed."""

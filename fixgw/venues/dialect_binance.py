@@ -20,10 +20,11 @@ from . import retry_after
 from .base import Ambiguous, Balances, Done
 from .binance_codes import CODES, WsRefused
 from .binance_limits import counts_in, header_counts, header_weight, order_limits, weight_in, weight_limit
+from .binance_market import presumed, spec_of
 from .ccxt_dialect import MAX_PAGES, PAGING_S, Amended
 from .ccxt_dialect import Dialect as GeneralDialect
 from .ccxt_exchange import CALL, Call, Hooks, Unreadable, awaited, prune
-from .ccxt_parse import dec, rule
+from .ccxt_parse import dec
 from .covering import StreamBalances
 from .doctrine import RATE_LIMIT_STATUS
 from .limiter import Priority
@@ -98,26 +99,10 @@ class Dialect(GeneralDialect):
         return ("amend", "quote_market", "post_only", "ioc", "fok")
 
     def spec(self, market: dict[str, Any]) -> InstrumentSpec:
-        """From the raw filters: ccxt's own reading leaves out MARKET_LOT_SIZE's step."""
-        filters = {f["filterType"]: f for f in market["info"].get("filters", [])}
-        price, lot = filters.get("PRICE_FILTER", {}), filters.get("LOT_SIZE", {})
-        market_lot = filters.get("MARKET_LOT_SIZE", {})
-        notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
-        return InstrumentSpec(
-            symbol=market["symbol"],
-            venue_symbol=str(market["id"]),
-            base=market["base"],
-            quote=market["quote"],
-            tick=rule(price.get("tickSize")),
-            lot=rule(lot.get("stepSize")),
-            min_qty=rule(lot.get("minQty")),
-            max_qty=rule(lot.get("maxQty")),
-            min_px=rule(price.get("minPrice")),
-            max_px=rule(price.get("maxPrice")),
-            min_notional=rule(notional.get("minNotional")),
-            market_lot=rule(market_lot.get("stepSize")),
-            market_max_qty=rule(market_lot.get("maxQty")),
-        )
+        return spec_of(market)
+
+    def presumed_market(self, symbol: str) -> dict[str, Any] | None:
+        return presumed(self.exchange, symbol)
 
     # --- orders ---
 

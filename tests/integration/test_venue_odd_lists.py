@@ -1,0 +1,220 @@
+"""What a venue says wrongly of one instrument, asset or order keeps none of the others from working (real ccxt, simulator)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from decimal import Decimal as D
+from pathlib import Path
+from typing import Any
+
+import pytest
+from venue_rig import SECRET, Sink
+
+from fixgw.core.commands import InstrumentSpec
+from fixgw.sim.binance import SimServer
+from fixgw.sim.config import DEMO_BALANCES, ApiAccount, SimConfig, parse_market
+from fixgw.venues import listing
+from fixgw.venues.base import NeverSent
+from fixgw.venues.ccxt_venue import CcxtVenue
+from fixgw.venues.settings import parse_venue
+from fixgw.venues.wire import CancelChild, PlaceChild, QueryChild
+
+BTC, ETH = "BTC/USDT", "ETH/USDT"
+Change = Callable[[Any], None]
+
+
+class Told(Sink):
+    """What the host would be told of, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.odds: dict[str, str] = {}
+        self.said: list[str] = []
+        self.links: list[tuple[bool, str]] = []
+        self.balance: Any = None
+        self.specs: tuple[InstrumentSpec, ...] = ()
+        self.quotes: dict[str, Any] = {}
+        self.news = asyncio.Event()
+
+    def odd(self, key: str, text: str) -> None:
+        self.odds[key] = text
+        self.said.append(f"{key}: {text}")
+        self.news.set()
+
+    def instruments(self, specs: tuple[InstrumentSpec, ...]) -> None:
+        self.specs = specs
+        self.news.set()
+
+    def balances(self, balances: Any) -> None:
+        self.balance = balances
+        self.news.set()
+
+    def book(self, symbol: str, quote: Any) -> None:
+        self.quotes[symbol] = quote
+        self.news.set()
+
+    def link(self, up: bool, reason: str = "") -> None:
+        self.links.append((up, reason))
+        super().link(up, reason)
+        self.news.set()
+
+    def trade(self, trade: Any) -> None:
+        super().trade(trade)
+        self.news.set()
+
+    async def until(self, probe: Callable[[], Any], what: str) -> Any:
+        async with asyncio.timeout(12):
+            while not (found := probe()):
+                self.news.clear()
+                try:
+                    await asyncio.wait_for(self.news.wait(), 0.2)
+                except TimeoutError:
+                    continue
+            return found
+        raise AssertionError(what)
+
+
+class Answers:
+    """Changes what the venue answers to REST requests, before ccxt reads it. `asked`: how often, by the path's end."""
+
+    def __init__(self) -> None:
+        self.changes: dict[str, Change] = {}
+        self.asked: dict[str, int] = {}
+
+    def put(self, venue: CcxtVenue) -> None:
+        exchange = venue._exchange
+        read = exchange.on_rest_response
+
+        def changed(code: Any, reason: Any, url: str, method: Any, headers: Any, text: str, *rest: Any) -> Any:
+            end = url.partition("?")[0].rpartition("/")[2]
+            self.asked[end] = self.asked.get(end, 0) + 1
+            if end in self.changes:
+                answer = exchange.parse_json(text)
+                self.changes[end](answer)
+                text = exchange.json(answer)
+            return read(code, reason, url, method, headers, text, *rest)
+
+        exchange.on_rest_response = changed
+
+
+Body = Callable[[SimServer, CcxtVenue, Told, Answers], Awaitable[None]]
+
+
+def run(folder: Path, body: Body, first: dict[str, Change] | None = None, up: bool = True, **fields: Any) -> None:
+    """A connector for BTC/USDT and ETH/USDT; `first`: what is changed from its start on."""
+    account = ApiAccount("demo", "demo-key", SECRET, DEMO_BALANCES)
+    config = SimConfig(folder, (account,), (parse_market(BTC), parse_market(ETH)))
+
+    async def main() -> None:
+        async with asyncio.timeout(30), SimServer(config) as server:
+            sink, answers = Told(), Answers()
+            answers.changes = dict(first or {})
+            own = {
+                "exchange": "binance", "symbols": [BTC, ETH], "base_url": f"http://127.0.0.1:{server.port}",
+                "api_key_env": "RIG_KEY", "secret_env": "RIG_SECRET", "request_timeout_ms": 1500, "recv_window_ms": 1000,
+                "sweep_s": 0.2,
+            }  # fmt: skip
+            venue = CcxtVenue(parse_venue(own | fields, "t", "t"), sink)
+            answers.put(venue)
+            try:
+                await venue.start()
+                if up:
+                    await asyncio.wait_for(sink.up.wait(), 12)
+                await body(server, venue, sink, answers)
+            finally:
+                await venue.close()
+
+    asyncio.run(main())
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "RETRY_S", 0.3)
+    monkeypatch.setenv("RIG_KEY", "demo-key")
+    monkeypatch.setenv("RIG_SECRET", SECRET)
+
+
+async def place(venue: CcxtVenue, our_id: str, symbol: str = BTC) -> str:
+    px = D("50000") if symbol == BTC else D("2000")
+    order = PlaceChild(venue_cl_ord_id=our_id, symbol=symbol, side="1", ord_type="2", tif="1", qty=D("0.5"), px=px)
+    return (await venue.place(order)).venue_order_id
+
+
+def fill(server: SimServer, order_id: int, symbol: str, qty: str) -> None:
+    now_ns = time.time_ns()
+    server.sim.commit(server.sim.engine.fill_resting(order_id, D(qty), now_ns), symbol.replace("/", ""), now_ns)
+
+
+def without_eth(answer: Any) -> None:
+    answer["symbols"] = [row for row in answer["symbols"] if row["symbol"] != "ETHUSDT"]
+
+
+def eth(change: Change) -> Change:
+    def changed(answer: Any) -> None:
+        for row in answer["symbols"]:
+            if row["symbol"] == "ETHUSDT":
+                change(row)
+
+    return changed
+
+
+def _nan_tick(row: Any) -> None:
+    for rule in row["filters"]:
+        if rule["filterType"] == "PRICE_FILTER":
+            rule["tickSize"] = "NaN"
+
+
+ODD_ETH = {
+    "missing": without_eth,
+    "NaN tick": eth(_nan_tick),
+    "no filters": eth(lambda row: row.update(filters=[])),
+    "filters no list": eth(lambda row: row.update(filters=7)),
+}
+
+
+@pytest.mark.parametrize("name", ODD_ETH)
+def test_an_instrument_that_is_nonsense_at_the_start_is_left_out_alone_and_comes_back(tmp_path: Path, name: str) -> None:
+    async def body(server: SimServer, venue: CcxtVenue, sink: Told, answers: Answers) -> None:
+        assert "ETH/USDT" in sink.odds[f"instrument {ETH}"]
+        assert [spec.symbol for spec in await venue.instruments()] == [BTC]
+        await place(venue, "OURS1")
+        with pytest.raises(NeverSent, match=r"UNKNOWN_SYMBOL.*ETH/USDT"):
+            await place(venue, "OURS2", ETH)
+        assert {order.venue_cl_ord_id for order in await venue.open_orders((BTC, ETH), True)} == {"OURS1"}
+        assert await venue.trades(1, (BTC, ETH)) == ()
+        await sink.until(lambda: BTC in sink.quotes, "a book")
+        answers.changes.clear()
+        await sink.until(lambda: {spec.symbol for spec in sink.specs} == {BTC, ETH}, "ETH again")
+        assert sink.odds[f"instrument {ETH}"] == ""
+        await place(venue, "OURS3", ETH)
+        await sink.until(lambda: ETH in sink.quotes, "the book of what came back")
+
+    run(tmp_path, body, {"exchangeInfo": ODD_ETH[name]})
+
+
+def test_orders_of_an_instrument_that_vanishes_are_looked_after(tmp_path: Path) -> None:
+    """Its fill is told, its order can be asked for and canceled, by a host that has seen its market and by one that has not."""
+
+    async def body(server: SimServer, venue: CcxtVenue, sink: Told, answers: Answers) -> None:
+        one, two = await place(venue, "OURS1", ETH), await place(venue, "OURS2", ETH)
+        answers.changes["exchangeInfo"] = without_eth
+        for forget in (False, True):
+            venue.listing._due_s = 0.001
+            if forget:
+                venue.listing._markets.clear()
+                venue._exchange.set_markets([venue._exchange.markets[BTC]])
+            await venue.listing.load()
+            assert [spec.symbol for spec in await venue.instruments()] == [BTC]
+            number, name = (two, "OURS2") if forget else (one, "OURS1")
+            fill(server, int(number), ETH, "0.2")
+            await sink.until(lambda name=name: [t for t in sink.told if t.venue_cl_ord_id == name], "the fill")
+            assert sink.told[-1].symbol == ETH
+            found = await venue.query(QueryChild(venue_cl_ord_id=name, symbol=ETH, qty=D("0.5")))
+            assert (found.outcome, found.cum_qty) == ("open", D("0.2"))
+            assert name in {order.venue_cl_ord_id for order in await venue.open_orders((BTC, ETH))}
+            done = await venue.cancel(CancelChild(venue_cl_ord_id=name, symbol=ETH))
+            assert done is None or done.status == "canceled"
+
+    run(tmp_path, body)
