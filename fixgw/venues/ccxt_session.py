@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import time
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
@@ -31,6 +32,10 @@ from .tasks import end_tasks
 log = logging.getLogger(__name__)
 _FAILURES_UNTIL_DOWN = 3
 _BACKOFF_MAX_S = 5.0
+# between two reasons why it does not come up, doubled each time
+_RETELL_S = 10.0
+_RETELL_MAX_S = 300.0
+_DIGITS = re.compile(r"\d+")
 _EXPECTED = (VenueError, ccxt.BaseError, ValueError, RuntimeError, KeyError, OSError)
 
 
@@ -75,6 +80,7 @@ class Session:
         # what a ban that lasts is told as, in the place of what it looks like (a connection that ends)
         self.forbidden: Callable[[], str] = lambda: ""
         self._told_reason = ""
+        self._told_s, self._retell_s = 0.0, _RETELL_S
         self._up = False
         self._rest_failures = 0
 
@@ -130,19 +136,33 @@ class Session:
             down_for_ms = (time.time_ns() - self._lost_ns) / 1e6 if self._lost_ns else 0
             if self._up and down_for_ms >= self._settings.down_grace_ms:
                 self._set_link(False, self._lost_reason)
-            elif not self._up and self.forbidden() not in ("", self._told_reason):
-                self._tell_link("")
+            elif not self._up:
+                self._tell_reason(self._lost_reason)
             await asyncio.sleep(min(backoff, _BACKOFF_MAX_S))
             backoff = min(backoff * 2, _BACKOFF_MAX_S)
 
     def _set_link(self, up: bool, reason: str) -> None:
         if up != self._up:
             self._up = up
+            self._retell_s = _RETELL_S
             self._tell_link(reason)
 
     def _tell_link(self, reason: str) -> None:
         self._told_reason = reason if self._up else self.forbidden() or reason
+        self._told_s = time.monotonic()
         self._sink.link(self._up, self._told_reason)
+
+    def _tell_reason(self, reason: str) -> None:
+        """Why it cannot come up, where that is another reason than the one that was told last (numbers aside: of a request, a
+        time). The first at once; then more and more seldom, because each is journaled and two may take turns."""
+        forbidden = self.forbidden()
+        same = forbidden == self._told_reason if forbidden else _DIGITS.sub("", reason) == _DIGITS.sub("", self._told_reason)
+        waited_s = time.monotonic() - self._told_s
+        if same or (self._told_reason and not forbidden and waited_s < self._retell_s):
+            return
+        if self._told_reason:
+            self._retell_s = min(self._retell_s * 2, _RETELL_MAX_S)
+        self._tell_link(reason)
 
     def on_lost(self, reason: str) -> None:
         """The private stream, or REST for good, was lost: heal."""
