@@ -25,6 +25,7 @@ from .ccxt_exchange import Hooks
 from .ccxt_orders import Orders
 from .ccxt_parse import dec, dec_or, spec_from
 from .doctrine import Codes
+from .odd_rows import read_around
 from .order_lists import Page
 from .order_rate import Limit
 from .settings import VenueFileSettings
@@ -64,6 +65,9 @@ class Events(Protocol):
     def on_done(self, done: Done, symbol: str) -> None: ...
 
     def on_balances(self, balances: Balances) -> None: ...
+
+    def on_odd_balance(self, asset: str) -> None:
+        """The stream tells of an asset what is no number of a market."""
 
     def on_balances_overdue(self) -> None:
         """The stream should have told balances and has not: they are to be asked for."""
@@ -127,6 +131,7 @@ class Dialect:
             exchange.urls["api"] = _rebase(exchange.urls["api"], self.settings.base_url)
         check_symbols(self.settings.symbols)
         without_broker(exchange)
+        read_around(exchange)
         count_rows(exchange)
 
     def default_weight_per_minute(self, exchange: Any) -> float:

@@ -189,12 +189,22 @@ def spec_from(exchange: Any, market: dict[str, Any]) -> InstrumentSpec:
     )
 
 
-def balances_from(raw: dict[str, Any]) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
-    """Free and total per asset of a unified balance; ValueError when it has neither."""
+def balances_from(raw: dict[str, Any]) -> tuple[dict[str, Decimal], dict[str, Decimal], tuple[str, ...]]:
+    """Free and total per asset of a unified balance, and the assets whose figures are none, which are in neither; ValueError when
+    it is no balance at all. `raw["odd"]`: as odd_rows.py leaves it."""
     free, total = _dict(raw, "balance").get("free"), raw.get("total")
     if not isinstance(free, dict) or not isinstance(total, dict):
         raise ValueError("balance: expected free and total")
-    return (
-        {asset: plain(dec(value, asset)) for asset, value in free.items() if value is not None},
-        {asset: plain(dec(value, asset)) for asset, value in total.items() if value is not None},
-    )
+    out: tuple[dict[str, Decimal], dict[str, Decimal]] = ({}, {})
+    odd = dict.fromkeys(str(asset) for asset in raw.get("odd") or ())
+    for kind, kept in zip((free, total), out, strict=True):
+        for asset, value in kind.items():
+            try:
+                if value is not None:
+                    kept[asset] = plain(dec(value, asset))
+            except ValueError:
+                odd[str(asset)] = None
+    for kept in out:
+        for asset in odd:
+            kept.pop(asset, None)
+    return (*out, tuple(odd))

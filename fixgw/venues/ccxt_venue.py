@@ -21,7 +21,8 @@ from .ccxt_amend import Amender
 from .ccxt_dialect import Dialect, dialect_for
 from .ccxt_exchange import Hooks, make_exchange
 from .ccxt_missing import GAP_MARGIN_NS, no_trades_either
-from .ccxt_parse import balances_from, dec_or, done_from, open_order_from, outcome, trade_from
+from .ccxt_parse import dec_or, done_from, outcome, trade_from
+from .ccxt_pictures import Pictures
 from .ccxt_requests import Requests
 from .ccxt_session import Session
 from .ccxt_trades import TradeReader
@@ -87,11 +88,10 @@ class CcxtVenue:
         self.listing = Listing(settings, sink, self._dialect, hooks, self._requests, self._secrets)
         self.tracker = Tracker(self._dialect.know_trade)
         self._trades = TradeReader(settings, self._dialect, self.tracker, self._secrets, self._requests.ask)
+        self._pictures = Pictures(settings, sink, self._dialect, self._requests, self.listing, self._trades, self._secrets)
         self._amender = Amender(self._dialect, self.tracker, self._requests.ask, self._look_up, self.on_done)
         self._completing: set[asyncio.Task[None]] = set()
         self._placing: dict[str, Placing] = {}
-        # instruments whose trades the venue does not tell, and since when
-        self._unread: dict[str, int] = {}
         self.session = Session(settings, sink, self._dialect, self._secrets, self)
         hooks.rest_ok, self.session.forbidden = self.session.rest_ok, hooks.forbidden
 
@@ -123,6 +123,9 @@ class CcxtVenue:
 
     def on_balances(self, balances: Balances) -> None:
         self._sink.balances(balances)
+
+    def on_odd_balance(self, asset: str) -> None:
+        self._pictures.on_odd_balance(asset)
 
     def on_balances_overdue(self) -> None:
         self._sink.balances_changed()
@@ -365,51 +368,13 @@ class CcxtVenue:
         return self.listing.known()
 
     async def balances(self) -> Balances:
-        call, asked_ns = self._requests.call(Priority.LINK), time.time_ns()
-        raw = await self._requests.run(self._exchange.fetch_balance(), call)
-        try:
-            free, total = balances_from(raw)
-        except ValueError as error:
-            raise Ambiguous("BAD_ANSWER", str(error)) from None
-        # as of the moment the request left: what happened after it may be missing in the answer
-        return self._dialect.know_balances(free, total, call.first_ns or asked_ns)
+        return await self._pictures.balances()
 
     async def open_orders(self, symbols: tuple[str, ...], everything: bool = False) -> tuple[OpenOrder, ...]:
-        out: list[OpenOrder] = []
-        for symbol in self._dialect.open_orders_by(symbols, everything):
-            call = self._requests.call(Priority.LINK)
-            try:
-                raw = await self._requests.run(self._exchange.fetch_open_orders(symbol), call)
-            except VenueError as failure:
-                if not self.listing.excuses(symbol, failure):
-                    raise
-                continue  # orders that a list does not show are asked for by themselves
-            if self._dialect.open_orders_weights is not None and not isinstance(call.answer, list):
-                raise Ambiguous("BAD_ANSWER", "open orders: the answer is not a list")
-            try:
-                out.extend(open_order_from(self._dialect.orders.named(order)) for order in raw)
-                self._dialect.know_orders(raw)
-            except (ValueError, KeyError) as error:
-                raise Ambiguous("BAD_ANSWER", f"open orders: {scrub(str(error), self._secrets)}") from None
-        return tuple(out)
+        return await self._pictures.open_orders(symbols, everything)
 
     async def trades(self, since_ns: int, symbols: tuple[str, ...]) -> tuple[VenueTrade, ...]:
-        """Trades of ours since then, each with our id where it can be found (else ""); see ccxt_trades.py."""
-        plain_ones = tuple(symbol for symbol in symbols if symbol in self.listing.specs and symbol not in self._unread)
-        found = (await self._trades.since(since_ns, plain_ones))[0]
-        for symbol in symbols:
-            if symbol in plain_ones:
-                continue
-            from_ns = min(since_ns, self._unread.get(symbol, since_ns))
-            try:
-                found += (await self._trades.since(from_ns, (symbol,)))[0]
-                self._unread.pop(symbol, None)
-            except VenueError as failure:
-                if not self.listing.excuses(symbol, failure):
-                    raise
-                log.warning("%s: trades of %s are not told now: %s", self._settings.name, symbol, failure)
-                self._unread[symbol] = from_ns
-        return found
+        return await self._pictures.trades(since_ns, symbols)
 
     # --- healing ---
 

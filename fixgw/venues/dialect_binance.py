@@ -405,8 +405,11 @@ class Dialect(GeneralDialect):
         """outboundAccountPosition tells the changed assets only, as of the venue's time u."""
         rows = []
         for row in event.get("B", ()):
-            free = dec(row["f"], "f")
-            rows.append((str(row["a"]), plain(free), plain(free + dec(row["l"], "l"))))
+            try:
+                free = dec(row["f"], "f")
+                rows.append((str(row["a"]), plain(free), plain(free + dec(row["l"], "l"))))
+            except (ValueError, KeyError, TypeError):  # the others count; of this one stays what was known, and it is asked for
+                self.events.on_odd_balance(str(row.get("a")) if isinstance(row, dict) else "")
         self.events.on_balances(self._balances.event(_ms(event.get("u")), rows, time.time_ns()))
 
     def know_orders(self, orders: list[dict[str, Any]]) -> None:

@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from venue_rig import SECRET, Sink
+from core_world import VENUE, World
+from venue_rig import SECRET, Sink, in_process
 
-from fixgw.core.commands import InstrumentSpec
+from fixgw.core.commands import InstrumentSpec, VenueOddity
+from fixgw.core.events import Alerted
 from fixgw.sim.binance import SimServer
 from fixgw.sim.config import DEMO_BALANCES, ApiAccount, SimConfig, parse_market
 from fixgw.venues import listing
 from fixgw.venues.base import NeverSent
 from fixgw.venues.ccxt_venue import CcxtVenue
+from fixgw.venues.fake_gateway import FakeGateway
+from fixgw.venues.host import VenueHost
 from fixgw.venues.settings import parse_venue
 from fixgw.venues.wire import CancelChild, PlaceChild, QueryChild
 
@@ -218,3 +222,68 @@ def test_orders_of_an_instrument_that_vanishes_are_looked_after(tmp_path: Path) 
             assert done is None or done.status == "canceled"
 
     run(tmp_path, body)
+
+
+def balance_of(asset: str, free: str) -> Change:
+    def changed(answer: Any) -> None:
+        answer["balances"] = [row for row in answer["balances"] if row["asset"] != asset]
+        answer["balances"].append({"asset": asset, "free": free, "locked": "0"})
+
+    return changed
+
+
+@pytest.mark.parametrize("free", ["NaN", "1" + "0" * 26, "-Infinity", "banana"])
+@pytest.mark.parametrize("asset", ["SHITCOIN", "ETH"])
+def test_one_odd_balance_takes_nothing_else_down(tmp_path: Path, asset: str, free: str) -> None:
+    """From the start on. An asset of ours counts as nothing: what there is of it is not known."""
+
+    async def body(server: SimServer, venue: CcxtVenue, sink: Told, answers: Answers) -> None:
+        assert asset in sink.odds[f"balance {asset}"]
+        assert sink.balance.free["USDT"] > 0 and asset not in sink.balance.free and asset not in sink.balance.total
+        await place(venue, "OURS1")
+        answers.changes.clear()
+        assert ("ETH" in (await venue.balances()).free) and sink.odds[f"balance {asset}"] == ""
+
+    run(tmp_path, body, {"account": balance_of(asset, free)})
+
+
+@pytest.mark.parametrize(("asset", "asked"), [("SHITCOIN", False), ("ETH", True)])
+def test_an_odd_balance_of_the_stream_leaves_what_was_known_and_asks(tmp_path: Path, asset: str, asked: bool) -> None:
+    async def body(server: SimServer, venue: CcxtVenue, sink: Told, answers: Answers) -> None:
+        await sink.until(lambda: sink.balance is not None, "balances")
+        known = sink.balance.free["ETH"]
+        changed: list[bool] = []
+        sink.balances_changed = lambda: changed.append(True)  # type: ignore[method-assign]
+        rows = [{"a": asset, "f": "1" + "0" * 26, "l": "0"}, {"a": "USDT", "f": "77", "l": "0"}, "odd", {"a": "BNB"}]
+        event = {"e": "outboundAccountPosition", "u": time.time_ns() // 1_000_000, "B": rows}
+        assert venue._dialect.tap(None, {"event": event})
+        assert sink.balance.free["USDT"] == 77 and sink.balance.free["ETH"] == known
+        assert f"balance {asset}" in sink.odds and bool(changed) == asked
+
+    run(tmp_path, body)
+
+
+def test_what_is_odd_is_told_to_each_gateway_once(tmp_path: Path) -> None:
+    async def body(gate: FakeGateway, host: VenueHost) -> None:
+        def told() -> list[str]:
+            return [message.text for message in gate.received if isinstance(message, VenueOddity)]
+
+        for text in ("odd", "odd", "", "odd", "odder"):
+            host.odd("balance X", text)
+        host.odd("balance Y", "gone")
+        host.odd("balance Y", "")
+        await gate.until(lambda: "gone" in told(), "the last")
+        assert told() == ["odd", "odder", "gone"]
+        gate.received.clear()
+        gate.cut()
+        await gate.until(lambda: len(gate.hellos) > 1 and told(), "what is odd still")
+        assert told() == ["odder"]
+
+    in_process(tmp_path, body)
+
+
+def test_an_oddity_is_an_alert() -> None:
+    world = World()
+    (alert,) = world.run(VenueOddity(ts_ns=world.tick(), venue=VENUE, text="the balance of X" + "x" * 1000))
+    assert isinstance(alert, Alerted) and alert.kind == "BAD_VENUE_DATA"
+    assert alert.text.startswith(f"{VENUE}: the balance of X") and len(alert.text) < 600
