@@ -287,7 +287,7 @@ class VenueLink(VenueCommand, frozen=True, tag="link", kw_only=True):
 
 
 class OpenOrder(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
-    """One open order as a venue lists it."""
+    """One open order as a venue lists it. `unread`: its figures are nonsense (here zero); it is open, no more is known."""
 
     venue_cl_ord_id: str
     venue_order_id: str
@@ -296,6 +296,7 @@ class OpenOrder(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=F
     qty: Decimal
     cum_qty: Decimal
     px: Decimal | None = None
+    unread: bool = False
 
 
 class VenueReconciled(VenueCommand, frozen=True, tag="reconciled", kw_only=True):

@@ -2,7 +2,8 @@
 
     a number that is NaN, infinite, negative where that has no meaning, or beyond any market ... taken for "not said"
     an unknown status or outcome ............................................................. taken for "no answer"
-    one instrument, asset or open order with such numbers .................................... left out, the others count
+    one instrument or asset with such numbers ................................................ left out, the others count
+    one open order with such numbers ......................................................... it is open, no more is known
     a time in the future ..................................................................... now
     a text of unbounded length ............................................................... cut
 
@@ -106,7 +107,7 @@ def screen(command: c.VenueCommand) -> tuple[c.VenueCommand, list[str]]:
             bad = [spec.symbol for spec in command.instruments if not spec_is_sane(spec)]
             return _without(command, "instruments", good, bad)
         case c.VenueReconciled():
-            orders = tuple(order for order in command.open_orders if _order_is_sane(order))
+            orders = tuple(order if _order_is_sane(order) else _unread(order) for order in command.open_orders)
             bad = [order.venue_cl_ord_id for order in command.open_orders if not _order_is_sane(order)]
             return _without(command, "open_orders", orders, bad)
         case c.ChildAmended() if not is_number(command.qty):
@@ -186,6 +187,10 @@ def spec_is_sane(spec: c.InstrumentSpec) -> bool:
     """All its rules are numbers of a market."""
     values = (getattr(spec, name) for name in spec.__struct_fields__)
     return bool(spec.symbol) and all(is_number(value) for value in values if isinstance(value, Decimal))
+
+
+def _unread(order: c.OpenOrder) -> c.OpenOrder:
+    return msgspec.structs.replace(order, qty=_ZERO, cum_qty=_ZERO, px=None, unread=True)
 
 
 def _order_is_sane(order: c.OpenOrder) -> bool:

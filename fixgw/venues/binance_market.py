@@ -42,6 +42,8 @@ def presumed(exchange: Any, symbol: str) -> dict[str, Any] | None:
     base, _, quote = symbol.partition("/")
     if not (base.isalnum() and quote.isalnum()):
         return None
+    for lists in ("crossMarginPairsData", "isolatedMarginPairsData"):  # as its own reading of the list leaves them
+        exchange.options.setdefault(lists, [])
     raw = {"symbol": base + quote, "baseAsset": base, "quoteAsset": quote, "status": "BREAK", "filters": []}
     found: dict[str, Any] = exchange.parse_market(raw)
     return found

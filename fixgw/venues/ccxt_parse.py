@@ -20,6 +20,8 @@ _OUTCOMES = {
     "rejected": "rejected",
 }  # fmt: skip
 SIDES = {"buy": "1", "sell": "2"}
+# in a structure of ccxt's: odd_rows.py has left something out of it
+ODD = "odd"
 
 
 def dec(value: Any, name: str = "number") -> Decimal:
@@ -154,6 +156,30 @@ def open_order_from(raw: dict[str, Any]) -> OpenOrder:
     )
 
 
+def listed_from(raw: dict[str, Any]) -> OpenOrder:
+    """The same of a row of a list: one that names itself, by either id, and is nonsense otherwise, is open and `unread`."""
+    try:
+        if not _dict(raw, "open order").get(ODD):
+            return open_order_from(raw)
+    except ValueError:
+        if not isinstance(raw, dict) or not (_id(raw.get("id")) or _id(raw.get("clientOrderId"))):
+            raise
+    symbol = raw.get("symbol")
+    return OpenOrder(
+        venue_cl_ord_id=_id(raw.get("clientOrderId")),
+        venue_order_id=_id(raw.get("id")),
+        symbol=symbol if isinstance(symbol, str) else "",
+        side=_side(raw) or "",
+        qty=Decimal(0),
+        cum_qty=Decimal(0),
+        unread=True,
+    )
+
+
+def _id(value: Any) -> str:
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
 def _step(exchange: Any, value: Any) -> Decimal:
     """A precision as a step: ccxt gives the step itself, or a number of decimal places."""
     if value in (None, ""):
@@ -191,12 +217,12 @@ def spec_from(exchange: Any, market: dict[str, Any]) -> InstrumentSpec:
 
 def balances_from(raw: dict[str, Any]) -> tuple[dict[str, Decimal], dict[str, Decimal], tuple[str, ...]]:
     """Free and total per asset of a unified balance, and the assets whose figures are none, which are in neither; ValueError when
-    it is no balance at all. `raw["odd"]`: as odd_rows.py leaves it."""
+    it is no balance at all. `raw[ODD]`: as odd_rows.py leaves it."""
     free, total = _dict(raw, "balance").get("free"), raw.get("total")
     if not isinstance(free, dict) or not isinstance(total, dict):
         raise ValueError("balance: expected free and total")
     out: tuple[dict[str, Decimal], dict[str, Decimal]] = ({}, {})
-    odd = dict.fromkeys(str(asset) for asset in raw.get("odd") or ())
+    odd = dict.fromkeys(str(asset) for asset in raw.get(ODD) or ())
     for kind, kept in zip((free, total), out, strict=True):
         for asset, value in kind.items():
             try:

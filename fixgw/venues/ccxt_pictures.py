@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Any
+
+from msgspec.structs import replace
 
 from ..core.commands import OpenOrder, VenueTrade
 from .balances import assets_of
 from .base import Ambiguous, Balances, Sink, VenueError
 from .ccxt_dialect import Dialect
-from .ccxt_parse import balances_from, open_order_from
+from .ccxt_parse import balances_from, listed_from
 from .ccxt_requests import Requests
 from .ccxt_trades import TradeReader
 from .doctrine import scrub
@@ -19,6 +22,8 @@ from .listing import Listing
 from .settings import VenueFileSettings
 
 log = logging.getLogger(__name__)
+# of one answer: each is read some dozen times
+_ODD_ROWS = 100
 
 
 class Pictures:
@@ -73,6 +78,7 @@ class Pictures:
         out: list[OpenOrder] = []
         for symbol in self._dialect.open_orders_by(symbols, everything):
             call = self._requests.call(Priority.LINK)
+            call.odd_rows = _ODD_ROWS
             try:
                 raw = await self._requests.run(self._dialect.exchange.fetch_open_orders(symbol), call)
             except VenueError as failure:
@@ -82,11 +88,20 @@ class Pictures:
             if self._dialect.open_orders_weights is not None and not isinstance(call.answer, list):
                 raise Ambiguous("BAD_ANSWER", "open orders: the answer is not a list")
             try:
-                out.extend(open_order_from(self._dialect.orders.named(order)) for order in raw)
+                out.extend(self._listed(order) for order in raw)
                 self._dialect.know_orders(raw)
             except (ValueError, KeyError) as error:
                 raise Ambiguous("BAD_ANSWER", f"open orders: {scrub(str(error), self._secrets)}") from None
         return tuple(out)
+
+    def _listed(self, raw: dict[str, Any]) -> OpenOrder:
+        """One that is nonsense but for its id makes no hole: whose it is the core knows. ValueError without an id."""
+        order = listed_from(self._dialect.orders.named(raw))
+        if order.unread:
+            our_id = order.venue_cl_ord_id or self._dialect.events.our_id(order.symbol, order.venue_order_id) or ""
+            order = replace(order, venue_cl_ord_id=our_id)
+            log.warning("%s: open order %r (%r) is nonsense otherwise", self._settings.name, order.venue_order_id, our_id)
+        return order
 
     async def trades(self, since_ns: int, symbols: tuple[str, ...]) -> tuple[VenueTrade, ...]:
         """Trades of ours since then, each with our id where it can be found (else ""); see ccxt_trades.py."""

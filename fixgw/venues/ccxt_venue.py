@@ -429,12 +429,12 @@ class CcxtVenue:
         ended = False
         for tracked, placing in known:
             order = listed.get(tracked.venue_cl_ord_id)
-            if placing and order is not None:
+            if order is not None and order.venue_order_id and (placing or (order.unread and tracked.unsure)):
                 self.on_working(tracked.venue_cl_ord_id, tracked.symbol, order.venue_order_id)
             elif tracked.unsure and order is None:
                 if asked_ns - tracked.began_ns > FORGET_NS:
                     self.tracker.drop(tracked.venue_cl_ord_id)
-            elif tracked.open and not placing and (order is None or order.cum_qty > tracked.cum_qty or tracked.unsure):
+            elif tracked.open and not placing and _in_doubt(tracked, order):
                 await self._settle_alone(tracked)
                 ended = ended or tracked.done is not None
         if ended:
@@ -463,3 +463,8 @@ class CcxtVenue:
             self.on_trade(trade)
         if found.outcome != "open":
             self.on_done(Done(tracked.venue_cl_ord_id, found.venue_order_id, found.outcome, found.cum_qty), tracked.symbol)
+
+
+def _in_doubt(tracked: Tracked, listed: OpenOrder | None) -> bool:
+    """The list of open orders does not say all of it."""
+    return listed is None or listed.unread or listed.cum_qty > tracked.cum_qty or tracked.unsure

@@ -18,7 +18,7 @@ from fixgw.core.events import Alerted
 from fixgw.sim.binance import SimServer
 from fixgw.sim.config import DEMO_BALANCES, ApiAccount, SimConfig, parse_market
 from fixgw.venues import listing
-from fixgw.venues.base import NeverSent
+from fixgw.venues.base import Ambiguous, NeverSent
 from fixgw.venues.ccxt_venue import CcxtVenue
 from fixgw.venues.fake_gateway import FakeGateway
 from fixgw.venues.host import VenueHost
@@ -287,3 +287,60 @@ def test_an_oddity_is_an_alert() -> None:
     (alert,) = world.run(VenueOddity(ts_ns=world.tick(), venue=VENUE, text="the balance of X" + "x" * 1000))
     assert isinstance(alert, Alerted) and alert.kind == "BAD_VENUE_DATA"
     assert alert.text.startswith(f"{VENUE}: the balance of X") and len(alert.text) < 600
+
+
+def _foreign(**fields: Any) -> dict[str, Any]:
+    row = {
+        "symbol": "DOGEUSDT", "orderId": 5, "orderListId": 9, "clientOrderId": "web_1", "price": "0.1", "origQty": "0.00000000",
+        "executedQty": "0", "cummulativeQuoteQty": "0", "status": "PENDING_NEW", "timeInForce": "GTC", "type": "LIMIT",
+        "side": "BUY", "time": 1795283333447, "updateTime": 1795283333447, "isWorking": False, "origQuoteOrderQty": "10",
+    }  # fmt: skip
+    return row | fields
+
+
+FOREIGN = {
+    "no quantity": {},
+    "NaN": {"origQty": "NaN", "executedQty": "NaN", "price": "Infinity"},
+    "a word": {"origQty": "banana"},
+    "negative": {"origQty": "1", "executedQty": "-1"},
+    "no side": {"side": None},
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_an_odd_open_order_of_somebody_else_makes_no_hole(tmp_path: Path, name: str) -> None:
+    async def body(server: SimServer, venue: CcxtVenue, sink: Told, answers: Answers) -> None:
+        await place(venue, "OURS1")
+        answers.changes["openOrders"] = lambda answer: answer.append(_foreign(**FOREIGN[name]))
+        found = {order.venue_cl_ord_id: order for order in await venue.open_orders((BTC, ETH), True)}
+        assert found["OURS1"].qty == D("0.5") and not found["OURS1"].unread
+        assert found["web_1"].unread and found["web_1"].venue_order_id == "5"
+        answers.changes["openOrders"] = lambda answer: answer.append(_foreign(orderId=None, clientOrderId=""))
+        with pytest.raises(Ambiguous, match="BAD_ANSWER"):
+            await venue.open_orders((BTC, ETH), True)
+
+    run(tmp_path, body)
+
+
+def test_an_odd_open_order_of_ours_is_asked_for_by_itself(tmp_path: Path) -> None:
+    """Its fill, which the stream lost, is told; and what hangs is known to work."""
+
+    async def body(server: SimServer, venue: CcxtVenue, sink: Told, answers: Answers) -> None:
+        number = await place(venue, "OURS1")
+
+        def odd(answer: Any) -> None:
+            for row in answer:
+                row.update(origQty="NaN", executedQty="NaN")
+
+        answers.changes["openOrders"] = odd
+        tap, venue._dialect.tap = venue._dialect.tap, lambda client, message: True  # type: ignore[method-assign]
+        venue.hooks.tap = venue._dialect.tap
+        fill(server, int(number), BTC, "0.2")
+        await sink.until(lambda: sink.told, "the fill")
+        venue.hooks.tap = venue._dialect.tap = tap  # type: ignore[method-assign]
+        assert (sink.told[-1].venue_cl_ord_id, sink.told[-1].qty) == ("OURS1", D("0.2"))
+        assert answers.asked["order"] > 0
+        (listed,) = await venue.open_orders((BTC, ETH), True)
+        assert listed.unread and listed.venue_cl_ord_id == "OURS1"
+
+    run(tmp_path, body)
