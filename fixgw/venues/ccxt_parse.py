@@ -62,12 +62,12 @@ def _text_or(value: Any, name: str) -> str:
     return "" if value is None or value == "" else _text(value, name)
 
 
-def _ms_to_ns(value: Any) -> int:
-    """A time in ms; 0 when there is none, or none that can be."""
+def ms_to_ns(value: Any) -> int:
+    """A time in ms; 0, which counts as now, when there is none, or none that can be: a trade is one whatever its time."""
     try:
         found = int(value or 0)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"timestamp: {value!r:.60}, expected milliseconds") from None
+        return 0
     return found * 1_000_000 if 0 <= found < _MAX_MS else 0
 
 
@@ -128,7 +128,7 @@ def trade_from(raw: dict[str, Any], account: str, our_id: str) -> VenueTrade:
         fee=plain(dec_or(fee.get("cost")) or Decimal(0)),
         fee_asset=_text_or(fee.get("currency"), "currency"),
         liquidity="1" if maker == "maker" else "2" if maker == "taker" else "",
-        venue_ns=_ms_to_ns(raw.get("timestamp")),
+        venue_ns=ms_to_ns(raw.get("timestamp")),
     )
 
 

@@ -21,7 +21,7 @@ from .ccxt_amend import Amender
 from .ccxt_dialect import Dialect, dialect_for
 from .ccxt_exchange import Hooks, make_exchange
 from .ccxt_missing import GAP_MARGIN_NS, no_trades_either
-from .ccxt_parse import dec_or, done_from, outcome, trade_from
+from .ccxt_parse import dec_or, done_from, ms_to_ns, outcome, trade_from
 from .ccxt_pictures import Pictures
 from .ccxt_requests import Requests
 from .ccxt_session import Session
@@ -136,12 +136,19 @@ class CcxtVenue:
         self.tracker.name(tracked, venue_order_id)
         if (tracked.unsure or tracked.placing) and not tracked.acked:
             # real world: events overtake the answer to the place; the ack goes first all the same
-            tracked.unsure, tracked.acked = False, True
-            self._sink.ack(venue_cl_ord_id, venue_order_id)
+            self._ack(tracked, venue_order_id)
+            tracked.unsure = False
+
+    def _ack(self, tracked: Tracked, venue_order_id: str) -> None:
+        """Here and below: nothing is known as told before it was handed over."""
+        if not tracked.acked:
+            self._sink.ack(tracked.venue_cl_ord_id, venue_order_id)
+            tracked.acked = True
 
     def on_trade(self, trade: VenueTrade) -> None:
         if self.tracker.fresh(trade):
             self._sink.trade(trade)
+            self.tracker.told(trade)
 
     def on_amended(self, venue_cl_ord_id: str, symbol: str, qty: Decimal) -> None:
         tracked = self.tracker.begin(venue_cl_ord_id, symbol)
@@ -153,8 +160,9 @@ class CcxtVenue:
         return self.tracker.our_id(symbol, venue_order_id)
 
     def on_done(self, done: Done, symbol: str) -> None:
-        if self.tracker.finish(done, symbol):
+        if self.tracker.is_news(done):
             self._sink.done(done)
+            self.tracker.finish(done, symbol)
             tracked = self.tracker.get(done.venue_cl_ord_id)
             if tracked is not None and self._lacks_trades(tracked, done):
                 self._complete_soon(tracked)
@@ -227,13 +235,16 @@ class CcxtVenue:
             log.warning("%s: answer to %s not fully understood", self._settings.name, order.venue_cl_ord_id)
             self.ring()
             return Placed(str(order_id), told=tracked.acked)
-        fresh = tuple(trade for trade in trades if self.tracker.fresh(trade))
+        for trade in trades:
+            if self.tracker.fresh(trade):
+                self._ack(tracked, str(order_id))  # goes before
+                self.on_trade(trade)
         if done is not None and self._lacks_trades(tracked, done):
-            done = None  # an end without its trades would hide them: told together, once they are fetched
-            self._complete_soon(tracked)
-        elif done is not None and not self.tracker.finish(done, order.symbol):
-            done = None
-        return Placed(str(order_id), fresh, done, tracked.acked)
+            self._complete_soon(tracked)  # an end without its trades would hide them: told together, once they are fetched
+        elif done is not None:
+            self._ack(tracked, str(order_id))
+            self.on_done(done, order.symbol)
+        return Placed(str(order_id), told=tracked.acked)
 
     def _done_of(self, answer: dict[str, Any], our_id: str) -> Done | None:
         return done_from(answer, our_id, self._dialect.closed_is_filled)
@@ -346,7 +357,7 @@ class CcxtVenue:
         trades: tuple[VenueTrade, ...] = ()
         checked, text = False, ""
         try:
-            since_ns = int(answer.get("timestamp") or 0) * 1_000_000 - GAP_MARGIN_NS
+            since_ns = ms_to_ns(answer.get("timestamp")) - GAP_MARGIN_NS
             raw = await self._requests.ask(self._dialect.order_trades(order_id, symbol, since_ns), Priority.QUERY)
             trades = tuple(trade_from(trade, self._settings.account, our_id) for trade in raw)
             # a list that is behind the order's own figure is not a check
@@ -456,9 +467,8 @@ class CcxtVenue:
         found = await self._look_up(question)
         if found.outcome == "not_found":
             return  # what that means is decided by the gateway, by its own queries
-        if unsure and not tracked.acked:
-            tracked.acked = True
-            self._sink.ack(tracked.venue_cl_ord_id, found.venue_order_id)
+        if unsure:
+            self._ack(tracked, found.venue_order_id)
         for trade in found.trades:
             self.on_trade(trade)
         if found.outcome != "open":

@@ -24,7 +24,7 @@ from .binance_market import presumed, spec_of
 from .ccxt_dialect import MAX_PAGES, PAGING_S, Amended
 from .ccxt_dialect import Dialect as GeneralDialect
 from .ccxt_exchange import CALL, Call, Hooks, Unreadable, awaited, prune
-from .ccxt_parse import dec
+from .ccxt_parse import dec, ms_to_ns
 from .covering import StreamBalances
 from .doctrine import RATE_LIMIT_STATUS
 from .limiter import Priority
@@ -260,7 +260,7 @@ class Dialect(GeneralDialect):
                 fee=plain(dec(fill["commission"], "commission")),
                 fee_asset=str(fill["commissionAsset"]),
                 liquidity="2",
-                venue_ns=int(info.get("transactTime") or 0) * 1_000_000,
+                venue_ns=ms_to_ns(info.get("transactTime")),
             )
             for fill in info.get("fills") or ()
         )
@@ -392,7 +392,7 @@ class Dialect(GeneralDialect):
                     fee=plain(dec(event.get("n") or "0", "n")),
                     fee_asset=str(event.get("N") or ""),
                     liquidity="1" if event.get("m") else "2",
-                    venue_ns=int(event["T"]) * 1_000_000,
+                    venue_ns=ms_to_ns(event.get("T")),
                 )
             )
         end = _ENDS.get(status)
@@ -447,10 +447,7 @@ class Dialect(GeneralDialect):
 
 def _ms(value: Any) -> int:
     """A time of the venue; 0 where it is none."""
-    try:
-        return int(value or 0)
-    except (ValueError, TypeError):
-        return 0
+    return ms_to_ns(value) // 1_000_000
 
 
 def _qty(value: Any) -> Decimal | None:
