@@ -30,6 +30,8 @@ class Quote(msgspec.Struct, frozen=True, array_like=True, gc=False):
     last_ns: int = 0
     last_low: Decimal | None = None
     last_high: Decimal | None = None
+    # why what came since is not used; "" when nothing came that is not
+    unusable: str = ""
 
 
 class Command(msgspec.Struct, frozen=True, array_like=True, tag=True, kw_only=True, gc=False):

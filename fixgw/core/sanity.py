@@ -4,6 +4,7 @@
     an unknown status or outcome ............................................................. taken for "no answer"
     one instrument or asset with such numbers ................................................ left out, the others count
     one open order with such numbers ......................................................... it is open, no more is known
+    a quote's last price with such a number ................................................... not said; its book counts
     a time in the future ..................................................................... now
     a text of unbounded length ............................................................... cut
 
@@ -71,9 +72,23 @@ def _printable(item: c.VenueTrade) -> bool:
     return all(not value.is_finite() or abs(value.adjusted()) <= MAX_EXPONENT for value in (item.qty, item.px))
 
 
-def quote_problem(quote: c.Quote, now_ns: int) -> str:
-    """Why nothing may be valued with this quote; "" when it can be."""
-    for name in ("bid", "ask", "last"):
+def usable_quote(quote: c.Quote, now_ns: int) -> tuple[c.Quote, str]:
+    """The quote without trades at what is no price, and why nothing may be valued with it all the same; "" when it can be. A last
+    trade that is none says nothing of the book."""
+    problem = ""
+    for name in ("last", "last_low", "last_high"):
+        px = getattr(quote, name)
+        if px is not None and not (is_number(px) and px > 0):
+            problem = "last is no price"
+    if problem:
+        quote = msgspec.structs.replace(quote, last=None, last_ns=0, last_low=None, last_high=None)
+        if quote.bid is None and quote.ask is None:
+            return quote, problem
+    return quote, _book_problem(quote, now_ns)
+
+
+def _book_problem(quote: c.Quote, now_ns: int) -> str:
+    for name in ("bid", "ask"):
         px = getattr(quote, name)
         if px is not None and not (is_number(px) and px > 0):
             return f"{name} is no price"

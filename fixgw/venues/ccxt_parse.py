@@ -37,6 +37,14 @@ def dec(value: Any, name: str = "number") -> Decimal:
     return result
 
 
+def figure(value: Any) -> Decimal:
+    """A number of a quote; NaN where it is none, which the gateway judges: the other instruments' quotes count."""
+    try:
+        return plain(dec(value))
+    except ValueError:
+        return Decimal("NaN")
+
+
 def _positive(value: Any, name: str) -> Decimal:
     result = plain(dec(value, name))
     if result <= 0:

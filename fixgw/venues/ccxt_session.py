@@ -23,6 +23,7 @@ import ccxt
 from msgspec.structs import replace
 
 from ..core.commands import Quote
+from ..core.sanity import is_number
 from .base import Balances, Sink, VenueError
 from .ccxt_dialect import Dialect
 from .doctrine import scrub
@@ -229,6 +230,8 @@ class Books:
         self._sink = sink
         self._dialect = dialect
         self._quotes: dict[str, Quote] = {}
+        # whose last trade was none
+        self._odd: set[str] = set()
         # the symbols whose books can be had now
         self.listed: Callable[[], tuple[str, ...]] = lambda: symbols
         self._streamed: frozenset[str] = frozenset()
@@ -276,7 +279,13 @@ class Books:
             self.on_last(symbol, last)
 
     def on_last(self, symbol: str, last: Decimal) -> None:
-        """A trade."""
+        """A trade. One at what is no price says nothing, and is told of."""
+        sane = is_number(last) and last > 0
+        if not sane or symbol in self._odd:
+            (self._odd.discard if sane else self._odd.add)(symbol)
+            self._sink.odd(f"last {symbol}", "" if sane else f"a trade of {symbol} at {last!s:.40} is no trade: left out")
+        if not sane:
+            return
         old, now_ns = self._quotes.get(symbol, Quote()), time.time_ns()
         recv_ns = now_ns if old.bid is None and old.ask is None else old.recv_ns
         self._show(

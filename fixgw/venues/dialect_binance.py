@@ -24,7 +24,7 @@ from .binance_market import presumed, spec_of
 from .ccxt_dialect import MAX_PAGES, PAGING_S, Amended
 from .ccxt_dialect import Dialect as GeneralDialect
 from .ccxt_exchange import CALL, Call, Hooks, Unreadable, awaited, prune
-from .ccxt_parse import dec, ms_to_ns
+from .ccxt_parse import dec, figure, ms_to_ns
 from .covering import StreamBalances
 from .doctrine import RATE_LIMIT_STATUS
 from .limiter import Priority
@@ -308,7 +308,7 @@ class Dialect(GeneralDialect):
         CALL.set(Call(priority=Priority.LINK))
         for symbol in symbols:
             found = await self.exchange.public_get_ticker_price({"symbol": self.exchange.market_id(symbol)})
-            self.events.on_polled_last(symbol, plain(dec(found["price"], "price")))
+            self.events.on_polled_last(symbol, figure(found["price"]))
 
     def tap(self, client: Any, message: Any) -> bool:
         if isinstance(message, str | bytes):
@@ -332,7 +332,7 @@ class Dialect(GeneralDialect):
             return True
         if kind == "trade":
             symbol = self._symbol(event["s"])
-            self.events.on_last(symbol, plain(dec(event["p"], "p")))
+            self.events.on_last(symbol, figure(event["p"]))
             return not awaited(client, symbol)
         if kind is None and "b" in message and "a" in message and "s" in message:
             self._book(message)
@@ -434,12 +434,12 @@ class Dialect(GeneralDialect):
         return self._balances.snapshot(free, total, asked_ns)
 
     def _book(self, message: dict[str, Any]) -> None:
-        bid, ask = dec(message["b"], "b"), dec(message["a"], "a")
+        bid, ask = figure(message["b"]), figure(message["a"])
         quote = Quote(
-            bid=plain(bid) if bid else None,
-            bid_qty=plain(dec(message["B"], "B")) if bid else None,
-            ask=plain(ask) if ask else None,
-            ask_qty=plain(dec(message["A"], "A")) if ask else None,
+            bid=bid or None,
+            bid_qty=figure(message["B"]) if bid else None,
+            ask=ask or None,
+            ask_qty=figure(message["A"]) if ask else None,
             recv_ns=time.time_ns(),
         )
         self.events.on_quote(self._symbol(message["s"]), quote)

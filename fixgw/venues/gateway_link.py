@@ -24,7 +24,7 @@ from ..core import commands as c
 from ..core import events as e
 from ..core.child import Child
 from ..core.codec import Record
-from ..core.sanity import FUTURE_NS, quote_problem
+from ..core.sanity import FUTURE_NS, usable_quote
 from ..process import bind_private
 from . import wire
 
@@ -374,13 +374,14 @@ class VenueLinks:
                 self._submit(words)
 
     def _book(self, link: _Link, update: wire.BookUpdate) -> None:
-        problem = quote_problem(update.quote, self._now_ns())
-        if not problem:
-            self._on_book(update)
-        elif link.bad_quotes.get(update.symbol) != problem and len(link.bad_quotes) < MAX_BAD_QUOTES:
-            # left out, so that the last good one grows stale; said once per symbol and kind
+        quote, problem = usable_quote(update.quote, self._now_ns())
+        if problem and link.bad_quotes.get(update.symbol) != problem and len(link.bad_quotes) < MAX_BAD_QUOTES:
+            # said once per symbol and kind
             link.bad_quotes[update.symbol] = problem
             log.error("%s: quote of %.60r not used: %s", link.hello.venue, update.symbol, problem)
+        if problem:
+            quote = c.Quote(unusable=problem)  # left out, so that the last good one grows stale, and is said to
+        self._on_book(update if quote is update.quote else msgspec.structs.replace(update, quote=quote))
 
     def _register(self, link: _Link) -> None:
         with self._lock:

@@ -537,6 +537,18 @@ def test_an_instrument_without_rules_takes_no_new_orders_and_its_stops_stay_held
     world.check()
 
 
+def test_a_refusal_for_stale_data_says_why_what_came_since_is_not_used() -> None:
+    limits = msgspec.structs.replace(TIGHT.firm, max_quote_age_ns=10**9)
+    world = World(msgspec.structs.replace(TIGHT, firm=limits, risk_stages=("staleness", "collar")))
+    old = c.Quote(bid=Decimal(99), ask=Decimal(101), recv_ns=world.now_ns - 10**10, unusable="bid is no price")
+    for quote in (old, c.Quote(unusable="bid is no price")):
+        fields = {"ord_type": "2", "price": Decimal(100), "order_qty": Decimal(1), "quotes": {VENUE: quote}}
+        (reject,) = _messages(world.run(_order(world, f"n{quote.recv_ns}", **fields)))
+        assert reject.reason == "STALE_MARKET_DATA"
+        assert reject.text.endswith(f"what {VENUE} shows since is not used: bid is no price")
+        assert ("no quote" in reject.text) == (not quote.recv_ns)
+
+
 # --- floods ---
 
 

@@ -197,6 +197,21 @@ def test_a_frame_that_is_not_json_breaks_the_connection(caplog: pytest.LogCaptur
     assert "unreadable frame" in caplog.text and "Traceback" not in caplog.text
 
 
+def test_one_instruments_nonsense_leaves_the_stream_of_the_others() -> None:
+    """A price that is none is told as none, for the gateway to name; nothing is thrown, which would end the connection of all."""
+
+    def body(venue: CcxtVenue, sink: Sink, client: FakeClient) -> None:
+        sink.odd = lambda key, text: sink.told.append(text)  # type: ignore[attr-defined]
+        venue._dialect.tap(client, {"s": "BTCUSDT", "b": "NaN", "B": "1", "a": "2", "A": "banana"})
+        ((symbol, quote),) = sink.told
+        assert symbol == "BTC/USDT" and quote.bid.is_nan() and quote.ask_qty.is_nan() and quote.ask == 2
+        for px in ("0", "0.00000000", "NaN", "x"):
+            venue._dialect.tap(client, {"e": "trade", "s": "BTCUSDT", "p": px})
+        assert [word for word in sink.told[1:] if not isinstance(word, str)] == []
+
+    scene(body)
+
+
 def test_ccxt_sees_only_what_it_waits_for() -> None:
     """It would keep a thousand trades of each symbol: it gets the first, which confirms the subscription."""
 
