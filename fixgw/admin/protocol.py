@@ -18,7 +18,8 @@ Reads show durable state only. Each list is {"<name>": [...], "more": bool} with
                   projection_behind: durable records that data/projection.db lacks, projection_trouble: why it is not to
                   be relied on (behind for over a minute, follower ended or stuck), or "", clock_trouble: the
                   machine's clock differs from the gateway's time, or was followed by a step in this run; or "",
-                  venues: [{name, account, up, state, reason, level, host_pid, unknown_orders}]}
+                  venues: [{name, account, up, state, reason, level, host_pid, unknown_orders, unlisted}]}; unlisted: symbols
+                  that take no new orders, because the venue does not list them, or not with usable rules
                   state of a venue: "DOWN", "RECONCILING", "READY"; level, firm_state: "ACTIVE", "REDUCING", "HALTED"
     sessions      {session?} -> {sessions: [{name, role, begin_string, client_comp_id, gateway_comp_id, enabled, connected,
                   level, next_sender, next_target, reset_epoch, open_orders, delivered_seq, pending_reports,

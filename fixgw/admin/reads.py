@@ -83,6 +83,8 @@ class Reads:
             for venue in state.venues.values():
                 host = hosts.get(venue.name)
                 unknown = sum(1 for child in state.uncertain if state.children[child].venue == venue.name)
+                unlisted = views.without_rules(state, venue.name)
+                closed = f"no new orders of {', '.join(unlisted)}: no usable rules from the venue" if unlisted else ""
                 venues.append(
                     {
                         "name": venue.name,
@@ -90,7 +92,8 @@ class Reads:
                         "up": host is not None,
                         "state": venue.state,
                         # without a host the supervisor knows better why
-                        "reason": (ended.get(f"venue:{venue.name}") if host is None else None) or venue.reason,
+                        "reason": (ended.get(f"venue:{venue.name}") if host is None else None) or venue.reason or closed,
+                        "unlisted": unlisted,
                         "level": venue.level,
                         "host_pid": host.pid if host is not None else None,
                         "unknown_orders": unknown,

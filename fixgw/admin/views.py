@@ -16,7 +16,7 @@ from ..core.order import Order
 from ..core.pace import places_taken
 from ..core.reports import CancelReject, Report
 from ..core.settings import Limits, quote_of
-from ..core.state import State
+from ..core.state import READY, State
 from ..journal.plain import plain as plain_data
 from ..risk.base import limits_enforced
 
@@ -61,6 +61,14 @@ def order_row(state: State, order: Order) -> Row:
         "created_ns": order.received_ns,
         "updated_ns": order.finished_ns or order.received_ns,
     }
+
+
+def without_rules(state: State, venue: str) -> list[str]:
+    """Symbols that should trade at this venue, and of which it tells no usable rules while it is up."""
+    if state.venues[venue].state != READY:
+        return []
+    ours = (name for name, item in state.settings.instruments.items() if venue in item.venues)
+    return sorted(name for name in ours if f"{venue}|{name}" not in state.instruments)
 
 
 def child_rows(state: State, order: Order) -> list[Row]:

@@ -30,6 +30,8 @@ class Quote(msgspec.Struct, frozen=True, array_like=True, gc=False):
     last_ns: int = 0
     last_low: Decimal | None = None
     last_high: Decimal | None = None
+    # why what came since is not used; "" when nothing came that is not
+    unusable: str = ""
 
 
 class Command(msgspec.Struct, frozen=True, array_like=True, tag=True, kw_only=True, gc=False):
@@ -287,7 +289,7 @@ class VenueLink(VenueCommand, frozen=True, tag="link", kw_only=True):
 
 
 class OpenOrder(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
-    """One open order as a venue lists it."""
+    """One open order as a venue lists it. `unread`: its figures are nonsense (here zero); it is open, no more is known."""
 
     venue_cl_ord_id: str
     venue_order_id: str
@@ -296,6 +298,7 @@ class OpenOrder(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=F
     qty: Decimal
     cum_qty: Decimal
     px: Decimal | None = None
+    unread: bool = False
 
 
 class VenueReconciled(VenueCommand, frozen=True, tag="reconciled", kw_only=True):
@@ -343,6 +346,12 @@ class InstrumentsReport(VenueCommand, frozen=True, tag="instruments", kw_only=Tr
     """The venue's instruments."""
 
     instruments: tuple[InstrumentSpec, ...]
+
+
+class VenueOddity(VenueCommand, frozen=True, tag="oddity", kw_only=True):
+    """The venue tells something that cannot be; the host has left it out. For operations: an alert, nothing else."""
+
+    text: str
 
 
 # --- the edge and operations ---
@@ -471,6 +480,7 @@ AnyCommand = (
     | VenueReconciled
     | BalancesReport
     | InstrumentsReport
+    | VenueOddity
     | TriggerStop
     | Timer
     | EngineStart

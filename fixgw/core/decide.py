@@ -106,6 +106,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     c.VenueReconciled: reconcile.venue_reconciled,
     c.BalancesReport: venue_reports.balances,
     c.InstrumentsReport: venue_reports.instruments,
+    c.VenueOddity: venue_reports.oddity,
     c.TriggerStop: new_order.trigger_stop,
     c.Timer: operations.timer,
     c.EngineStart: operations.engine_start,

@@ -138,7 +138,7 @@ def trigger_stop(draft: Draft, cmd: TriggerStop) -> None:
         market = market_of(draft.state, order)
     except KeyError:
         return  # a name of it has left the configuration: it stays held
-    if venue_ready(draft.state, order.venue) is not None:
+    if venue_ready(draft.state, order.venue) is not None or market.spec_key not in draft.state.instruments:
         return  # stays held: the next fresh price asks again
     price, stop_px = rules.priced(order.ord_type, order.price, order.stop_px)
     terms = rules.Terms(

@@ -45,10 +45,29 @@ def assess(
 ) -> Assessment | Denied:
     """Order rules, then venue rules, then the risk stages. `order`: the one that is replaced or triggered; `quotes`: by
     venue."""
+    found = _assess(state, market, quotes, terms, ts_ns, kind, order)
+    if isinstance(found, Denied) and found.reason is Reason.STALE_MARKET_DATA:
+        quote = quotes.get(market.venue.name)
+        if quote is not None and quote.unusable:
+            text = f"{found.text}; what {market.venue.name} shows since is not used: {quote.unusable}"
+            return msgspec.structs.replace(found, text=text)
+    return found
+
+
+def _assess(
+    state: State,
+    market: Market,
+    quotes: dict[str, Quote],
+    terms: rules.AnyTerms,
+    ts_ns: int,
+    kind: str,
+    order: Order | None,
+) -> Assessment | Denied:
     instrument, quote = market.instrument, quotes.get(market.venue.name)
     spec = state.instruments.get(market.spec_key)
     if spec is None:
-        return Denied(Reason.UNKNOWN_SYMBOL, 55, instrument.symbol, market.venue.name, "not listed by the venue")
+        text = f"{market.venue.name} does not list {instrument.symbol} now, or not with rules that can be used"
+        return Denied(Reason.UNKNOWN_SYMBOL, 55, instrument.symbol, market.venue.name, text)
     reference = rules.reference_px(terms.side, quote)
     waits = kind == "new" if order is None else order.held and kind != "trigger"
     value_px = rules.value_px(terms, reference, waits)

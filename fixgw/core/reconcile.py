@@ -111,7 +111,13 @@ def _settle(draft: Draft, child: Child, listed: c.OpenOrder | None, asked_ns: in
         elif child.final_cum is not None and child.told_qty >= child.final_cum:
             close(draft, child, child.closed_as)
             return
-    if listed is None or child.state == CLOSING or listed.cum_qty > child.told_qty:
+    if listed is not None and listed.unread:
+        text = f"{child.venue}: open order {child.venue_cl_ord_id} is listed with figures that are no numbers of a market"
+        draft.alert("BAD_VENUE_DATA", f"{text}: asked for")
+        if child.state in (SENT, UNKNOWN) and listed.venue_order_id:
+            confirm(draft, child, listed.venue_order_id)  # it is there: "not found" counts no longer
+            child = draft.child(child.venue_cl_ord_id)
+    if listed is None or listed.unread or child.state == CLOSING or listed.cum_qty > child.told_qty:
         query_now(draft, child)  # over, or trades are missing: its own answer says which
         return
     if child.state in (SENT, UNKNOWN):

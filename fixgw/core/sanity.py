@@ -2,7 +2,9 @@
 
     a number that is NaN, infinite, negative where that has no meaning, or beyond any market ... taken for "not said"
     an unknown status or outcome ............................................................. taken for "no answer"
-    one instrument, asset or open order with such numbers .................................... left out, the others count
+    one instrument or asset with such numbers ................................................ left out, the others count
+    one open order with such numbers ......................................................... it is open, no more is known
+    a quote's last price with such a number ................................................... not said; its book counts
     a time in the future ..................................................................... now
     a text of unbounded length ............................................................... cut
 
@@ -70,9 +72,23 @@ def _printable(item: c.VenueTrade) -> bool:
     return all(not value.is_finite() or abs(value.adjusted()) <= MAX_EXPONENT for value in (item.qty, item.px))
 
 
-def quote_problem(quote: c.Quote, now_ns: int) -> str:
-    """Why nothing may be valued with this quote; "" when it can be."""
-    for name in ("bid", "ask", "last"):
+def usable_quote(quote: c.Quote, now_ns: int) -> tuple[c.Quote, str]:
+    """The quote without trades at what is no price, and why nothing may be valued with it all the same; "" when it can be. A last
+    trade that is none says nothing of the book."""
+    problem = ""
+    for name in ("last", "last_low", "last_high"):
+        px = getattr(quote, name)
+        if px is not None and not (is_number(px) and px > 0):
+            problem = "last is no price"
+    if problem:
+        quote = msgspec.structs.replace(quote, last=None, last_ns=0, last_low=None, last_high=None)
+        if quote.bid is None and quote.ask is None:
+            return quote, problem
+    return quote, _book_problem(quote, now_ns)
+
+
+def _book_problem(quote: c.Quote, now_ns: int) -> str:
+    for name in ("bid", "ask"):
         px = getattr(quote, name)
         if px is not None and not (is_number(px) and px > 0):
             return f"{name} is no price"
@@ -102,11 +118,11 @@ def screen(command: c.VenueCommand) -> tuple[c.VenueCommand, list[str]]:
         case c.BalancesReport():
             return _balances(command)
         case c.InstrumentsReport():
-            good = tuple(spec for spec in command.instruments if _spec_is_sane(spec))
-            bad = [spec.symbol for spec in command.instruments if not _spec_is_sane(spec)]
+            good = tuple(spec for spec in command.instruments if spec_is_sane(spec))
+            bad = [spec.symbol for spec in command.instruments if not spec_is_sane(spec)]
             return _without(command, "instruments", good, bad)
         case c.VenueReconciled():
-            orders = tuple(order for order in command.open_orders if _order_is_sane(order))
+            orders = tuple(order if _order_is_sane(order) else _unread(order) for order in command.open_orders)
             bad = [order.venue_cl_ord_id for order in command.open_orders if not _order_is_sane(order)]
             return _without(command, "open_orders", orders, bad)
         case c.ChildAmended() if not is_number(command.qty):
@@ -116,6 +132,8 @@ def screen(command: c.VenueCommand) -> tuple[c.VenueCommand, list[str]]:
         case c.ChildReject() | c.ChildAmbiguous() | c.ChildCancelReject() | c.ChildAmendReject():
             if len(command.text) > MAX_TEXT or len(command.code) > MAX_TEXT:
                 command = msgspec.structs.replace(command, text=command.text[:MAX_TEXT], code=command.code[:MAX_TEXT])
+        case c.VenueOddity() if len(command.text) > MAX_TEXT:
+            command = msgspec.structs.replace(command, text=command.text[:MAX_TEXT])
         case c.VenueLink() if len(command.reason) > MAX_TEXT:
             command = msgspec.structs.replace(command, reason=command.reason[:MAX_TEXT])
         case _:
@@ -180,9 +198,14 @@ def _balances(command: c.BalancesReport) -> tuple[c.VenueCommand, list[str]]:
     return kept, [f"{command.venue}: balance of {names} (as of {command.asof_ns}) is nonsense"]
 
 
-def _spec_is_sane(spec: c.InstrumentSpec) -> bool:
+def spec_is_sane(spec: c.InstrumentSpec) -> bool:
+    """All its rules are numbers of a market."""
     values = (getattr(spec, name) for name in spec.__struct_fields__)
     return bool(spec.symbol) and all(is_number(value) for value in values if isinstance(value, Decimal))
+
+
+def _unread(order: c.OpenOrder) -> c.OpenOrder:
+    return msgspec.structs.replace(order, qty=_ZERO, cum_qty=_ZERO, px=None, unread=True)
 
 
 def _order_is_sane(order: c.OpenOrder) -> bool:

@@ -360,3 +360,7 @@ def instruments(draft: Draft, cmd: c.InstrumentsReport) -> None:
     known = {key: spec for key, spec in draft.state.instruments.items() if key.startswith(cmd.venue + "|")}
     if known != {f"{cmd.venue}|{spec.symbol}": spec for spec in cmd.instruments}:
         draft.emit(e.InstrumentsLoaded(venue=cmd.venue, instruments=cmd.instruments))
+
+
+def oddity(draft: Draft, cmd: c.VenueOddity) -> None:
+    draft.alert("BAD_VENUE_DATA", f"{cmd.venue}: {cmd.text}")

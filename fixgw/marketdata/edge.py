@@ -110,6 +110,12 @@ class Edge:
     def on_book(self, update: BookUpdate) -> None:
         """A host's book update: merged, since a trade says nothing of the book and the other way round."""
         symbol, venue, new = update.symbol, update.venue, update.quote
+        if new.unusable:
+            with self._lock:
+                seen = self._quotes.get(symbol, {})
+                old = msgspec.structs.replace(seen.get(venue, new), unusable=new.unusable)
+                self._quotes[symbol] = {**seen, venue: old}
+            return
         # the extremes are for stops only: commands and the journal do without
         kept = msgspec.structs.replace(new, last_low=None, last_high=None)
         with self._lock:

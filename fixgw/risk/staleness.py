@@ -22,7 +22,7 @@ def check(request: RiskRequest) -> Denied | None:
     if strictest is None:
         return None
     limit, where = strictest
-    age = None if request.quote is None else request.ts_ns - request.quote.recv_ns
+    age = None if request.quote is None or not request.quote.recv_ns else request.ts_ns - request.quote.recv_ns
     if (age is not None and age <= limit) or eases(request):
         return None
     shown = "no quote" if age is None else f"{_ms(age)} ms old"

@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from ..venues import ccxt_venue, host, tracker
+from ..venues import ccxt_venue, host, listing, tracker
 from . import heap
 from .gateway import RETENTION_ENV
 
@@ -21,7 +21,7 @@ def main() -> int:
     tracker.NAMED_NS = min(tracker.NAMED_NS, retention_ns)
     tracker.FULL_NS = min(tracker.FULL_NS, retention_ns)
     ccxt_venue.FORGET_NS = min(ccxt_venue.FORGET_NS, retention_ns)
-    ccxt_venue.RELOAD_NS = min(ccxt_venue.RELOAD_NS, retention_ns)
+    listing.RELOAD_S = min(listing.RELOAD_S, retention_ns / 1e9)
     heap.start_telling(Path(sys.argv[sys.argv.index("--socket") + 1]).parent, threading.Event())
     return host.main()
 

@@ -117,8 +117,8 @@ class BalanceDesk:
         same = same and (told is None or all(told.at(asset) >= at_ns for asset, at_ns in news.later.items()))
         if told is not None and same and not always and news.asof_ns - told.asof_ns < REFRESH_NS:
             return
-        self._told = news
         self._tell(news)
+        self._told = news
 
     def forget(self) -> None:
         """A new link: its gateway was told nothing yet."""

@@ -124,6 +124,12 @@ class Sink(Protocol):
     def balances_changed(self) -> None:
         """Orders ended without a word of the stream: the balances are to be asked for."""
 
+    def instruments(self, specs: tuple[InstrumentSpec, ...]) -> None:
+        """The rules of what can be traded have changed since `instruments` was asked for."""
+
+    def odd(self, key: str, text: str) -> None:
+        """The venue tells something that cannot be, and it is left out: for operations, once per `key`. "": all is well again."""
+
     def link(self, up: bool, reason: str = "") -> None:
         """The connection to the venue is usable again, or is not."""
 

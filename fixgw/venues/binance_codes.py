@@ -23,6 +23,7 @@ CODES = Codes(
     # of -2038, which stands for every refusal of an amend
     unknown_text=("Unknown order sent",),
     no_change=("would change no state",),
+    unknown_symbol=frozenset({"-1121"}),
     definite_status=RATE_LIMIT_STATUS,
     rate_limit=frozenset({"-1003"}),
     order_limit=frozenset({"-1015"}),

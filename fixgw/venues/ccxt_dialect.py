@@ -16,15 +16,15 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from ..core.commands import InstrumentSpec, Quote, VenueTrade
-from ..core.numbers import plain
 from . import host_clock
 from .base import Balances, Done, NeverSent
 from .broker_ids import without_broker
 from .ccxt_abilities import abilities, check_market, check_market_buy, check_symbols
 from .ccxt_exchange import Hooks
 from .ccxt_orders import Orders
-from .ccxt_parse import dec, dec_or, spec_from
+from .ccxt_parse import figure, spec_from
 from .doctrine import Codes
+from .odd_rows import read_around
 from .order_lists import Page
 from .order_rate import Limit
 from .settings import VenueFileSettings
@@ -64,6 +64,9 @@ class Events(Protocol):
     def on_done(self, done: Done, symbol: str) -> None: ...
 
     def on_balances(self, balances: Balances) -> None: ...
+
+    def on_odd_balance(self, asset: str) -> None:
+        """The stream tells of an asset what is no number of a market."""
 
     def on_balances_overdue(self) -> None:
         """The stream should have told balances and has not: they are to be asked for."""
@@ -127,6 +130,7 @@ class Dialect:
             exchange.urls["api"] = _rebase(exchange.urls["api"], self.settings.base_url)
         check_symbols(self.settings.symbols)
         without_broker(exchange)
+        read_around(exchange)
         count_rows(exchange)
 
     def default_weight_per_minute(self, exchange: Any) -> float:
@@ -157,6 +161,10 @@ class Dialect:
         """The rules of one market; NeverSent for one that must not be traded here."""
         check_market(market)
         return spec_from(self.exchange, market)
+
+    def presumed_market(self, symbol: str) -> dict[str, Any] | None:
+        """ccxt's market of an instrument that the venue's list lacks, where its name there follows from ours; else None."""
+        return None
 
     def amendable(self, symbol: str) -> bool:
         """This instrument's orders can be reduced in place (asked only where "amend" is a capability)."""
@@ -270,12 +278,12 @@ class Dialect:
         exchange = self.exchange
         while True:
             for symbol in symbols:
-                last = dec_or((await exchange.fetch_ticker(symbol)).get("last"))
+                last = (await exchange.fetch_ticker(symbol)).get("last")
                 if last is not None:
-                    self.events.on_polled_last(symbol, last)
+                    self.events.on_polled_last(symbol, figure(last))
             while exchange.has.get("watchTradesForSymbols"):
                 for trade in await exchange.watch_trades_for_symbols(list(symbols)):
-                    self.events.on_last(trade["symbol"], plain(dec(trade["price"], "price")))
+                    self.events.on_last(trade["symbol"], figure(trade["price"]))
             await asyncio.sleep(5.0)
 
     async def _run_tops(self, symbols: tuple[str, ...]) -> None:
@@ -327,12 +335,16 @@ def _rebase(value: Any, base_url: str) -> Any:
 
 
 def _quote(ticker: dict[str, Any]) -> Quote:
+    def told(name: str) -> Decimal | None:
+        value = ticker.get(name)
+        return None if value is None or value == "" else figure(value)
+
     return Quote(
-        bid=dec_or(ticker.get("bid")),
-        bid_qty=dec_or(ticker.get("bidVolume")),
-        ask=dec_or(ticker.get("ask")),
-        ask_qty=dec_or(ticker.get("askVolume")),
-        last=dec_or(ticker.get("last")),
+        bid=told("bid"),
+        bid_qty=told("bidVolume"),
+        ask=told("ask"),
+        ask_qty=told("askVolume"),
+        last=told("last"),
         recv_ns=host_clock.now_ns(),
     )
 
@@ -340,7 +352,7 @@ def _quote(ticker: dict[str, Any]) -> Quote:
 def _top(book: dict[str, Any]) -> Quote:
     def level(side: str) -> tuple[Decimal | None, Decimal | None]:
         levels = book[side]
-        return (dec_or(levels[0][0]), dec_or(levels[0][1])) if len(levels) else (None, None)
+        return (figure(levels[0][0]), figure(levels[0][1])) if len(levels) else (None, None)
 
     (bid, bid_qty), (ask, ask_qty) = level("bids"), level("asks")
     return Quote(bid=bid, bid_qty=bid_qty, ask=ask, ask_qty=ask_qty, recv_ns=host_clock.now_ns())

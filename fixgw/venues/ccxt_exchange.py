@@ -72,6 +72,8 @@ class Call(Evidence):
     slot: Slot | None = None
     # of an answer
     most_bytes: int = ANSWER_BYTES
+    # so many rows of the list that it is may be nonsense beside an id (odd_rows.py)
+    odd_rows: int = 0
 
     def check_deadline(self) -> None:
         """NeverSent when the deadline has passed; VenueError when nothing may leave."""

@@ -20,6 +20,8 @@ _OUTCOMES = {
     "rejected": "rejected",
 }  # fmt: skip
 SIDES = {"buy": "1", "sell": "2"}
+# in a structure of ccxt's: odd_rows.py has left something out of it
+ODD = "odd"
 
 
 def dec(value: Any, name: str = "number") -> Decimal:
@@ -33,6 +35,14 @@ def dec(value: Any, name: str = "number") -> Decimal:
     if not is_number(result, None):
         raise ValueError(f"{name}: {value!r:.60} is not finite, or beyond any market")
     return result
+
+
+def figure(value: Any) -> Decimal:
+    """A number of a quote; NaN where it is none, which the gateway judges: the other instruments' quotes count."""
+    try:
+        return plain(dec(value))
+    except ValueError:
+        return Decimal("NaN")
 
 
 def _positive(value: Any, name: str) -> Decimal:
@@ -60,12 +70,12 @@ def _text_or(value: Any, name: str) -> str:
     return "" if value is None or value == "" else _text(value, name)
 
 
-def _ms_to_ns(value: Any) -> int:
-    """A time in ms; 0 when there is none, or none that can be."""
+def ms_to_ns(value: Any) -> int:
+    """A time in ms; 0, which counts as now, when there is none, or none that can be: a trade is one whatever its time."""
     try:
         found = int(value or 0)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"timestamp: {value!r:.60}, expected milliseconds") from None
+        return 0
     return found * 1_000_000 if 0 <= found < _MAX_MS else 0
 
 
@@ -126,7 +136,7 @@ def trade_from(raw: dict[str, Any], account: str, our_id: str) -> VenueTrade:
         fee=plain(dec_or(fee.get("cost")) or Decimal(0)),
         fee_asset=_text_or(fee.get("currency"), "currency"),
         liquidity="1" if maker == "maker" else "2" if maker == "taker" else "",
-        venue_ns=_ms_to_ns(raw.get("timestamp")),
+        venue_ns=ms_to_ns(raw.get("timestamp")),
     )
 
 
@@ -152,6 +162,30 @@ def open_order_from(raw: dict[str, Any]) -> OpenOrder:
         cum_qty=cum_qty,
         px=dec_or(raw.get("price")),
     )
+
+
+def listed_from(raw: dict[str, Any]) -> OpenOrder:
+    """The same of a row of a list: one that names itself, by either id, and is nonsense otherwise, is open and `unread`."""
+    try:
+        if not _dict(raw, "open order").get(ODD):
+            return open_order_from(raw)
+    except ValueError:
+        if not isinstance(raw, dict) or not (_id(raw.get("id")) or _id(raw.get("clientOrderId"))):
+            raise
+    symbol = raw.get("symbol")
+    return OpenOrder(
+        venue_cl_ord_id=_id(raw.get("clientOrderId")),
+        venue_order_id=_id(raw.get("id")),
+        symbol=symbol if isinstance(symbol, str) else "",
+        side=_side(raw) or "",
+        qty=Decimal(0),
+        cum_qty=Decimal(0),
+        unread=True,
+    )
+
+
+def _id(value: Any) -> str:
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
 def _step(exchange: Any, value: Any) -> Decimal:
@@ -189,12 +223,22 @@ def spec_from(exchange: Any, market: dict[str, Any]) -> InstrumentSpec:
     )
 
 
-def balances_from(raw: dict[str, Any]) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
-    """Free and total per asset of a unified balance; ValueError when it has neither."""
+def balances_from(raw: dict[str, Any]) -> tuple[dict[str, Decimal], dict[str, Decimal], tuple[str, ...]]:
+    """Free and total per asset of a unified balance, and the assets whose figures are none, which are in neither; ValueError when
+    it is no balance at all. `raw[ODD]`: as odd_rows.py leaves it."""
     free, total = _dict(raw, "balance").get("free"), raw.get("total")
     if not isinstance(free, dict) or not isinstance(total, dict):
         raise ValueError("balance: expected free and total")
-    return (
-        {asset: plain(dec(value, asset)) for asset, value in free.items() if value is not None},
-        {asset: plain(dec(value, asset)) for asset, value in total.items() if value is not None},
-    )
+    out: tuple[dict[str, Decimal], dict[str, Decimal]] = ({}, {})
+    odd = dict.fromkeys(str(asset) for asset in raw.get(ODD) or ())
+    for kind, kept in zip((free, total), out, strict=True):
+        for asset, value in kind.items():
+            try:
+                if value is not None:
+                    kept[asset] = plain(dec(value, asset))
+            except ValueError:
+                odd[str(asset)] = None
+    for kept in out:
+        for asset in odd:
+            kept.pop(asset, None)
+    return (*out, tuple(odd))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import time
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
@@ -22,6 +23,7 @@ import ccxt
 from msgspec.structs import replace
 
 from ..core.commands import Quote
+from ..core.sanity import is_number
 from . import host_clock
 from .base import Balances, Sink, VenueError
 from .ccxt_dialect import Dialect
@@ -32,6 +34,10 @@ from .tasks import end_tasks
 log = logging.getLogger(__name__)
 _FAILURES_UNTIL_DOWN = 3
 _BACKOFF_MAX_S = 5.0
+# between two reasons why it does not come up, doubled each time
+_RETELL_S = 10.0
+_RETELL_MAX_S = 300.0
+_DIGITS = re.compile(r"\d+")
 _EXPECTED = (VenueError, ccxt.BaseError, ValueError, RuntimeError, KeyError, OSError)
 
 
@@ -44,6 +50,12 @@ class Healer(Protocol):
         """Catch up on what happened since `lost_ns`; 0: only make sure that the venue answers."""
 
     async def sweep(self) -> None: ...
+
+    async def relist(self) -> None:
+        """Ask for the instruments again, where it is time to."""
+
+    def listed(self) -> tuple[str, ...]:
+        """The symbols that the venue lists now."""
 
     async def balances(self) -> Balances: ...
 
@@ -60,6 +72,7 @@ class Session:
         self._secrets = secrets
         self._healer = healer
         self.books = Books(sink, dialect, settings.symbols)
+        self.books.listed = healer.listed
         self._tasks: list[asyncio.Task[None]] = []
         self._lost = asyncio.Event()
         self._bell = asyncio.Event()
@@ -69,6 +82,7 @@ class Session:
         # what a ban that lasts is told as, in the place of what it looks like (a connection that ends)
         self.forbidden: Callable[[], str] = lambda: ""
         self._told_reason = ""
+        self._told_s, self._retell_s = 0.0, _RETELL_S
         self._up = False
         self._rest_failures = 0
 
@@ -103,6 +117,7 @@ class Session:
             try:
                 await self._healer.prepare()
                 self._prepared.set()
+                self.books.relisted()
                 private = asyncio.ensure_future(self._dialect.run_private())
                 # when the gateway was told that the link is down it reconciles everything itself once it is up: to do the
                 # same here would spend the rate limit twice
@@ -123,19 +138,33 @@ class Session:
             down_for_ms = (time.time_ns() - self._lost_ns) / 1e6 if self._lost_ns else 0
             if self._up and down_for_ms >= self._settings.down_grace_ms:
                 self._set_link(False, self._lost_reason)
-            elif not self._up and self.forbidden() not in ("", self._told_reason):
-                self._tell_link("")
+            elif not self._up:
+                self._tell_reason(self._lost_reason)
             await asyncio.sleep(min(backoff, _BACKOFF_MAX_S))
             backoff = min(backoff * 2, _BACKOFF_MAX_S)
 
     def _set_link(self, up: bool, reason: str) -> None:
         if up != self._up:
             self._up = up
+            self._retell_s = _RETELL_S
             self._tell_link(reason)
 
     def _tell_link(self, reason: str) -> None:
         self._told_reason = reason if self._up else self.forbidden() or reason
+        self._told_s = time.monotonic()
         self._sink.link(self._up, self._told_reason)
+
+    def _tell_reason(self, reason: str) -> None:
+        """Why it cannot come up, where that is another reason than the one that was told last (numbers aside: of a request, a
+        time). The first at once; then more and more seldom, because each is journaled and two may take turns."""
+        forbidden = self.forbidden()
+        same = forbidden == self._told_reason if forbidden else _DIGITS.sub("", reason) == _DIGITS.sub("", self._told_reason)
+        waited_s = time.monotonic() - self._told_s
+        if same or (self._told_reason and not forbidden and waited_s < self._retell_s):
+            return
+        if self._told_reason:
+            self._retell_s = min(self._retell_s * 2, _RETELL_MAX_S)
+        self._tell_link(reason)
 
     def on_lost(self, reason: str) -> None:
         """The private stream, or REST for good, was lost: heal."""
@@ -173,6 +202,8 @@ class Session:
                 continue
             try:
                 await self._healer.sweep()
+                await self._healer.relist()
+                self.books.relisted()
                 if not self._dialect.streams_balances:
                     self._sink.balances(await self._healer.balances())
             except _EXPECTED as error:
@@ -199,12 +230,32 @@ class Books:
     def __init__(self, sink: Sink, dialect: Dialect, symbols: tuple[str, ...]) -> None:
         self._sink = sink
         self._dialect = dialect
-        self._symbols = symbols
         self._quotes: dict[str, Quote] = {}
+        # whose last trade was none
+        self._odd: set[str] = set()
+        # the symbols whose books can be had now
+        self.listed: Callable[[], tuple[str, ...]] = lambda: symbols
+        self._streamed: frozenset[str] = frozenset()
+        self._more = asyncio.Event()
+
+    def relisted(self) -> None:
+        """What can be had may have changed: with another book the streams begin anew."""
+        if set(self.listed()) - self._streamed:
+            self._more.set()
 
     async def run(self) -> None:
-        """Until the stream breaks (raises)."""
-        await self._dialect.run_books(self._symbols)
+        """Until the stream breaks (raises), or is to be begun anew."""
+        self._more.clear()
+        symbols = self.listed()
+        self._streamed = frozenset(symbols)
+        more = asyncio.ensure_future(self._more.wait())
+        books = asyncio.ensure_future(self._dialect.run_books(symbols)) if symbols else more
+        try:
+            await asyncio.wait({books, more}, return_when=asyncio.FIRST_COMPLETED)
+            if books.done() and books is not more:
+                books.result()
+        finally:
+            await end_tasks((books, more))
 
     async def run_freshness(self) -> None:
         """A book that did not change is as fresh as the last sign of life of its stream."""
@@ -229,7 +280,13 @@ class Books:
             self.on_last(symbol, last)
 
     def on_last(self, symbol: str, last: Decimal) -> None:
-        """A trade."""
+        """A trade. One at what is no price says nothing, and is told of."""
+        sane = is_number(last) and last > 0
+        if not sane or symbol in self._odd:
+            (self._odd.discard if sane else self._odd.add)(symbol)
+            self._sink.odd(f"last {symbol}", "" if sane else f"a trade of {symbol} at {last!s:.40} is no trade: left out")
+        if not sane:
+            return
         old, now_ns = self._quotes.get(symbol, Quote()), host_clock.now_ns()
         recv_ns = now_ns if old.bid is None and old.ask is None else old.recv_ns
         self._show(

@@ -22,7 +22,8 @@ from .ccxt_amend import Amender
 from .ccxt_dialect import Dialect, dialect_for
 from .ccxt_exchange import Hooks, make_exchange
 from .ccxt_missing import GAP_MARGIN_NS, no_trades_either
-from .ccxt_parse import balances_from, dec_or, done_from, open_order_from, outcome, trade_from
+from .ccxt_parse import dec_or, done_from, ms_to_ns, outcome, trade_from
+from .ccxt_pictures import Pictures
 from .ccxt_requests import Requests
 from .ccxt_session import Session
 from .ccxt_trades import TradeReader
@@ -30,9 +31,9 @@ from .checks import check_amend, check_place
 from .client_ids import refusal
 from .credentials import missing_credential, traces
 from .doctrine import is_not_found, scrub
-from .http_guard import MARKETS_BYTES
 from .limiter import Priority, RateLimiter
-from .order_rate import Limit, Slot
+from .listing import Listing
+from .order_rate import Slot
 from .placing import Placing
 from .settings import VenueConfigError, VenueFileSettings
 from .tasks import end_tasks
@@ -41,14 +42,14 @@ from .wire import AmendChild, CancelChild, PlaceChild, QueryChild
 
 KIND = "ccxt"
 log = logging.getLogger(__name__)
-RELOAD_NS = 600_000_000_000
 FORGET_NS = 300_000_000_000
 _COMPLETING_MAX = 1000
 # a place without an answer for so long is looked for: a cancel may be waiting for it
 _HANGS_NS = 1_000_000_000
+# an answer came, but not one about the order
+_SAYS_NOTHING = frozenset(("BAD_ANSWER", "NOT_PROVEN", "CONTRADICTION"))
 # before a cancel that a rate limit refused is sent again, where the venue does not say when; doubled each time
 _CANCEL_PAUSE_S = 0.25
-_TEN_NS = 10_000_000_000
 
 
 def connect(settings: VenueFileSettings, sink: Sink) -> CcxtVenue:
@@ -83,13 +84,12 @@ class CcxtVenue:
         hooks.limiter = RateLimiter(weight, min(float(settings.cancel_reserve), weight / 8))
         self.hooks = hooks
         self._requests = Requests(settings, self._dialect, hooks, self._secrets)
-        self._know_limits(())
         self._dialect.attach(self._exchange, hooks)
         self.capabilities: tuple[str, ...] = self._dialect.capabilities(self._exchange)
-        self._specs: dict[str, InstrumentSpec] = {}
-        self._specs_ns = 0
+        self.listing = Listing(settings, sink, self._dialect, hooks, self._requests, self._secrets)
         self.tracker = Tracker(self._dialect.know_trade)
         self._trades = TradeReader(settings, self._dialect, self.tracker, self._secrets, self._requests.ask)
+        self._pictures = Pictures(settings, sink, self._dialect, self._requests, self.listing, self._trades, self._secrets)
         self._amender = Amender(self._dialect, self.tracker, self._requests.ask, self._look_up, self.on_done)
         self._completing: set[asyncio.Task[None]] = set()
         self._placing: dict[str, Placing] = {}
@@ -125,6 +125,9 @@ class CcxtVenue:
     def on_balances(self, balances: Balances) -> None:
         self._sink.balances(balances)
 
+    def on_odd_balance(self, asset: str) -> None:
+        self._pictures.on_odd_balance(asset)
+
     def on_balances_overdue(self) -> None:
         self._sink.balances_changed()
 
@@ -134,12 +137,19 @@ class CcxtVenue:
         self.tracker.name(tracked, venue_order_id)
         if (tracked.unsure or tracked.placing) and not tracked.acked:
             # real world: events overtake the answer to the place; the ack goes first all the same
-            tracked.unsure, tracked.acked = False, True
-            self._sink.ack(venue_cl_ord_id, venue_order_id)
+            self._ack(tracked, venue_order_id)
+            tracked.unsure = False
+
+    def _ack(self, tracked: Tracked, venue_order_id: str) -> None:
+        """Here and below: nothing is known as told before it was handed over."""
+        if not tracked.acked:
+            self._sink.ack(tracked.venue_cl_ord_id, venue_order_id)
+            tracked.acked = True
 
     def on_trade(self, trade: VenueTrade) -> None:
         if self.tracker.fresh(trade):
             self._sink.trade(trade)
+            self.tracker.told(trade)
 
     def on_amended(self, venue_cl_ord_id: str, symbol: str, qty: Decimal) -> None:
         tracked = self.tracker.begin(venue_cl_ord_id, symbol)
@@ -151,8 +161,9 @@ class CcxtVenue:
         return self.tracker.our_id(symbol, venue_order_id)
 
     def on_done(self, done: Done, symbol: str) -> None:
-        if self.tracker.finish(done, symbol):
+        if self.tracker.is_news(done):
             self._sink.done(done)
+            self.tracker.finish(done, symbol)
             tracked = self.tracker.get(done.venue_cl_ord_id)
             if tracked is not None and self._lacks_trades(tracked, done):
                 self._complete_soon(tracked)
@@ -162,15 +173,8 @@ class CcxtVenue:
 
     # --- orders ---
 
-    def _spec(self, symbol: str) -> InstrumentSpec:
-        spec = self._specs.get(symbol)
-        if spec is None:
-            known = "no instruments are loaded yet" if not self._specs else f"{symbol!r} is not an instrument here"
-            raise NeverSent("UNKNOWN_SYMBOL", f"symbol: {known}")
-        return spec
-
     async def place(self, order: PlaceChild) -> Placed:
-        check_place(order, self._spec(order.symbol), self.capabilities)
+        check_place(order, self.listing.spec(order.symbol), self.capabilities)
         if self.tracker.full:
             raise NeverSent("TOO_MANY_ORDERS", "the host follows as many orders as it can")
         our_id = order.venue_cl_ord_id
@@ -232,13 +236,16 @@ class CcxtVenue:
             log.warning("%s: answer to %s not fully understood", self._settings.name, order.venue_cl_ord_id)
             self.ring()
             return Placed(str(order_id), told=tracked.acked)
-        fresh = tuple(trade for trade in trades if self.tracker.fresh(trade))
+        for trade in trades:
+            if self.tracker.fresh(trade):
+                self._ack(tracked, str(order_id))  # goes before
+                self.on_trade(trade)
         if done is not None and self._lacks_trades(tracked, done):
-            done = None  # an end without its trades would hide them: told together, once they are fetched
-            self._complete_soon(tracked)
-        elif done is not None and not self.tracker.finish(done, order.symbol):
-            done = None
-        return Placed(str(order_id), fresh, done, tracked.acked)
+            self._complete_soon(tracked)  # an end without its trades would hide them: told together, once they are fetched
+        elif done is not None:
+            self._ack(tracked, str(order_id))
+            self.on_done(done, order.symbol)
+        return Placed(str(order_id), told=tracked.acked)
 
     def _done_of(self, answer: dict[str, Any], our_id: str) -> Done | None:
         return done_from(answer, our_id, self._dialect.closed_is_filled)
@@ -299,7 +306,7 @@ class CcxtVenue:
     async def amend(self, request: AmendChild) -> None:
         if "amend" not in self.capabilities or not self._dialect.amendable(request.symbol):
             raise NeverSent("UNSUPPORTED", f"{request.symbol}: orders are not amended here; cancel and place instead")
-        check_amend(request, self._spec(request.symbol))
+        check_amend(request, self.listing.spec(request.symbol))
         await self._amender.amend(request)
 
     # --- questions ---
@@ -351,7 +358,7 @@ class CcxtVenue:
         trades: tuple[VenueTrade, ...] = ()
         checked, text = False, ""
         try:
-            since_ns = int(answer.get("timestamp") or 0) * 1_000_000 - GAP_MARGIN_NS
+            since_ns = ms_to_ns(answer.get("timestamp")) - GAP_MARGIN_NS
             raw = await self._requests.ask(self._dialect.order_trades(order_id, symbol, since_ns), Priority.QUERY)
             trades = tuple(trade_from(trade, self._settings.account, our_id) for trade in raw)
             # a list that is behind the order's own figure is not a check
@@ -363,61 +370,23 @@ class CcxtVenue:
         return Queried(found, asked_ns, order_id, cum_qty, trades, checked, text)
 
     async def instruments(self) -> tuple[InstrumentSpec, ...]:
-        await self._load_specs()
-        return tuple(self._specs.values())
+        await self.listing.load()
+        return tuple(self.listing.specs.values())
 
-    async def _load_specs(self) -> None:
-        if self._specs and time.time_ns() - self._specs_ns < RELOAD_NS:
-            return
-        call = self._requests.call(Priority.LINK)
-        call.most_bytes = MARKETS_BYTES
-        markets = await self._requests.run(self._exchange.load_markets(bool(self._specs)), call, 60.0)
-        try:
-            self._know_limits(self._dialect.order_limits(call.answer))
-            self.hooks.limiter.learn(self._dialect.weight_limit(call.answer))
-        except ValueError as error:
-            log.warning("%s: the venue's limits are not understood: %s", self._settings.name, error)
-        missing = [symbol for symbol in self._settings.symbols if symbol not in markets]
-        if missing:
-            raise NeverSent("UNKNOWN_SYMBOL", f"symbols: {missing} are not markets of {self._settings.exchange}")
-        self._specs = {symbol: self._dialect.spec(markets[symbol]) for symbol in self._settings.symbols}
-        self._specs_ns = time.time_ns()
+    async def relist(self) -> None:
+        await self.listing.load()
 
-    def _know_limits(self, limits: tuple[Limit, ...]) -> None:
-        """The venue's limits of new orders, with the venue file's own in place of that of 10 s."""
-        own = self._settings.max_orders_per_10s
-        if own:
-            limits = (*(limit for limit in limits if limit.interval_ns != _TEN_NS), Limit(own, _TEN_NS))
-        if limits or not self.hooks.order_rate.limits:  # an answer without any takes none away
-            self.hooks.order_rate.learn(limits)
+    def listed(self) -> tuple[str, ...]:
+        return self.listing.known()
 
     async def balances(self) -> Balances:
-        call, asked_ns = self._requests.call(Priority.LINK), host_clock.steady_ns()
-        raw = await self._requests.run(self._exchange.fetch_balance(), call)
-        try:
-            free, total = balances_from(raw)
-        except ValueError as error:
-            raise Ambiguous("BAD_ANSWER", str(error)) from None
-        # as of the moment the request left: what happened after it may be missing in the answer
-        return self._dialect.know_balances(free, total, call.first_ns or asked_ns)
+        return await self._pictures.balances()
 
     async def open_orders(self, symbols: tuple[str, ...], everything: bool = False) -> tuple[OpenOrder, ...]:
-        out: list[OpenOrder] = []
-        for symbol in self._dialect.open_orders_by(symbols, everything):
-            call = self._requests.call(Priority.LINK)
-            raw = await self._requests.run(self._exchange.fetch_open_orders(symbol), call)
-            if self._dialect.open_orders_weights is not None and not isinstance(call.answer, list):
-                raise Ambiguous("BAD_ANSWER", "open orders: the answer is not a list")
-            try:
-                out.extend(open_order_from(self._dialect.orders.named(order)) for order in raw)
-                self._dialect.know_orders(raw)
-            except (ValueError, KeyError) as error:
-                raise Ambiguous("BAD_ANSWER", f"open orders: {scrub(str(error), self._secrets)}") from None
-        return tuple(out)
+        return await self._pictures.open_orders(symbols, everything)
 
     async def trades(self, since_ns: int, symbols: tuple[str, ...]) -> tuple[VenueTrade, ...]:
-        """Trades of ours since then, each with our id where it can be found (else ""); see ccxt_trades.py."""
-        return (await self._trades.since(since_ns, symbols))[0]
+        return await self._pictures.trades(since_ns, symbols)
 
     # --- healing ---
 
@@ -449,7 +418,7 @@ class CcxtVenue:
 
     async def prepare(self) -> None:
         """Instruments, and the private stream confirmed."""
-        await self._load_specs()
+        await self.listing.load()
         await self._requests.ask(self._dialect.open_private(), Priority.LINK, 15.0)
 
     async def heal(self, lost_ns: int) -> None:
@@ -476,16 +445,25 @@ class CcxtVenue:
         ended = False
         for tracked, placing in known:
             order = listed.get(tracked.venue_cl_ord_id)
-            if placing and order is not None:
+            if order is not None and order.venue_order_id and (placing or (order.unread and tracked.unsure)):
                 self.on_working(tracked.venue_cl_ord_id, tracked.symbol, order.venue_order_id)
             elif tracked.unsure and order is None:
                 if asked_ns - tracked.began_ns > FORGET_NS:
                     self.tracker.drop(tracked.venue_cl_ord_id)
-            elif tracked.open and not placing and (order is None or order.cum_qty > tracked.cum_qty or tracked.unsure):
-                await self._settle(tracked)
+            elif tracked.open and not placing and _in_doubt(tracked, order):
+                await self._settle_alone(tracked)
                 ended = ended or tracked.done is not None
         if ended:
             self._sink.balances_changed()
+
+    async def _settle_alone(self, tracked: Tracked) -> None:
+        """As _settle; an answer that says nothing of this order keeps it in question, and nothing else."""
+        try:
+            await self._settle(tracked)
+        except VenueError as failure:
+            if failure.code not in _SAYS_NOTHING and not self.listing.excuses(tracked.symbol, failure):
+                raise
+            log.warning("%s: %s: not settled yet: %s", self._settings.name, tracked.venue_cl_ord_id, failure)
 
     async def _settle(self, tracked: Tracked) -> None:
         """Ask for one order and tell what was missed."""
@@ -494,10 +472,14 @@ class CcxtVenue:
         found = await self._look_up(question)
         if found.outcome == "not_found":
             return  # what that means is decided by the gateway, by its own queries
-        if unsure and not tracked.acked:
-            tracked.acked = True
-            self._sink.ack(tracked.venue_cl_ord_id, found.venue_order_id)
+        if unsure:
+            self._ack(tracked, found.venue_order_id)
         for trade in found.trades:
             self.on_trade(trade)
         if found.outcome != "open":
             self.on_done(Done(tracked.venue_cl_ord_id, found.venue_order_id, found.outcome, found.cum_qty), tracked.symbol)
+
+
+def _in_doubt(tracked: Tracked, listed: OpenOrder | None) -> bool:
+    """The list of open orders does not say all of it."""
+    return listed is None or listed.unread or listed.cum_qty > tracked.cum_qty or tracked.unsure

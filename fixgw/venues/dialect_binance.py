@@ -20,10 +20,11 @@ from . import host_clock, retry_after
 from .base import Ambiguous, Balances, Done
 from .binance_codes import CODES, WsRefused
 from .binance_limits import counts_in, header_counts, header_weight, order_limits, weight_in, weight_limit
+from .binance_market import presumed, spec_of
 from .ccxt_dialect import MAX_PAGES, PAGING_S, Amended
 from .ccxt_dialect import Dialect as GeneralDialect
 from .ccxt_exchange import CALL, Call, Hooks, Unreadable, awaited, prune
-from .ccxt_parse import dec, rule
+from .ccxt_parse import dec, figure, ms_to_ns
 from .covering import StreamBalances
 from .doctrine import RATE_LIMIT_STATUS
 from .limiter import Priority
@@ -98,26 +99,10 @@ class Dialect(GeneralDialect):
         return ("amend", "quote_market", "post_only", "ioc", "fok")
 
     def spec(self, market: dict[str, Any]) -> InstrumentSpec:
-        """From the raw filters: ccxt's own reading leaves out MARKET_LOT_SIZE's step."""
-        filters = {f["filterType"]: f for f in market["info"].get("filters", [])}
-        price, lot = filters.get("PRICE_FILTER", {}), filters.get("LOT_SIZE", {})
-        market_lot = filters.get("MARKET_LOT_SIZE", {})
-        notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
-        return InstrumentSpec(
-            symbol=market["symbol"],
-            venue_symbol=str(market["id"]),
-            base=market["base"],
-            quote=market["quote"],
-            tick=rule(price.get("tickSize")),
-            lot=rule(lot.get("stepSize")),
-            min_qty=rule(lot.get("minQty")),
-            max_qty=rule(lot.get("maxQty")),
-            min_px=rule(price.get("minPrice")),
-            max_px=rule(price.get("maxPrice")),
-            min_notional=rule(notional.get("minNotional")),
-            market_lot=rule(market_lot.get("stepSize")),
-            market_max_qty=rule(market_lot.get("maxQty")),
-        )
+        return spec_of(market)
+
+    def presumed_market(self, symbol: str) -> dict[str, Any] | None:
+        return presumed(self.exchange, symbol)
 
     # --- orders ---
 
@@ -275,7 +260,7 @@ class Dialect(GeneralDialect):
                 fee=plain(dec(fill["commission"], "commission")),
                 fee_asset=str(fill["commissionAsset"]),
                 liquidity="2",
-                venue_ns=int(info.get("transactTime") or 0) * 1_000_000,
+                venue_ns=ms_to_ns(info.get("transactTime")),
             )
             for fill in info.get("fills") or ()
         )
@@ -323,7 +308,7 @@ class Dialect(GeneralDialect):
         CALL.set(Call(priority=Priority.LINK))
         for symbol in symbols:
             found = await self.exchange.public_get_ticker_price({"symbol": self.exchange.market_id(symbol)})
-            self.events.on_polled_last(symbol, plain(dec(found["price"], "price")))
+            self.events.on_polled_last(symbol, figure(found["price"]))
 
     def tap(self, client: Any, message: Any) -> bool:
         if isinstance(message, str | bytes):
@@ -347,7 +332,7 @@ class Dialect(GeneralDialect):
             return True
         if kind == "trade":
             symbol = self._symbol(event["s"])
-            self.events.on_last(symbol, plain(dec(event["p"], "p")))
+            self.events.on_last(symbol, figure(event["p"]))
             return not awaited(client, symbol)
         if kind is None and "b" in message and "a" in message and "s" in message:
             self._book(message)
@@ -407,7 +392,7 @@ class Dialect(GeneralDialect):
                     fee=plain(dec(event.get("n") or "0", "n")),
                     fee_asset=str(event.get("N") or ""),
                     liquidity="1" if event.get("m") else "2",
-                    venue_ns=int(event["T"]) * 1_000_000,
+                    venue_ns=ms_to_ns(event.get("T")),
                 )
             )
         end = _ENDS.get(status)
@@ -420,8 +405,11 @@ class Dialect(GeneralDialect):
         """outboundAccountPosition tells the changed assets only, as of the venue's time u."""
         rows = []
         for row in event.get("B", ()):
-            free = dec(row["f"], "f")
-            rows.append((str(row["a"]), plain(free), plain(free + dec(row["l"], "l"))))
+            try:
+                free = dec(row["f"], "f")
+                rows.append((str(row["a"]), plain(free), plain(free + dec(row["l"], "l"))))
+            except (ValueError, KeyError, TypeError):  # the others count; of this one stays what was known, and it is asked for
+                self.events.on_odd_balance(str(row.get("a")) if isinstance(row, dict) else "")
         self.events.on_balances(self._balances.event(_ms(event.get("u")), rows, host_clock.steady_ns()))
 
     def know_orders(self, orders: list[dict[str, Any]]) -> None:
@@ -447,12 +435,12 @@ class Dialect(GeneralDialect):
         return self._balances.snapshot(free, total, asked_ns)
 
     def _book(self, message: dict[str, Any]) -> None:
-        bid, ask = dec(message["b"], "b"), dec(message["a"], "a")
+        bid, ask = figure(message["b"]), figure(message["a"])
         quote = Quote(
-            bid=plain(bid) if bid else None,
-            bid_qty=plain(dec(message["B"], "B")) if bid else None,
-            ask=plain(ask) if ask else None,
-            ask_qty=plain(dec(message["A"], "A")) if ask else None,
+            bid=bid or None,
+            bid_qty=figure(message["B"]) if bid else None,
+            ask=ask or None,
+            ask_qty=figure(message["A"]) if ask else None,
             recv_ns=host_clock.now_ns(),
         )
         self.events.on_quote(self._symbol(message["s"]), quote)
@@ -460,10 +448,7 @@ class Dialect(GeneralDialect):
 
 def _ms(value: Any) -> int:
     """A time of the venue; 0 where it is none."""
-    try:
-        return int(value or 0)
-    except (ValueError, TypeError):
-        return 0
+    return ms_to_ns(value) // 1_000_000
 
 
 def _qty(value: Any) -> Decimal | None:

@@ -54,6 +54,8 @@ class Codes:
     duplicate: tuple[str, ...] = ()
     unknown_text: tuple[str, ...] = ()
     no_change: tuple[str, ...] = ()
+    # of an instrument that the venue does not have (any more)
+    unknown_symbol: frozenset[str] = frozenset()
     # HTTP statuses of a request that the venue refused before reading it
     definite_status: frozenset[int] = frozenset()
     # codes that say "too many requests"; HTTP 418 and 429 say it anyway

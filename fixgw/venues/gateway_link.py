@@ -25,7 +25,7 @@ from ..core import commands as c
 from ..core import events as e
 from ..core.child import Child
 from ..core.codec import Record
-from ..core.sanity import FUTURE_NS, quote_problem
+from ..core.sanity import FUTURE_NS, usable_quote
 from . import wire
 
 log = logging.getLogger(__name__)
@@ -389,16 +389,17 @@ class VenueLinks:
 
     def _book(self, link: _Link, update: wire.BookUpdate) -> None:
         now_ns = self._now_ns()
-        problem = quote_problem(update.quote, now_ns)
-        if not problem:
-            if max(update.quote.recv_ns, update.quote.last_ns) > now_ns:
-                # no quote is fresher than now, or it would count as fresh for longer than it is
-                update = msgspec.structs.replace(update, quote=_by_now(update.quote, now_ns))
-            self._on_book(update)
-        elif link.bad_quotes.get(update.symbol) != problem and len(link.bad_quotes) < MAX_BAD_QUOTES:
-            # left out, so that the last good one grows stale; said once per symbol and kind
+        quote, problem = usable_quote(update.quote, now_ns)
+        if problem and link.bad_quotes.get(update.symbol) != problem and len(link.bad_quotes) < MAX_BAD_QUOTES:
+            # said once per symbol and kind
             link.bad_quotes[update.symbol] = problem
             log.error("%s: quote of %.60r not used: %s", link.hello.venue, update.symbol, problem)
+        if problem:
+            quote = c.Quote(unusable=problem)  # left out, so that the last good one grows stale, and is said to
+        elif max(quote.recv_ns, quote.last_ns) > now_ns:
+            # no quote is fresher than now, or it would count as fresh for longer than it is
+            quote = _by_now(quote, now_ns)
+        self._on_book(update if quote is update.quote else msgspec.structs.replace(update, quote=quote))
 
     def _register(self, link: _Link) -> None:
         with self._lock:

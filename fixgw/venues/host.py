@@ -36,6 +36,7 @@ from .balances import BalanceDesk
 from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, Venue, VenueError, connect_venue, withdrawn
 from .chains import Chains
 from .host_link import HostLink
+from .oddities import Oddities
 from .settings import VenueConfigError, VenueFileSettings, load_venue_file
 from .tasks import end_tasks
 from .wire import (
@@ -77,10 +78,12 @@ class VenueHost:
         self._socket_path = socket_path
         self._link: HostLink | None = None
         self._link_lost = asyncio.Event()
-        self._venue: Venue = connect_venue(settings, self)
         self._venue_up = False
         self._venue_reason = "connecting"
         self._books: dict[str, c.Quote] = {}
+        self._oddities = Oddities(lambda text: self._send(c.VenueOddity(ts_ns=host_clock.now_ns(), venue=self.name, text=text)))
+        self.odd = self._oddities.tell
+        self._venue: Venue = connect_venue(settings, self)
         self._desk = BalanceDesk(
             settings.symbols,
             ask=lambda: self._venue.balances(),
@@ -136,6 +139,7 @@ class VenueHost:
             )
         )
         self._send_link()
+        self._oddities.tell_all()
         for symbol, quote in self._books.items():
             link.book(BookUpdate(venue=self.name, symbol=symbol, quote=quote))
         self.ready.set()
@@ -194,6 +198,9 @@ class VenueHost:
     def _tell_balances(self, balances: Balances) -> None:
         if self._link is not None:
             self._link.balances(self._balances_report(balances))
+
+    def instruments(self, specs: tuple[c.InstrumentSpec, ...]) -> None:
+        self._send(c.InstrumentsReport(ts_ns=host_clock.now_ns(), venue=self.name, instruments=specs))
 
     def link(self, up: bool, reason: str = "") -> None:
         self._venue_up, self._venue_reason = up, reason
@@ -420,7 +427,7 @@ class VenueHost:
         for order in open_orders:
             self._chains.shown(order.venue_cl_ord_id)
         trades = await self._venue.trades(request.since_ns, symbols)
-        self._send(c.InstrumentsReport(ts_ns=host_clock.now_ns(), venue=self.name, instruments=instruments))
+        self.instruments(instruments)
         self._send(self._balances_report(self._desk.relevant(balances)))
         await self._send_in_parts(
             c.VenueReconciled(

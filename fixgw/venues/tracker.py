@@ -70,7 +70,7 @@ class Tracker:
     """Orders by our id and by (symbol, venue order id); trades seen. See the module's docstring for what is forgotten when."""
 
     def __init__(self, news: Callable[[VenueTrade], None] = lambda trade: None) -> None:
-        """`news` gets each trade the first time, before anybody else."""
+        """`news` gets each trade that is fresh, before anybody else."""
         self._news = news
         self._orders: dict[str, Tracked] = {}
         self._by_venue_id: dict[tuple[str, str], str] = {}
@@ -147,25 +147,38 @@ class Tracker:
         return self._by_venue_id.get((symbol, venue_order_id)) or self._names.get(f"{symbol}|{venue_order_id}")
 
     def fresh(self, trade: VenueTrade) -> bool:
-        """True the first time that this trade is shown; then it is counted into its order. One of more than the whole order
-        cannot be: each is told, for the gateway to judge and to ask about, and none is counted or known afterwards, so that the
-        right one under the same id still is."""
-        tracked = self._orders.get(trade.venue_cl_ord_id)
-        if tracked is not None and tracked.most and trade.qty > tracked.most:
+        """This trade has not been told yet. One of more than the whole order cannot be: each is told, for the gateway to judge
+        and to ask about, and none is counted or known afterwards, so that the right one under the same id still is."""
+        if self._is_beyond(trade):
             return True
-        if not self._seen.add(trade_key(trade.symbol, trade.venue_trade_id, trade.side)):
+        if trade_key(trade.symbol, trade.venue_trade_id, trade.side) in self._seen:
             return False
-        if tracked is not None:
-            tracked.cum_qty += trade.qty
         self._news(trade)
         return True
+
+    def told(self, trade: VenueTrade) -> None:
+        """It was handed over, and only now it is known: what failed on its way comes again. Counted into its order."""
+        if self._is_beyond(trade) or not self._seen.add(trade_key(trade.symbol, trade.venue_trade_id, trade.side)):
+            return
+        tracked = self._orders.get(trade.venue_cl_ord_id)
+        if tracked is not None:
+            tracked.cum_qty += trade.qty
+
+    def _is_beyond(self, trade: VenueTrade) -> bool:
+        tracked = self._orders.get(trade.venue_cl_ord_id)
+        return bool(tracked is not None and tracked.most and trade.qty > tracked.most)
+
+    def is_news(self, done: Done) -> bool:
+        """It is not known that the order ended so."""
+        tracked = self._orders.get(done.venue_cl_ord_id)
+        before = tracked.done if tracked is not None else None
+        return before is None or (before.status, before.cum_qty) != (done.status, done.cum_qty)
 
     def finish(self, done: Done, symbol: str) -> bool:
         """The order ended; False when just that was known already."""
         tracked = self.begin(done.venue_cl_ord_id, symbol)
         self.name(tracked, done.venue_order_id)
-        before = tracked.done
-        if before is not None and (before.status, before.cum_qty) == (done.status, done.cum_qty):
+        if not self.is_news(done):
             return False
         tracked.done = done
         self.ended(tracked)

@@ -128,6 +128,7 @@ FromHost = (
     | c.VenueReconciled
     | c.BalancesReport
     | c.InstrumentsReport
+    | c.VenueOddity
 )
 
 _encoder = msgspec.msgpack.Encoder()

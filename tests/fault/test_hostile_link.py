@@ -116,7 +116,7 @@ def test_garbage_on_the_link(links: Any, name: str, greeted: bool) -> None:
 
 
 def test_quotes_that_are_none(links: Any) -> None:
-    """Not used, so that the last good one grows stale; the link stays."""
+    """Not used, so that the last good one grows stale, with the reason; the link stays."""
     made, path, _, books = links
     host = FakeHost(path)
     host.say(HELLO)
@@ -128,8 +128,23 @@ def test_quotes_that_are_none(links: Any) -> None:
     host.say(wire.BookUpdate(venue=VENUE, symbol=SYMBOL, quote=c.Quote(bid=Decimal(1), recv_ns=time.time_ns() + 10**12)))
     good = wire.BookUpdate(venue=VENUE, symbol=SYMBOL, quote=c.Quote(bid=Decimal(100), recv_ns=time.time_ns()))
     host.say(good)
-    _until(lambda: books, "the good quote")
-    assert books == [good] and VENUE in made.hosts()
+    _until(lambda: good in books, "the good quote")
+    assert books.pop() == good and VENUE in made.hosts()
+    reasons = {book.quote.unusable for book in books}
+    assert reasons == {"bid is no price", "ask is no price", "last is no price", "received in the future"}
+    assert all(book.quote == c.Quote(unusable=book.quote.unusable) for book in books)
+
+
+@pytest.mark.parametrize("number", [*BAD_NUMBERS, "0"])
+def test_a_last_price_that_is_none_leaves_the_book_in_use(links: Any, number: str) -> None:
+    _, path, _, books = links
+    host = FakeHost(path)
+    now_ns = time.time_ns()
+    bad, book = Decimal(number), c.Quote(bid=Decimal(99), ask=Decimal(101), recv_ns=now_ns)
+    quote = msgspec.structs.replace(book, last=bad, last_ns=now_ns, last_low=bad, last_high=bad)
+    host.say(HELLO, wire.BookUpdate(venue=VENUE, symbol=SYMBOL, quote=quote))
+    _until(lambda: books, "the book")
+    assert books[0].quote == book
 
 
 def test_a_host_with_another_clock(links: Any) -> None:

@@ -123,14 +123,16 @@ def test_other_shapes_are_value_errors() -> None:
 
 
 def test_balances_with_nonsense() -> None:
+    """The asset is in neither, and named; the others count."""
     for value in NONSENSE:
         if value is None:
             continue
-        try:
-            free, total = balances_from({"free": {"BTC": value}, "total": {"BTC": value}})
-        except ValueError:
-            continue
-        assert all(number.is_finite() for number in (*free.values(), *total.values())), value
+        for kinds in (("free",), ("total",), ("free", "total")):
+            both = {kind: {"ETH": "2", "BTC": value if kind in kinds else "1"} for kind in ("free", "total")}
+            free, total, odd = balances_from(both)
+            assert free["ETH"] == total["ETH"] == 2
+            assert all(number.is_finite() for number in (*free.values(), *total.values())), value
+            assert (odd == ("BTC",)) == ("BTC" not in free) == ("BTC" not in total), value
 
 
 # --- the core ---

@@ -161,7 +161,7 @@ def _one_market(venue: CcxtVenue, exchange: str) -> None:
 
     made.load_markets = load_markets
     zero = D(0)
-    venue._specs = {
+    venue.listing.specs = {
         SYMBOL: InstrumentSpec(
             symbol=SYMBOL, venue_symbol="x", base="BTC", quote="USDT", tick=D("0.01"), lot=D("0.00001"), min_qty=zero,
             max_qty=zero, min_px=zero, max_px=zero, min_notional=zero,

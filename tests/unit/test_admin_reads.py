@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from admin_rig import Engine, fixgw, serving, told
 from core_world import ACCOUNT, SYMBOL, VENUE, VENUE_ACCOUNT, World, core_settings, session_settings
@@ -131,13 +132,25 @@ def test_the_journals_tools_write_no_exponents_either(world: World) -> None:
 
 
 def test_status_tells_why_a_venue_host_is_not_there(directory: Path) -> None:
-    assert told(directory, "status")["venues"][0]["reason"] == ""
+    usual = told(directory, "status")["venues"][0]["reason"]
     why = "ended: its configuration cannot be used (exit status 2); mend venues/sim.toml"
     (directory / "run" / "ended.json").write_text(json.dumps({f"venue:{VENUE}": why}))
     assert told(directory, "status")["venues"][0]["reason"] == why
     assert why in fixgw(directory, "status").output
     (directory / "run" / "ended.json").write_text("{")
-    assert told(directory, "status")["venues"][0]["reason"] == ""
+    assert told(directory, "status")["venues"][0]["reason"] == usual
+
+
+def test_status_tells_which_instruments_the_venue_has_no_rules_for(directory: Path, world: World) -> None:
+    """Its rules came for BTC/USDT alone."""
+    (venue,) = told(directory, "status")["venues"]
+    assert venue["unlisted"] == ["ETH/USDT"] and "no new orders of ETH/USDT" in venue["reason"]
+    assert "no new orders of ETH/USDT" in fixgw(directory, "status").output
+    (known,) = world.state.instruments.values()
+    both = (known, msgspec.structs.replace(known, symbol="ETH/USDT", base="ETH"))
+    world.run(c.InstrumentsReport(ts_ns=world.tick(), venue=VENUE, instruments=both))
+    (venue,) = told(directory, "status")["venues"]
+    assert (venue["unlisted"], venue["reason"]) == ([], "")
 
 
 def test_status_tells_when_and_why_new_orders_find_no_room(directory: Path, engine: Engine) -> None:

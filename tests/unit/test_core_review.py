@@ -516,6 +516,39 @@ def test_no_market_child_without_a_bound_while_a_collar_is_in_force() -> None:
     assert world.placed == {} and order_id in world.state.stops
 
 
+def test_an_instrument_without_rules_takes_no_new_orders_and_its_stops_stay_held() -> None:
+    """A venue's list may lack it for a moment: what is there is kept, and the refusal says why."""
+    world = World()
+    specs = tuple(world.state.instruments.values())
+    world.run(_order(world, "s", ord_type="3", stop_px=Decimal(105), cash_qty=Decimal(500)))
+    world.run(_order(world, "w", ord_type="2", price=Decimal(100), order_qty=Decimal(1)))
+    (stop,) = world.state.stops
+    world.run(c.InstrumentsReport(ts_ns=world.tick(), venue=VENUE, instruments=()))
+    (reject,) = _messages(world.run(_order(world, "n", ord_type="2", price=Decimal(100), order_qty=Decimal(1))))
+    assert (reject.reason, reject.exec_type) == ("UNKNOWN_SYMBOL", "8") and "does not list" in reject.text
+    quotes = {VENUE: c.Quote(bid=Decimal(106), ask=Decimal(106), last=Decimal(106), recv_ns=world.now_ns)}
+    trigger = {"order_id": stop, "trigger_px": Decimal(106), "quotes": quotes}
+    assert world.run(c.TriggerStop(ts_ns=world.tick(), **trigger)) == [] and stop in world.state.stops
+    world.run(world.client(c.CancelOrder, cl_ord_id="x", orig_cl_ord_id="w"))
+    assert next(iter(world.state.children.values())).cancel == "sent"
+    world.run(c.InstrumentsReport(ts_ns=world.tick(), venue=VENUE, instruments=specs))
+    world.run(c.TriggerStop(ts_ns=world.tick(), **trigger))
+    assert stop not in world.state.stops
+    world.check()
+
+
+def test_a_refusal_for_stale_data_says_why_what_came_since_is_not_used() -> None:
+    limits = msgspec.structs.replace(TIGHT.firm, max_quote_age_ns=10**9)
+    world = World(msgspec.structs.replace(TIGHT, firm=limits, risk_stages=("staleness", "collar")))
+    old = c.Quote(bid=Decimal(99), ask=Decimal(101), recv_ns=world.now_ns - 10**10, unusable="bid is no price")
+    for quote in (old, c.Quote(unusable="bid is no price")):
+        fields = {"ord_type": "2", "price": Decimal(100), "order_qty": Decimal(1), "quotes": {VENUE: quote}}
+        (reject,) = _messages(world.run(_order(world, f"n{quote.recv_ns}", **fields)))
+        assert reject.reason == "STALE_MARKET_DATA"
+        assert reject.text.endswith(f"what {VENUE} shows since is not used: bid is no price")
+        assert ("no quote" in reject.text) == (not quote.recv_ns)
+
+
 # --- floods ---
 
 

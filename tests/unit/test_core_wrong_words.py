@@ -254,6 +254,16 @@ STORIES = {
         answer C1 canceled cum=0.4 trades=t2:99999 | !BAD_TRADE
         +60s                           | -
     """,
+    "an open order of ours whose figures are none is there: it is asked for, and not found does not count": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ambiguous C1 place             | I A a 0/1 OUTCOME_UNKNOWN; query C1
+        reconciled open=C1:NaN         | !BAD_VENUE_DATA; !BAD_VENUE_DATA; 0 0 a 0/1; query C1
+        answer C1 not_found            | -
+        +60s                           | query C1
+        answer C1 not_found            | -
+        reconciled open=C1:NaN,xx:NaN  | !BAD_VENUE_DATA; !BAD_VENUE_DATA; query C1
+        answer C1 open cum=0.4 trades=t1:0.4 | F 1 a 0.4/0.6
+    """,
     "several that come to more are the venue's word": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         ack C1                         | 0 0 a 0/1

@@ -226,3 +226,17 @@ def test_who_finds_the_index_being_made_waits_for_it() -> None:
     for thread in (first, second):
         thread.join(10)
     assert scene.triggered == [D(106)]
+
+
+def test_a_quote_that_cannot_be_used_leaves_the_old_one_and_says_why() -> None:
+    scene = Scene()
+    why = Quote(unusable="bid is no price")
+    scene.edge.on_book(BookUpdate(venue="sim", symbol=SYMBOL, quote=why))
+    assert scene.edge.quotes_of(SYMBOL) == {"sim": why}
+    good = Quote(bid=D(99), ask=D(101), last=D(110), recv_ns=START, last_ns=START)
+    scene.edge.on_book(BookUpdate(venue="sim", symbol=SYMBOL, quote=good))
+    assert scene.edge.quotes_of(SYMBOL) == {"sim": good} and len(scene.triggered) == 1
+    scene.engine.clock += RETRIGGER_NS
+    scene.edge.on_book(BookUpdate(venue="sim", symbol=SYMBOL, quote=why))
+    kept = scene.edge.quotes_of(SYMBOL)["sim"]
+    assert (kept.bid, kept.recv_ns, kept.unusable) == (D(99), START, "bid is no price") and len(scene.triggered) == 1

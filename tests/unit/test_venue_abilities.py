@@ -101,7 +101,7 @@ def test_a_declaration_withdrawn_is_an_ability_withdrawn() -> None:
 def test_what_is_not_promised_is_refused(fields: dict[str, Any]) -> None:
     async def body() -> None:
         made = dry("bitstamp")
-        made.venue._specs = {SPOT: made.venue._dialect.spec(market_of(made.exchange, SPOT))}
+        made.venue.listing.specs = {SPOT: made.venue._dialect.spec(market_of(made.exchange, SPOT))}
         values: dict[str, Any] = {
             "venue_cl_ord_id": OUR_ID, "symbol": SPOT, "side": "1", "ord_type": "2", "tif": "1", "qty": D("0.01"),
             "px": D("60000"),
@@ -118,7 +118,7 @@ def test_what_is_not_promised_is_refused(fields: dict[str, Any]) -> None:
 def test_a_market_buy_by_quantity_that_would_be_none_is_refused(exchange_id: str) -> None:
     async def body() -> None:
         made = dry(exchange_id)
-        made.venue._specs = {SPOT: made.venue._dialect.spec(market_of(made.exchange, SPOT))}
+        made.venue.listing.specs = {SPOT: made.venue._dialect.spec(market_of(made.exchange, SPOT))}
         order = PlaceChild(venue_cl_ord_id=OUR_ID, symbol=SPOT, side="1", ord_type="1", tif="1", qty=D("0.01"))
         with pytest.raises(NeverSent, match=r"UNSUPPORTED.*by quantity"):
             await made.venue.place(order)

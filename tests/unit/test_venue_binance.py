@@ -12,13 +12,13 @@ import ccxt
 import pytest
 from aiohttp import WSMessage, WSMsgType
 
-from fixgw.core.commands import Quote, VenueTrade
+from fixgw.core.commands import ChildTrade, Quote, VenueTrade
 from fixgw.venues.base import Balances, Done, NeverSent
 from fixgw.venues.ccxt_exchange import CALL, Call, prune
 from fixgw.venues.ccxt_venue import CcxtVenue
 from fixgw.venues.dialect_binance import WsRefused
 from fixgw.venues.settings import parse_venue
-from fixgw.venues.wire import PlaceChild
+from fixgw.venues.wire import PlaceChild, frame
 
 REPORT = {
     "e": "executionReport", "E": 1, "s": "BTCUSDT", "c": "OURS1", "S": "BUY", "o": "LIMIT", "f": "GTC", "q": "0.00200000",
@@ -109,6 +109,59 @@ def test_a_trade_then_its_end() -> None:
     scene(body)
 
 
+@pytest.mark.parametrize("at", [1795283333447000, 10**30, -1, "1e400", None, "banana", [], float("inf")])
+def test_a_trade_with_an_impossible_time_is_told_at_once(at: Any) -> None:
+    """As of now, in a form that the link can carry; by the stream and in the answer to a place."""
+
+    def body(venue: CcxtVenue, sink: Sink, client: FakeClient) -> None:
+        fill = event(x="TRADE", X="PARTIALLY_FILLED", l="0.001", z="0.001", L="50000", n="0", N="BTC", t=7, T=at)
+        assert venue._dialect.tap(client, fill)
+        fills = [{"qty": "0.001", "price": "50000", "commission": "0", "commissionAsset": "BTC", "tradeId": 8}]
+        info = {"orderId": 43, "side": "BUY", "transactTime": at, "fills": fills}
+        told = (*sink.told, *venue._dialect.instant_trades({"symbol": "BTC/USDT", "info": info}, "OURS2"))
+        assert [(trade.venue_trade_id, trade.venue_ns) for trade in told] == [("7", 0), ("8", 0)]
+        for trade in told:
+            frame(ChildTrade(ts_ns=1, venue="t", trade=trade))
+            venue._dialect.know_trade(trade)
+
+    scene(body)
+
+
+def test_what_could_not_be_handed_over_is_told_when_it_comes_again() -> None:
+    """By the stream, by REST, and after a place."""
+
+    def body(venue: CcxtVenue, sink: Sink, client: FakeClient) -> None:
+        told, broken = sink.trade, [True]
+
+        def trade(trade: VenueTrade) -> None:
+            if broken[0]:
+                raise OverflowError
+            told(trade)
+
+        sink.trade = trade  # type: ignore[method-assign]
+        venue.tracker.begin("OURS1", "BTC/USDT").placing = True
+        fill = event(x="TRADE", X="PARTIALLY_FILLED", l="0.001", z="0.001", L="50000", n="0", N="BTC", t=7)
+        with pytest.raises(OverflowError):
+            venue._dialect.tap(client, fill)
+        tracked = venue.tracker.begin("OURS1", "BTC/USDT")
+        assert tracked.cum_qty == 0
+        broken[0] = False
+        venue._dialect.tap(client, fill)
+        venue._dialect.tap(client, fill)
+        assert [type(word) for word in sink.told] == [tuple, VenueTrade] and tracked.cum_qty == D("0.001")
+        ended, sink.done = sink.done, lambda done: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+        done = Done("OURS1", "42", "canceled", D("0.001"))
+        with pytest.raises(ZeroDivisionError):
+            venue.on_done(done, "BTC/USDT")
+        assert tracked.open
+        sink.done = ended  # type: ignore[method-assign]
+        venue.on_done(done, "BTC/USDT")
+        venue.on_done(done, "BTC/USDT")
+        assert sink.told[2:] == [done] and not tracked.open
+
+    scene(body)
+
+
 def test_two_of_our_orders_that_trade_with_each_other_each_get_their_side() -> None:
     def body(venue: CcxtVenue, sink: Sink, client: FakeClient) -> None:
         fill = {"x": "TRADE", "X": "PARTIALLY_FILLED", "l": "0.001", "z": "0.001", "L": "50000", "t": 7}
@@ -142,6 +195,21 @@ def test_a_frame_that_is_not_json_breaks_the_connection(caplog: pytest.LogCaptur
 
     asyncio.run(run())
     assert "unreadable frame" in caplog.text and "Traceback" not in caplog.text
+
+
+def test_one_instruments_nonsense_leaves_the_stream_of_the_others() -> None:
+    """A price that is none is told as none, for the gateway to name; nothing is thrown, which would end the connection of all."""
+
+    def body(venue: CcxtVenue, sink: Sink, client: FakeClient) -> None:
+        sink.odd = lambda key, text: sink.told.append(text)  # type: ignore[attr-defined]
+        venue._dialect.tap(client, {"s": "BTCUSDT", "b": "NaN", "B": "1", "a": "2", "A": "banana"})
+        ((symbol, quote),) = sink.told
+        assert symbol == "BTC/USDT" and quote.bid.is_nan() and quote.ask_qty.is_nan() and quote.ask == 2
+        for px in ("0", "0.00000000", "NaN", "x"):
+            venue._dialect.tap(client, {"e": "trade", "s": "BTCUSDT", "p": px})
+        assert [word for word in sink.told[1:] if not isinstance(word, str)] == []
+
+    scene(body)
 
 
 def test_ccxt_sees_only_what_it_waits_for() -> None:

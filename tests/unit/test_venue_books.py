@@ -24,6 +24,10 @@ class Told:
     def __init__(self) -> None:
         self.quotes: list[Quote] = []
         self.alive_ns = 0
+        self.odds: list[str] = []
+
+    def odd(self, key: str, text: str) -> None:
+        self.odds.append(text)
 
     def book(self, symbol: str, quote: Quote) -> None:
         self.quotes.append(quote)
@@ -45,6 +49,21 @@ def test_a_book_carries_the_last_trade_with_the_time_of_that_trade() -> None:
     made.on_quote(SYMBOL, Quote(bid=D(99), ask=D(101), recv_ns=time.time_ns() + 5))
     booked = told.quotes[-1]
     assert (booked.last, booked.last_ns, booked.last_low, booked.last_high) == (D(100), traded.last_ns, None, None)
+
+
+@pytest.mark.parametrize("px", ["0", "-1", "NaN", "Infinity", "1E+30"])
+def test_a_trade_at_no_price_says_nothing(px: str) -> None:
+    """And the quotes that follow do not carry it."""
+    made, told = books()
+    made.on_last(SYMBOL, D(100))
+    for _ in range(2):
+        made.on_last(SYMBOL, D(px))
+        made.on_polled_last(SYMBOL, D(px))
+    made.on_quote(SYMBOL, Quote(bid=D(99), ask=D(101), last=D(px), recv_ns=time.time_ns()))
+    assert len(told.quotes) == 2 and told.quotes[-1].last == D(100)
+    assert all("no trade" in text for text in told.odds)
+    made.on_last(SYMBOL, D(102))
+    assert told.quotes[-1].last == D(102) and told.odds[-1] == ""
 
 
 def test_a_trade_does_not_make_an_old_book_look_fresh() -> None:

@@ -158,7 +158,7 @@ def test_bitget_places_an_order() -> None:
             return web.json_response({"code": "00000", "msg": "success", "data": {"orderId": "77", "clientOid": OUR_ID}})
 
         runner = await _served(made, handler)
-        made.venue._specs = {SPOT: made.venue._dialect.spec(market_of(made.exchange, SPOT))}
+        made.venue.listing.specs = {SPOT: made.venue._dialect.spec(market_of(made.exchange, SPOT))}
         order = PlaceChild(
             venue_cl_ord_id=OUR_ID, symbol=SPOT, side="1", ord_type="2", tif="1", qty=D("0.01"), px=D("60000")
         )

@@ -41,7 +41,7 @@ class Bench:
         raw = {"exchange": "binance", "symbols": [SYMBOL], "ws_orders": False}
         self.venue = CcxtVenue(parse_venue(raw, "t", "t"), self)
         names = {"symbol": SYMBOL, "venue_symbol": "BTCUSDT", "base": "BTC", "quote": "USDT"}
-        self.venue._specs = {SYMBOL: InstrumentSpec(**names, tick=D("0.01"), lot=D("0.001"))}
+        self.venue.listing.specs = {SYMBOL: InstrumentSpec(**names, tick=D("0.01"), lot=D("0.001"))}
         self.venue._dialect._symbol = lambda market_id: SYMBOL  # type: ignore[attr-defined]
         self.venue._exchange.create_order = self._create
         self._numbers = itertools.count(1)

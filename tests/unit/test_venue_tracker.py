@@ -20,12 +20,23 @@ def trade(number: str, our_id: str = "A", symbol: str = "BTC/USDT", side: str = 
     )  # fmt: skip
 
 
-def test_a_trade_is_fresh_once_and_counts() -> None:
+def tell(tracker: Tracker, told: VenueTrade) -> bool:
+    """As the connector does; whether it was fresh."""
+    fresh = tracker.fresh(told)
+    if fresh:
+        tracker.told(told)
+    return fresh
+
+
+def test_a_trade_is_fresh_until_it_was_told_and_counts_once() -> None:
     tracker = Tracker()
     tracked = tracker.begin("A", "BTC/USDT")
-    assert tracker.fresh(trade("1")) and not tracker.fresh(trade("1"))
-    assert tracker.fresh(trade("1", symbol="ETH/USDT")), "trade ids are unique per symbol only"
-    assert tracker.fresh(trade("2"))
+    assert tracker.fresh(trade("1")) and tracked.cum_qty == 0
+    assert tell(tracker, trade("1")) and not tell(tracker, trade("1"))
+    assert tell(tracker, trade("1", symbol="ETH/USDT")), "trade ids are unique per symbol only"
+    assert tell(tracker, trade("2"))
+    assert tracked.cum_qty == D("1.5")
+    tracker.told(trade("2"))
     assert tracked.cum_qty == D("1.5")
 
 
@@ -33,8 +44,8 @@ def test_two_orders_that_trade_with_each_other_are_both_filled() -> None:
     tracker = Tracker()
     buy, sell = tracker.begin("A", "BTC/USDT"), tracker.begin("B", "BTC/USDT")
     for _ in range(2):
-        tracker.fresh(trade("1"))
-        tracker.fresh(trade("1", "B", side="2"))
+        tell(tracker, trade("1"))
+        tell(tracker, trade("1", "B", side="2"))
     assert buy.cum_qty == sell.cum_qty == D("0.5")
 
 
@@ -76,7 +87,7 @@ def test_an_ended_order_leaves_its_name_and_its_guards(monkeypatch: pytest.Monke
     clock = Clock(monkeypatch)
     tracker = Tracker()
     end(tracker, "A", "1")
-    assert tracker.fresh(trade("t1"))
+    assert tell(tracker, trade("t1"))
     end(tracker, "N", "2", D(0))
     clock.pass_s(119)
     end(tracker, "B", "3")
