@@ -221,7 +221,7 @@ class Books:
 
     def on_last(self, symbol: str, last: Decimal) -> None:
         """A trade."""
-        old, now_ns = self._quotes.get(symbol, Quote()), host_clock.now_ns()
+        old, now_ns = self._quotes.get(symbol, Quote()), host_clock.steady_ns()
         recv_ns = now_ns if old.bid is None and old.ask is None else old.recv_ns
         self._show(
             symbol, replace(old, last=last, recv_ns=recv_ns, last_ns=now_ns, last_low=last, last_high=last)

@@ -451,7 +451,7 @@ class Dialect(GeneralDialect):
             bid_qty=plain(dec(message["B"], "B")) if bid else None,
             ask=plain(ask) if ask else None,
             ask_qty=plain(dec(message["A"], "A")) if ask else None,
-            recv_ns=host_clock.now_ns(),
+            recv_ns=host_clock.steady_ns(),
         )
         self.events.on_quote(self._symbol(message["s"]), quote)
 

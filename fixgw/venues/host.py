@@ -137,7 +137,7 @@ class VenueHost:
         )
         self._send_link()
         for symbol, quote in self._books.items():
-            link.book(BookUpdate(venue=self.name, symbol=symbol, quote=quote))
+            link.book(BookUpdate(venue=self.name, symbol=symbol, quote=_by_gateway(quote)))
         self.ready.set()
         await self._link_lost.wait()
 
@@ -183,7 +183,7 @@ class VenueHost:
         # kept for the next link with its true times, and without trades that are history by then
         self._books[symbol] = replace(quote, last_low=None, last_high=None)
         if self._link is not None:
-            self._link.book(BookUpdate(venue=self.name, symbol=symbol, quote=quote))
+            self._link.book(BookUpdate(venue=self.name, symbol=symbol, quote=_by_gateway(quote)))
 
     def balances(self, balances: Balances) -> None:
         self._desk.take(balances)
@@ -429,6 +429,11 @@ class VenueHost:
             )
         )  # fmt: skip
         self._told_everything = True
+
+
+def _by_gateway(quote: c.Quote) -> c.Quote:
+    """Its times, as a connector has them, as the gateway's."""
+    return replace(quote, recv_ns=host_clock.of_steady(quote.recv_ns), last_ns=host_clock.of_steady(quote.last_ns))
 
 
 async def _give_back() -> None:
