@@ -32,6 +32,8 @@ SLEW_NS = 10_000_000_000
 READ_NS = 5_000_000
 # a clock that is set to and fro is told of no more often than this
 TELL_NS = 60_000_000_000
+# a host's word is hardly ever longer on its way
+WORD_NS = 2_000_000_000
 # a saved clock that is older is not gone on with: nothing of that run can be under way any more
 RESUME_NS = 600_000_000_000
 
@@ -171,5 +173,20 @@ class GatewayClock:
         self._anchor = (steady_ns, steady_ns + offset_ns, 0)
 
 
+def by_ours(word: c.VenueCommand, now_ns: int) -> c.VenueCommand:
+    """A word of a venue host whose clock is not this one (yet): it is of now. What it says of earlier moments is moved only where
+    it is later than it can be: a word may also have waited, and nothing may seem later than it was."""
+    ahead_ns = word.ts_ns - now_ns
+    if abs(ahead_ns) <= WORD_NS:
+        return word
+    moved: dict[str, object] = {"ts_ns": now_ns}
+    if ahead_ns > 0:
+        moved |= {name: ns - ahead_ns for name in ("asked_ns", "asof_ns") if (ns := getattr(word, name, 0))}
+        if isinstance(word, c.BalancesReport):
+            moved["later"] = {asset: ns - ahead_ns for asset, ns in word.later.items()}
+    return msgspec.structs.replace(word, **moved)
+
+
 def way(apart_ns: int) -> str:
-    return f"{seconds(abs(apart_ns))} {'ahead' if apart_ns > 0 else 'behind'}"
+    """Where the wall clock is, for people."""
+    return f"{seconds(abs(apart_ns))} {'ahead of' if apart_ns > 0 else 'behind'} the gateway's time"

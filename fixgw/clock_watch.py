@@ -66,7 +66,7 @@ class ClockWatch:
             text = "the wall clock is right again: the gateway did not follow it"
         else:
             wait_s = FOLLOW_NS // 1_000_000_000
-            where = f"the wall clock is {way(seen.apart_ns)} of the gateway's time, which goes on"
+            where = f"the wall clock is {way(seen.apart_ns)}, which goes on"
             text = f"{where}; followed if it stays so for {wait_s} s"
         note = c.AdminNote(
             ts_ns=self._clock.now_ns(), action="clock " + seen.what, target="this machine", user="gateway", reason=text

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import chain
 
+from ..core import commands as c
 from ..core import events as e
 from ..core.child import CLOSED, Child
 from ..core.codec import Record
@@ -19,11 +20,13 @@ from ..core.settings import limit_for, quote_of
 from ..core.settling import Settling
 from ..core.state import HALTED, State
 from ..venues import wire
-from .scheduler import Sim, Violation
+from .scheduler import SECOND, Sim, Violation
 
 ZERO = Decimal(0)
 FULL_EVERY = 64
 FOREVER_NS = 1 << 63
+# more than anything waits before it is decided
+JUMP_NS = 30 * SECOND
 
 
 class Truth:
@@ -95,6 +98,8 @@ class Checker:
         self._sim = sim
         self._deep = deep
         self._records = 0
+        # how far the gateway's time was from the true one at the last record
+        self._ahead_ns: int | None = None
 
     def placed(self, state: State, message: wire.PlaceChild) -> None:
         """A place is about to be sent: never twice, never beyond what was ordered, never beyond a limit."""
@@ -174,6 +179,7 @@ class Checker:
 
     def step(self, state: State, record: Record) -> None:
         """After each record: the orders and children that it touched; now and then all of them."""
+        self._time_goes_on(record)
         orders: dict[str, None] = {}
         for event in record.events:
             if isinstance(event, e.OrderEvent):
@@ -198,6 +204,14 @@ class Checker:
         self._records += 1
         if self._deep or self._records % FULL_EVERY == 0:
             self.at_rest(state)
+
+    def _time_goes_on(self, record: Record) -> None:
+        """As true time does, but for what waits and for a step that the core was told of."""
+        ahead_ns = record.ts_ns - self._sim.now
+        off_ns = ahead_ns - self._ahead_ns if self._ahead_ns is not None else 0
+        if abs(off_ns) > JUMP_NS and not isinstance(record.command, c.ClockSet | c.EngineStart):
+            raise Violation("time goes on", f"record {record.seq}: the clock has jumped by {off_ns / SECOND:.3f} s")
+        self._ahead_ns = ahead_ns
 
     def _may_place(self, state: State, order: Order) -> None:
         if state.level_of(order.session, order.venue) == HALTED:

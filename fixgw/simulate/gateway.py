@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..clock import by_ours
 from ..core import commands as c
 from ..core import events as e
 from ..core.codec import Record, decode_record, encode_record
@@ -467,7 +468,7 @@ class Gateway:
         if isinstance(message, wire.BookUpdate):
             self.edge.on_book(message)
         elif isinstance(message, c.VenueCommand):
-            self.submit(message)
+            self.submit(by_ours(message, self.now_ns()))
 
     def client_message(self, session: GatewaySession, number: int, poss_dup: bool, request: Request) -> None:
         """A client's application message, parsed and stamped."""

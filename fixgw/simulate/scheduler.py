@@ -21,7 +21,7 @@ FAULTS: Final = {
     "stall": "a sync takes up to seconds",
     "full": "the disk has no room for new orders for a while",
     "ioerror": "a write or a sync fails: the process must end",
-    "clock": "the machine's clock steps",
+    "clock": "the machine's clock steps, or is wrong for a while",
     "link": "the link between gateway and venue host breaks, what is on it is lost",
     "host": "the venue host restarts and forgets everything",
     "outage": "the venue cannot be reached for a while",

@@ -108,7 +108,8 @@ class Balances:
 
 
 class Sink(Protocol):
-    """Where a connector puts what happens by itself. None of these blocks or raises."""
+    """Where a connector puts what happens by itself. None of these blocks or raises. Times of quotes are by
+    host_clock.steady_ns."""
 
     def ack(self, venue_cl_ord_id: str, venue_order_id: str) -> None:
         """The stream shows that the venue has an order, before `place` returned or after it was Ambiguous."""

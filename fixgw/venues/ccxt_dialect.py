@@ -345,7 +345,7 @@ def _quote(ticker: dict[str, Any]) -> Quote:
         ask=told("ask"),
         ask_qty=told("askVolume"),
         last=told("last"),
-        recv_ns=host_clock.now_ns(),
+        recv_ns=host_clock.steady_ns(),
     )
 
 
@@ -355,7 +355,7 @@ def _top(book: dict[str, Any]) -> Quote:
         return (figure(levels[0][0]), figure(levels[0][1])) if len(levels) else (None, None)
 
     (bid, bid_qty), (ask, ask_qty) = level("bids"), level("asks")
-    return Quote(bid=bid, bid_qty=bid_qty, ask=ask, ask_qty=ask_qty, recv_ns=host_clock.now_ns())
+    return Quote(bid=bid, bid_qty=bid_qty, ask=ask, ask_qty=ask_qty, recv_ns=host_clock.steady_ns())
 
 
 def dialect_for(exchange_id: str) -> type[Dialect]:

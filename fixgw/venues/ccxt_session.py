@@ -287,7 +287,7 @@ class Books:
             self._sink.odd(f"last {symbol}", "" if sane else f"a trade of {symbol} at {last!s:.40} is no trade: left out")
         if not sane:
             return
-        old, now_ns = self._quotes.get(symbol, Quote()), host_clock.now_ns()
+        old, now_ns = self._quotes.get(symbol, Quote()), host_clock.steady_ns()
         recv_ns = now_ns if old.bid is None and old.ask is None else old.recv_ns
         self._show(
             symbol, replace(old, last=last, recv_ns=recv_ns, last_ns=now_ns, last_low=last, last_high=last)

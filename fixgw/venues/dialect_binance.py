@@ -441,7 +441,7 @@ class Dialect(GeneralDialect):
             bid_qty=figure(message["B"]) if bid else None,
             ask=ask or None,
             ask_qty=figure(message["A"]) if ask else None,
-            recv_ns=host_clock.now_ns(),
+            recv_ns=host_clock.steady_ns(),
         )
         self.events.on_quote(self._symbol(message["s"]), quote)
 

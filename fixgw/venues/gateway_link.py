@@ -21,11 +21,12 @@ from typing import Any
 import msgspec
 
 from ..accept import accept_each, hang_up, listen_private
+from ..clock import by_ours
 from ..core import commands as c
 from ..core import events as e
 from ..core.child import Child
 from ..core.codec import Record
-from ..core.sanity import FUTURE_NS, usable_quote
+from ..core.sanity import usable_quote
 from . import wire
 
 log = logging.getLogger(__name__)
@@ -378,11 +379,7 @@ class VenueLinks:
                 if isinstance(message, wire.BookUpdate):
                     self._book(link, message)
                 elif isinstance(message, c.VenueCommand):
-                    now_ns = self._now_ns()
-                    if abs(message.ts_ns - now_ns) > FUTURE_NS:
-                        # the host runs on this machine: its clock is ours, so this is no time at all
-                        message = msgspec.structs.replace(message, ts_ns=now_ns)
-                    words.append(message)
+                    words.append(by_ours(message, self._now_ns()))
         finally:
             if words:
                 self._submit(words)

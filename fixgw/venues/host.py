@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import json
 import logging
 import os
 import signal
@@ -31,6 +30,7 @@ from msgspec.structs import replace
 
 from ..core import commands as c
 from ..process import allow_files, die_with_parent, give_back_memory, socket_address
+from ..ready import write_ready
 from . import host_clock, loop_errors
 from .balances import BalanceDesk
 from .base import Ambiguous, Balances, DefiniteReject, Done, NeverSent, Placed, Venue, VenueError, connect_venue, withdrawn
@@ -141,7 +141,7 @@ class VenueHost:
         self._send_link()
         self._oddities.tell_all()
         for symbol, quote in self._books.items():
-            link.book(BookUpdate(venue=self.name, symbol=symbol, quote=quote))
+            link.book(BookUpdate(venue=self.name, symbol=symbol, quote=_by_gateway(quote)))
         self.ready.set()
         await self._link_lost.wait()
 
@@ -187,7 +187,7 @@ class VenueHost:
         # kept for the next link with its true times, and without trades that are history by then
         self._books[symbol] = replace(quote, last_low=None, last_high=None)
         if self._link is not None:
-            self._link.book(BookUpdate(venue=self.name, symbol=symbol, quote=quote))
+            self._link.book(BookUpdate(venue=self.name, symbol=symbol, quote=_by_gateway(quote)))
 
     def balances(self, balances: Balances) -> None:
         self._desk.take(balances)
@@ -438,6 +438,11 @@ class VenueHost:
         self._told_everything = True
 
 
+def _by_gateway(quote: c.Quote) -> c.Quote:
+    """Its times, as a connector has them, as the gateway's."""
+    return replace(quote, recv_ns=host_clock.of_steady(quote.recv_ns), last_ns=host_clock.of_steady(quote.last_ns))
+
+
 async def _give_back() -> None:
     """An outage makes hundreds of requests and connections at once: what they took does not stay with this process."""
     while True:
@@ -457,9 +462,7 @@ async def _serve(host: VenueHost, ready_file: Path | None) -> None:
         await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
         if not serving.done():
-            temporary = ready_file.with_name(ready_file.name + ".tmp")
-            temporary.write_text(json.dumps({"pid": os.getpid(), "venue": host.name}), encoding="utf-8")
-            temporary.replace(ready_file)
+            write_ready(ready_file, {"pid": os.getpid(), "venue": host.name})
     try:
         await serving
     except asyncio.CancelledError:

@@ -35,7 +35,8 @@ def now_ns() -> int:
 
 
 def steady_ns() -> int:
-    """Never set while this process lives: deadlines go by it, and what is held against earlier answers (Balances, Queried)."""
+    """Never set while this process lives. All times of our own within a host are by it: what is held against earlier ones
+    (quotes, balances) and deadlines must not move. host.py makes them the gateway's where they are told."""
     return _boot_ns() + _BASE_NS
 
 
@@ -53,5 +54,5 @@ def of_steady(ns: int) -> int:
 
 
 def of_wall(wall_ns: int) -> int:
-    """A moment of the wall clock by the gateway's, never in the future."""
-    return now_ns() - max(time.time_ns() - wall_ns, 0)
+    """A moment of the wall clock by the steady one, never in the future."""
+    return steady_ns() - max(time.time_ns() - wall_ns, 0)

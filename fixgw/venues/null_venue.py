@@ -50,7 +50,7 @@ class NullVenue:
         tick, price = self._settings.tick, self._settings.price
         while True:
             for symbol in self._settings.symbols:
-                now_ns = host_clock.now_ns()
+                now_ns = host_clock.steady_ns()
                 quote = Quote(
                     bid=price - tick, bid_qty=Decimal(100), ask=price + tick, ask_qty=Decimal(100), last=price,
                     recv_ns=now_ns, last_ns=now_ns, last_low=price, last_high=price,

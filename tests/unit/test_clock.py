@@ -11,12 +11,13 @@ import pytest
 
 from fixgw import clock as clock_module
 from fixgw import clock_watch
-from fixgw.clock import FOLLOW_NS, MAX_PPM, TELL_NS, GatewayClock, Seen
+from fixgw.clock import FOLLOW_NS, MAX_PPM, TELL_NS, GatewayClock, Seen, by_ours
 from fixgw.core import commands as c
 from fixgw.core.commands import Quote
 from fixgw.core.state import new_state
 from fixgw.marketdata.edge import Edge
 from fixgw.venues import host_clock
+from fixgw.venues.host import _by_gateway
 from fixgw.venues.wire import BookUpdate
 
 SECOND, MS = 1_000_000_000, 1_000_000
@@ -165,6 +166,21 @@ def test_what_was_stamped_before_a_step_is_put_right_behind_it(step):
         assert machine.clock.put_right(timer(now_ns)).ts_ns == now_ns
 
 
+def test_a_word_of_a_host_with_another_clock_is_of_now():
+    now_ns = FIRST_NS
+    report = c.BalancesReport(
+        ts_ns=now_ns + 90 * SECOND, venue="v", account="a", asof_ns=now_ns + 80 * SECOND, free={}, total={},
+        later={"X": now_ns + 85 * SECOND},
+    )  # fmt: skip
+    told = by_ours(report, now_ns)
+    assert isinstance(told, c.BalancesReport)
+    assert (told.ts_ns, told.asof_ns, told.later) == (now_ns, now_ns - 10 * SECOND, {"X": now_ns - 5 * SECOND})
+    # one that waited: what it is as of stays
+    late = by_ours(report, now_ns + 100 * SECOND)
+    assert (late.ts_ns, late.asof_ns) == (now_ns + 100 * SECOND, report.asof_ns)  # type: ignore[attr-defined]
+    assert by_ours(report, now_ns + 91 * SECOND) is report
+
+
 def test_the_next_run_of_the_same_boot_goes_on_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     first, path = Machine(), tmp_path / "clock.json"
     first.goes(3)
@@ -214,7 +230,7 @@ def test_the_watch_tells_and_steps(tmp_path: Path):
         machine.wall_ns += 100 * MS
         watch.look()
     note, step = engine.commands
-    assert (note.action, "600.000 s ahead" in note.reason) == ("clock differs", True)
+    assert (note.action, "600.000 s ahead of the gateway" in note.reason) == ("clock differs", True)
     assert steps == [step.step_ns] and abs(step.step_ns - 600 * SECOND) < MS
     assert abs(step.ts_ns - machine.wall_ns) < 2 * SECOND
     assert (tmp_path / "clock.json").exists()
@@ -252,8 +268,10 @@ def test_a_host_stamps_by_the_gateway_and_keeps_its_deadlines(monkeypatch: pytes
         assert host_clock.now_ns() == machine.up + offset_ns
         assert deadline_ns - host_clock.steady_ns() == 2 * SECOND
         assert host_clock.of_steady(asked_ns) == host_clock.now_ns()
-        assert host_clock.of_wall(machine.wall - 3) == host_clock.now_ns() - 3
-        assert host_clock.of_wall(machine.wall + 3 * SECOND) == host_clock.now_ns()
+        quote = _by_gateway(Quote(recv_ns=asked_ns - 5))
+        assert (quote.recv_ns, quote.last_ns) == (host_clock.now_ns() - 5, 0)
+        assert host_clock.of_wall(machine.wall - 3) == host_clock.steady_ns() - 3
+        assert host_clock.of_wall(machine.wall + 3 * SECOND) == host_clock.steady_ns()
     assert host_clock.deadline_ns(0) == host_clock.of_steady(0) == 0
     # a deadline by a clock that was ahead
     assert host_clock.deadline_ns(host_clock.now_ns() + 600 * SECOND) == host_clock.steady_ns() + host_clock.LONGEST_NS
