@@ -29,7 +29,7 @@ import uvloop
 from msgspec.structs import replace
 
 from ..core import commands as c
-from ..process import allow_files, die_with_parent, give_back_memory, socket_address
+from ..process import allow_files, die_with_parent, socket_address
 from ..ready import write_ready
 from . import host_clock, loop_errors
 from .balances import BalanceDesk
@@ -38,7 +38,7 @@ from .chains import Chains
 from .host_link import HostLink
 from .oddities import Oddities
 from .settings import VenueConfigError, VenueFileSettings, load_venue_file
-from .tasks import end_tasks
+from .tasks import end_tasks, give_back_often
 from .wire import (
     AmendChild,
     BookUpdate,
@@ -56,7 +56,6 @@ log = logging.getLogger("fixgw.venues.host")
 MAX_PLACES = 10_000
 MAX_REQUESTS = 50_000
 TRADES_AT_ONCE = 500
-GIVE_BACK_S = 60.0
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -106,7 +105,7 @@ class VenueHost:
     async def run(self) -> None:
         """Serve until cancelled."""
         await self._venue.start()
-        beside = [asyncio.ensure_future(self._desk.run()), asyncio.ensure_future(_give_back())]
+        beside = [asyncio.ensure_future(self._desk.run()), asyncio.ensure_future(give_back_often())]
         try:
             attempt = 0
             while True:
@@ -441,14 +440,6 @@ class VenueHost:
 def _by_gateway(quote: c.Quote) -> c.Quote:
     """Its times, as a connector has them, as the gateway's."""
     return replace(quote, recv_ns=host_clock.of_steady(quote.recv_ns), last_ns=host_clock.of_steady(quote.last_ns))
-
-
-async def _give_back() -> None:
-    """An outage makes hundreds of requests and connections at once: what they took does not stay with this process."""
-    while True:
-        await asyncio.sleep(GIVE_BACK_S)
-        gc.collect()  # failed requests leave cycles; waiting for each other's collection they would break new ground
-        give_back_memory()
 
 
 async def _serve(host: VenueHost, ready_file: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""Ending asyncio tasks for certain.
+"""What tasks of the host's loop need: ending for certain, and their memory given back.
 
 One `cancel()` is a request, not an end: `asyncio.wait_for` of Python 3.11 gives the result instead when both come in one
 turn of the loop (https://github.com/python/cpython/issues/86296), and ccxt awaits in places of its own. A loop that lost
@@ -8,13 +8,17 @@ its cancellation would run on, and who gathers it would wait for ever.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Iterable
 from typing import Any
 
+from ..process import give_back_memory
+
 log = logging.getLogger(__name__)
 _ROUND_S = 0.25
 _ROUNDS = 20
+GIVE_BACK_S = 60.0
 
 
 async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
@@ -30,3 +34,12 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
             if not task.cancelled():
                 task.exception()  # marked as seen
     log.error("%d tasks did not end when cancelled: %s", len(running), ", ".join(task.get_name() for task in running))
+
+
+async def give_back_often() -> None:
+    """An outage makes hundreds of requests and connections at once: what they took does not stay with this process. Until
+    cancelled."""
+    while True:
+        await asyncio.sleep(GIVE_BACK_S)
+        gc.collect()  # failed requests leave cycles; waiting for each other's collection they would break new ground
+        give_back_memory()
