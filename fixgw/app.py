@@ -78,16 +78,7 @@ class Gateway:
         self._failing = threading.Event()
         self._told_full = False
         self.space = SpaceWatch(self.paths.data / "ballast", table.reserve_mb << 20, self._space_changed)
-        self.engine = Engine(
-            self.journal,
-            state,
-            on_fatal=self._fatal,
-            is_full=self._is_full,
-            clock=self.clock.now_ns,
-            put_right=self.clock.put_right,
-            inbox_max=config.firm_file.engine.inbox_max,
-            inbox_reserved=config.firm_file.engine.inbox_reserved,
-        )
+        self.engine = self._make_engine(state)
         self.edge = Edge(self.engine)
         self.links = VenueLinks(
             self.paths.venues_socket,
@@ -132,6 +123,19 @@ class Gateway:
                 self.paths.admin_socket: self.admin.start,
             },
             self._doors_renewed,
+        )
+
+    def _make_engine(self, state: State) -> Engine:
+        room = self.config.firm_file.engine
+        return Engine(
+            self.journal,
+            state,
+            on_fatal=self._fatal,
+            is_full=self._is_full,
+            clock=self.clock.now_ns,
+            put_right=self.clock.put_right,
+            inbox_max=room.inbox_max,
+            inbox_reserved=room.inbox_reserved,
         )
 
     def start(self) -> None:
