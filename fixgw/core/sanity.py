@@ -55,15 +55,19 @@ def trade_problem(item: c.VenueTrade) -> str:
     return ""
 
 
-def end_problem(child: Child, most: Decimal, status: str, cum_qty: Decimal | None) -> str:
-    """Why the child cannot have ended so; "" when it can. `most`: the greatest quantity that it ever had (base)."""
+def end_problem(child: Child, most: Decimal, status: str, cum_qty: Decimal | None, kept: bool = False) -> str:
+    """Why the child cannot have ended so; "" when it can. `most`: the greatest quantity that it ever had (base); `kept`: the
+    venue has said so again and again."""
     if cum_qty is None:
         return ""
     if cum_qty > max(most, child.told_qty):
         return f"{status} with {cum_qty:f} executed of {child.qty:f}"
     # a market order that is over is "filled" at venues that count it in money; an amend may have been carried out already
     partly = cum_qty > 0 and (child.ord_type == "1" or cum_qty in (child.amend, child.amend_maybe))
-    if status == "filled" and cum_qty < child.qty and not partly:
+    # an order that was made smaller without our knowing: by hand, or by an amend that a power cut took from a journal that was
+    # not synced
+    smaller = kept and 0 < cum_qty == child.told_qty
+    if status == "filled" and cum_qty < child.qty and not partly and not smaller:
         return f"filled with {cum_qty:f} executed of {child.qty:f}"
     return ""
 

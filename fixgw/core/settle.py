@@ -110,9 +110,9 @@ def most_qty(draft: Draft, child: Child) -> Decimal:
     return max(child.qty, reserved)
 
 
-def end_is_nonsense(draft: Draft, child: Child, status: str, cum_qty: Decimal | None) -> bool:
-    """The child cannot have ended so: alerted, and no word at all."""
-    problem = end_problem(child, most_qty(draft, child), status, cum_qty)
+def end_is_nonsense(draft: Draft, child: Child, status: str, cum_qty: Decimal | None, kept: bool = False) -> bool:
+    """The child cannot have ended so: alerted, and no word at all. `kept`: as in end_problem."""
+    problem = end_problem(child, most_qty(draft, child), status, cum_qty, kept)
     if problem:
         draft.alert("BAD_VENUE_DATA", f"{child.venue}: {child.venue_cl_ord_id} is told to be {problem}: asked again")
     return bool(problem)

@@ -14,6 +14,8 @@ from .settle import AGAIN_NS, close, confirm, end_child, end_is_nonsense, find_c
 
 # asked again after these many seconds, the last one for ever
 QUERY_BACKOFF_S = (1, 1, 2, 4, 8, 15, 30)
+# an end that is hard to believe is believed when a venue keeps to it in answer to so many questions, over some eight seconds
+KEPT_QUERIES = 4
 # a "not found" must be heard twice
 NOT_FOUND_NEEDED = 2
 # a venue's answers may lag behind its own word by so much
@@ -245,7 +247,8 @@ def child_query_result(draft: Draft, cmd: c.ChildQueryResult) -> None:
     child = draft.child(venue_cl_ord_id)
     if not child.is_live or cmd.outcome == "error":
         return
-    if (over and end_is_nonsense(draft, child, cmd.outcome, cmd.cum_qty)) or doubtful:
+    kept = child.queries >= KEPT_QUERIES and cmd.trades_checked
+    if (over and end_is_nonsense(draft, child, cmd.outcome, cmd.cum_qty, kept)) or doubtful:
         ask_anew(draft, child)
         return
     if over and cmd.outcome != "rejected":

@@ -56,6 +56,19 @@ STORIES = {
         +1s                            | query C1
         answer C1 canceled cum=0.4     | 4 4 a 0.4/0 VENUE_CANCEL
     """,
+    "an order that was made smaller without our knowing": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        trade C1 t1 0.4                | F 1 a 0.4/0.6
+        done C1 filled 0.4             | !BAD_VENUE_DATA; query C1
+        answer C1 filled cum=0.4 trades=t1:0.4 | !BAD_VENUE_DATA
+        +1s                            | query C1
+        answer C1 filled cum=0.4 trades=t1:0.4 | !BAD_VENUE_DATA
+        +2s                            | query C1
+        answer C1 filled cum=0.4 trades=t1:0.4 | !BAD_VENUE_DATA
+        +4s                            | query C1
+        answer C1 filled cum=0.4 trades=t1:0.4 | 4 4 a 0.4/0 VENUE_CANCEL
+    """,
     "a market order is counted in money somewhere": """
         new a buy 1                    | A A a 0/1; place C1 1@market IOC
         ack C1                         | 0 0 a 0/1
