@@ -33,7 +33,7 @@ MIN_RETENTION_S = 45.0
     show_default=True,
     help="Seconds after which finished orders are forgotten, so that memory can level off; 0: as configured (days).",
 )
-@click.option("--warmup", type=click.FloatRange(0), help="Seconds; default: a third of the time, at most 600.")
+@click.option("--warmup", type=click.FloatRange(0), help="Seconds; default: three tenths of the time, at most 540.")
 @click.option("--png", type=click.Path(path_type=Path, dir_okay=False), help="Where the picture goes; default soak.png.")
 @click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep everything here.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write samples and trends.")
@@ -77,7 +77,7 @@ def soak(
         seed=seed,
         rate_per_s=rate,
         retention_s=retention,
-        warmup_s=min(600.0, duration_s / 3) if warmup is None else warmup,
+        warmup_s=min(540.0, 0.3 * duration_s) if warmup is None else warmup,
     )
     with tempfile.TemporaryDirectory(prefix="fixgw-soak-") as temporary:
         outcome = run_soak(directory or Path(temporary), plan, lambda text: console.print(text, markup=False, highlight=False))
