@@ -92,4 +92,4 @@ def test_a_pong_to_nobody_is_quiet_and_other_errors_are_not(caplog: pytest.LogCa
 
     asyncio.run(run())
     assert "a ping was not answered" in caplog.text and "ClientConnectionResetError" not in caplog.text
-    assert caplog.text.count("never retrieved") == 1 and "of something else" in caplog.text
+    assert caplog.text.count("of something else") >= 1 and "never retrieved" in caplog.text
