@@ -170,9 +170,10 @@ async def an_amend_frees_what_it_takes_off(bench: Bench) -> None:
     mark = len(bench.gateway.received)
     our_id, _ = await bench.placed(qty=qty, px=px)
     # what others of this bench still hold does not matter: only the difference of two reports
-    held = await bench.seen(c.BalancesReport, mark, lambda b: asset in b.free)
+    await bench.seen(c.BalancesReport, mark, lambda b: asset in b.free)
     await bench.reconcile(0)
-    before = held.total[asset] - [m for m in bench.gateway.received if isinstance(m, c.BalancesReport)][-1].free[asset]
+    held = [m for m in bench.gateway.received if isinstance(m, c.BalancesReport)][-1]
+    before = held.total[asset] - held.free[asset]
     mark = len(bench.gateway.received)
     expect(isinstance(await amend(bench, our_id, less), c.ChildAmended), "expected ChildAmended")
     freed = px * (qty - less)
