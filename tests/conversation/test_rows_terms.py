@@ -1,7 +1,7 @@
 """Time in force, post-only, cash quantities and stops. Rows I of the matrices (FIX 4.2: D32, D33).
 
 The ladder of the simulated venue stands at 59999 / 60001 with gaps of 1. Stops watch the last trade; every stop row uses
-prices beyond those of the rows before, so that a late trade price of an earlier row cannot trigger it.
+prices beyond those of the rows before (of the other rows too), so that a late trade price of an earlier row cannot trigger it.
 """
 
 import itertools
@@ -126,9 +126,9 @@ TIFS: dict[str, list[Step]] = {
         er("partial fill", "1", "X", "0.12345 0.00001 0.12344", t32="0.00001", t31="59000.01", t6="59000.01"),
     ],
     "a sell": [
-        *working("X", "1", "61000", side="2"),
+        *working("X", "1", "60090", side="2"),
         venue_fill("X", "0.25"),
-        er("partial fill", "1", "X", "1 0.25 0.75", t32="0.25", t31="61000", t54="2"),
+        er("partial fill", "1", "X", "1 0.25 0.75", t32="0.25", t31="60090", t54="2"),
         cancel("Y", "X"),
         er("pending cancel", "6", "Y,X", "1 0.25 0.75"),
         er("canceled", "4", "Y,X", "1 0.25 0"),
