@@ -256,14 +256,14 @@ class CcxtVenue:
         try:
             answer = await self._send_cancel(request)
             done = self._done_of(answer, our_id) if answer.get("status") else None
+            if done is None or done.cum_qty is None:
+                done = await self._confirm_cancel(request)
         except Ambiguous:
             if tracked is not None and tracked.done is not None:
                 return None
             raise
         except (ValueError, KeyError, TypeError) as error:
             raise Ambiguous("BAD_ANSWER", scrub(str(error), self._secrets)) from None
-        if done is None or done.cum_qty is None:
-            done = await self._confirm_cancel(request)
         if not self.tracker.finish(done, request.symbol):
             return None
         tracked = self.tracker.begin(our_id, request.symbol)
@@ -298,7 +298,10 @@ class CcxtVenue:
         """Venues that only say "accepted": ask until the order has ended; Ambiguous when it does not."""
         for attempt in range(6):
             await asyncio.sleep(0.05 * 2**attempt)
-            found = await self._look_up(QueryChild(venue_cl_ord_id=request.venue_cl_ord_id, symbol=request.symbol))
+            try:
+                found = await self._look_up(QueryChild(venue_cl_ord_id=request.venue_cl_ord_id, symbol=request.symbol))
+            except VenueError as failure:  # of the question: the cancel was taken
+                raise Ambiguous("CANCEL_PENDING", f"the venue took the cancel, but: {failure}") from None
             if found.outcome not in ("open", "not_found"):
                 return Done(request.venue_cl_ord_id, found.venue_order_id, found.outcome, found.cum_qty)
         raise Ambiguous("CANCEL_PENDING", "the venue took the cancel but still shows the order")
