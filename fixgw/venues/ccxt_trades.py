@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ..core.commands import VenueTrade
-from . import order_lists
+from . import host_clock, order_lists
 from .base import Ambiguous, DefiniteReject, VenueError
 from .ccxt_dialect import PAGING_S, Dialect
 from .ccxt_parse import trade_from
@@ -135,7 +135,7 @@ class TradeReader:
             found += await self._ask(self._dialect.newest_trades(symbol), priority)
         live = [t for t in self._tracker.open_orders() if t.symbol == symbol and t.venue_order_id]
         for tracked in live[-_LIVE_MAX:]:
-            work = self._dialect.order_trades(tracked.venue_order_id, symbol, tracked.began_ns)
+            work = self._dialect.order_trades(tracked.venue_order_id, symbol, host_clock.to_wall(tracked.began_ns))
             found += await self._ask(work, priority)
         log.error(
             "%s: %s has more trades since %d than can be read: told are the oldest %d, the newest %d and those of live "

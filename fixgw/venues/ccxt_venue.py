@@ -326,7 +326,7 @@ class CcxtVenue:
         our_id, symbol = request.venue_cl_ord_id, request.symbol
         tracked = self.tracker.get(our_id)
         order_id = request.venue_order_id or (tracked.venue_order_id if tracked else "")
-        since_ns = request.sent_ns or (tracked.began_ns if tracked else 0)
+        since_ns = request.sent_ns or (host_clock.to_wall(tracked.began_ns) if tracked else 0)
         call = self._requests.call_for("query", our_id, order_id)
         limit_s = self._settings.request_timeout_ms / 1000 * self._dialect.fetch_requests + 1.0
         try:
@@ -429,13 +429,13 @@ class CcxtVenue:
         self._sink.balances(await self.balances())
         if lost_ns:
             await self.sweep()
-            for trade in await self.trades(lost_ns - GAP_MARGIN_NS, self._settings.symbols):
+            for trade in await self.trades(host_clock.to_wall(lost_ns) - GAP_MARGIN_NS, self._settings.symbols):
                 self.on_trade(trade)
 
     async def sweep(self) -> None:
         """Orders of ours that the venue lists no longer, or with more executed than we saw, are asked for one by one. Not
         those whose place has no answer: listed, they are known to work; else the gateway asks for them until it knows."""
-        asked_ns = time.time_ns()
+        asked_ns = host_clock.steady_ns()
         known = [(t, t.placing) for t in self.tracker.open_orders() if t.began_ns < asked_ns - t.placing * _HANGS_NS]
         doubtful = self.tracker.doubtful()
         if not known and not doubtful:

@@ -67,11 +67,11 @@ def test_an_end_is_told_once_but_a_better_one_again() -> None:
 
 
 class Clock:
-    """time.time_ns of the tracker."""
+    """The steady clock of the tracker."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_ns = 1_700_000_000_000_000_000
-        monkeypatch.setattr(tracker_module.time, "time_ns", lambda: self.now_ns)
+        monkeypatch.setattr(tracker_module.host_clock, "steady_ns", lambda: self.now_ns)
 
     def pass_s(self, seconds: float) -> None:
         self.now_ns += int(seconds * 1e9)
