@@ -134,7 +134,7 @@ class Session:
                 log.warning("%s: cannot connect: %s", self._settings.name, self._lost_reason)
             finally:
                 if private is not None:
-                    private.cancel()
+                    await end_tasks((private,))
             down_for_ms = (host_clock.steady_ns() - self._lost_ns) / 1e6 if self._lost_ns else 0
             if self._up and down_for_ms >= self._settings.down_grace_ms:
                 self._set_link(False, self._lost_reason)
