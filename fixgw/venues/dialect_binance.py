@@ -82,7 +82,7 @@ class Dialect(GeneralDialect):
         self._request = exchange.create_order_request
         exchange.create_order_request = self._exact_request
         self._balances = StreamBalances()
-        self._book_lost, self._trades_lost = asyncio.Event(), asyncio.Event()
+        self._books_up, self._books_lost, self._trades_lost = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._subscribed = False
 
     def default_weight_per_minute(self, exchange: Any) -> float:
@@ -284,21 +284,24 @@ class Dialect(GeneralDialect):
             self._subscribed = False
             self.events.on_lost(f"WebSocket API: {reason}")
         elif url in self._book_urls:
-            self._book_lost.set()
+            self._books_lost.set()
         else:
             self._trades_lost.set()
 
     async def _run_tops(self, symbols: tuple[str, ...]) -> None:
-        self._book_lost.clear()
+        self._books_up.clear()
+        self._books_lost.clear()
         await asyncio.wait_for(self.exchange.watch_bids_asks(list(symbols)), 10)
         clients = self.exchange.clients.items()
         self._book_urls = {url for url, client in clients if any("bookTicker" in key for key in client.subscriptions)}
-        await self._book_lost.wait()
+        self._books_up.set()
+        await self._books_lost.wait()
         raise ccxt.NetworkError("the book stream ended")
 
     async def _last_prices(self, symbols: tuple[str, ...]) -> None:
         """Stops wait for the price before the first trade of the stream: it does not stand behind questions. Trades come on a
-        socket of their own."""
+        socket of their own, once there are books: a first quote without one says little."""
+        await self._books_up.wait()
         self._trades_lost.clear()
         CALL.set(Call(priority=Priority.LINK))
         for symbol in symbols:
