@@ -237,9 +237,8 @@ class CcxtVenue:
             self.ring()
             return Placed(str(order_id), told=tracked.acked)
         for trade in trades:
-            if self.tracker.fresh(trade):
-                self._ack(tracked, str(order_id))  # goes before
-                self.on_trade(trade)
+            self._ack(tracked, str(order_id))  # goes before
+            self.on_trade(trade)
         if done is not None and self._lacks_trades(tracked, done):
             self._complete_soon(tracked)  # an end without its trades would hide them: told together, once they are fetched
         elif done is not None:
