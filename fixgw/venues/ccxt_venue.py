@@ -338,9 +338,10 @@ class CcxtVenue:
             raise
         if not answer.get("id") or (answer.get("clientOrderId") or our_id) != our_id:
             raise Ambiguous("BAD_ANSWER", "the answer to the query is not about the order")
-        return await self._found(request, call.first_ns, answer)
+        return await self._found(request, call.first_ns, since_ns, answer)
 
-    async def _found(self, request: QueryChild, asked_ns: int, answer: dict[str, Any]) -> Queried:
+    async def _found(self, request: QueryChild, asked_ns: int, sent_ns: int, answer: dict[str, Any]) -> Queried:
+        """The answer as ours, with the order's trades. `sent_ns`: it was not sent earlier, 0: not known."""
         our_id, symbol = request.venue_cl_ord_id, request.symbol
         try:
             found, order_id = outcome(answer, self._dialect.closed_is_filled, request.qty), str(answer["id"])
@@ -360,7 +361,7 @@ class CcxtVenue:
         trades: tuple[VenueTrade, ...] = ()
         checked, text = False, ""
         try:
-            since_ns = ms_to_ns(answer.get("timestamp")) - GAP_MARGIN_NS
+            since_ns = max((ms_to_ns(answer.get("timestamp")) or sent_ns) - GAP_MARGIN_NS, 0)
             raw = await self._requests.ask(self._dialect.order_trades(order_id, symbol, since_ns), Priority.QUERY)
             trades = tuple(trade_from(trade, self._settings.account, our_id) for trade in raw)
             # a list that is behind the order's own figure is not a check

@@ -380,3 +380,24 @@ def test_a_wall_clock_that_is_set_moves_nothing_that_is_measured(step_s: int, mo
         assert abs(since[0] + GAP_MARGIN_NS - time.time_ns()) < 5_000_000_000
 
     scene(body)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_trades_of_an_order_without_a_time_are_read_since_it_was_sent(told: bool, small: None) -> None:
+    """Not since 1970: the newest are then not reached."""
+
+    async def body(venue: CcxtVenue) -> None:
+        exchange = Exchange(venue, 500)
+        newest = exchange.trades[-1]
+        exchange.orders["o500"] = {
+            "id": "o500", "clientOrderId": "A", "status": "closed", "filled": "1", "amount": "1",
+            "timestamp": newest["timestamp"] if told else None,
+        }  # fmt: skip
+        venue._exchange.has["fetchOrderTrades"] = False
+        question = QueryChild(
+            venue_cl_ord_id="A", symbol=SYMBOL, venue_order_id="o500", sent_ns=newest["timestamp"] * 1_000_000
+        )
+        found = await venue.query(question)
+        assert found.trades_checked and [t.venue_trade_id for t in found.trades] == ["500"]
+
+    scene(body, "general")
