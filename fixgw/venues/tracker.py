@@ -108,6 +108,7 @@ class Tracker:
     def refused(self, venue_cl_ord_id: str) -> None:
         """The venue refused it. For a while it is looked for all the same."""
         self.drop(venue_cl_ord_id)
+        self._placed.add(venue_cl_ord_id)
         self._refused[venue_cl_ord_id] = host_clock.steady_ns()
         if len(self._refused) > MAX_REFUSED:
             self._refused.popitem(last=False)

@@ -164,3 +164,12 @@ def test_names_are_found_in_every_block() -> None:
     for number in range(500, 3000):
         names.put(f"BTC/USDT|{number}", "y", number)
     assert len(names) <= 1000 + 16
+
+
+def test_what_the_venue_refused_was_placed_all_the_same() -> None:
+    """The refusal may not be so, and then the id sent again is a second order."""
+    tracker = Tracker()
+    for our_id, end in (("REFUSED", tracker.refused), ("NEVER_SENT", tracker.drop)):
+        tracker.begin(our_id, "BTC/USDT")
+        end(our_id)
+    assert tracker.was_placed("REFUSED") and not tracker.was_placed("NEVER_SENT")
