@@ -11,6 +11,7 @@ import asyncio
 import functools
 import importlib
 import importlib.util
+import logging
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
@@ -23,7 +24,7 @@ from .ccxt_abilities import abilities, check_market, check_market_buy, check_sym
 from .ccxt_exchange import Hooks
 from .ccxt_orders import Orders
 from .ccxt_parse import figure, spec_from
-from .doctrine import Codes
+from .doctrine import Codes, scrub
 from .odd_rows import read_around
 from .order_lists import Page
 from .order_rate import Limit
@@ -32,11 +33,13 @@ from .tasks import end_tasks
 from .trade_pages import Bounds, count_rows, read_trades
 from .wire import AmendChild, CancelChild, PlaceChild
 
+log = logging.getLogger(__name__)
 # how far one window of trades is read
 MAX_PAGES = 100
 PAGING_S = 40.0
 _PAGE = 100
 _ORDER_PAGE = 50
+_LAST_PAUSE_S = 5.0
 _TIFS = {"1": "GTC", "3": "IOC", "4": "FOK"}
 
 
@@ -274,17 +277,29 @@ class Dialect:
                 await end_tasks((last,))
 
     async def _run_last(self, symbols: tuple[str, ...]) -> None:
-        """Last prices: one ticker each, then the public trades (polled tickers where there is no stream of them)."""
-        exchange = self.exchange
+        """Last prices for ever: without them no stop sees a price, so that what fails is begun anew."""
+        told = ""
         while True:
-            for symbol in symbols:
-                last = (await exchange.fetch_ticker(symbol)).get("last")
-                if last is not None:
-                    self.events.on_polled_last(symbol, figure(last))
-            while exchange.has.get("watchTradesForSymbols"):
-                for trade in await exchange.watch_trades_for_symbols(list(symbols)):
-                    self.events.on_last(trade["symbol"], figure(trade["price"]))
-            await asyncio.sleep(5.0)
+            pause_s = _LAST_PAUSE_S
+            try:
+                await self._last_prices(symbols)
+            except Exception as error:
+                pause_s = self.poll_s
+                why = scrub(str(error), self.hooks.secrets if self.hooks else ()) or type(error).__name__
+                log.log(logging.DEBUG if why == told else logging.WARNING, "%s: last prices: %s", self.settings.name, why)
+                told = why
+            await asyncio.sleep(pause_s)
+
+    async def _last_prices(self, symbols: tuple[str, ...]) -> None:
+        """One ticker each, then the public trades until their stream breaks; returns where there is no stream of them."""
+        exchange = self.exchange
+        for symbol in symbols:
+            last = (await exchange.fetch_ticker(symbol)).get("last")
+            if last is not None:
+                self.events.on_polled_last(symbol, figure(last))
+        while exchange.has.get("watchTradesForSymbols"):
+            for trade in await exchange.watch_trades_for_symbols(list(symbols)):
+                self.events.on_last(trade["symbol"], figure(trade["price"]))
 
     async def _run_tops(self, symbols: tuple[str, ...]) -> None:
         exchange = self.exchange

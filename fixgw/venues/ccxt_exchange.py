@@ -40,6 +40,7 @@ from .http_guard import ANSWER_BYTES, MESSAGE_BYTES, broken, guarded, most_bytes
 from .id_guard import IdGuard
 from .limiter import Priority, RateLimiter
 from .order_rate import OrderRate, Slot
+from .tasks import seen
 
 log = logging.getLogger(__name__)
 _MINUTE_NS = 60_000_000_000
@@ -353,10 +354,6 @@ def _uncut(convert: Callable[..., Any]) -> Callable[..., Any]:
 
 def _quiet(future: Callable[[str], Any]) -> Callable[[str], Any]:
     """`client.future` whose failures count as seen: ccxt keeps futures that nobody awaits, and asyncio logs those."""
-
-    def seen(done: Any) -> None:
-        if not done.cancelled():
-            done.exception()
 
     def wrapped(message_hash: str) -> Any:
         made = future(message_hash)

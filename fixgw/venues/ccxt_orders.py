@@ -200,18 +200,18 @@ class Orders:
         if not self.exchange.has.get("fetchOpenOrders"):
             raise Ambiguous("NOT_PROVEN", f"{self.id} lists no open orders")
         with reading():
-            found = self._whole(await self.exchange.fetch_open_orders(symbol, None, self.rules.limit, narrowed))
-        return [self.named(order) for order in found]
+            return self._whole(await self.exchange.fetch_open_orders(symbol, None, self.rules.limit, narrowed))
 
     def _whole(self, orders: Any) -> list[Order]:
-        """ccxt reads an answer without a list as an empty list: an empty answer is no proof of anything."""
+        """Each named. ccxt reads an answer without a list as an empty list: an empty answer is no proof of anything."""
         call = CALL.get()
         if isinstance(orders, list) and (orders or call is None or _holds_list(call.answer, self.rules.list_at)):
-            return orders
+            return [self.named(order) for order in orders]
         raise ccxt.BadResponse("orders: the answer holds no list")
 
-    def _pick(self, orders: Any, our_id: str, order_id: str) -> Order | None:
-        for order in map(self.named, orders or ()):
+    @staticmethod
+    def _pick(orders: list[Order], our_id: str, order_id: str) -> Order | None:
+        for order in orders:
             if (order_id and str(order.get("id")) == order_id) or (our_id and order["clientOrderId"] == our_id):
                 return order
         return None

@@ -47,7 +47,7 @@ class Healer(Protocol):
     async def prepare(self) -> None: ...
 
     async def heal(self, lost_ns: int) -> None:
-        """Catch up on what happened since `lost_ns`; 0: only make sure that the venue answers."""
+        """Catch up on what happened since `lost_ns` (by host_clock.steady_ns); 0: only make sure that the venue answers."""
 
     async def sweep(self) -> None: ...
 
@@ -129,13 +129,13 @@ class Session:
                     self._set_link(True, "")
                 await self._lost.wait()
             except _EXPECTED as error:
-                self._lost_ns = self._lost_ns or time.time_ns()
+                self._lost_ns = self._lost_ns or host_clock.steady_ns()
                 self._lost_reason = self._clean(error)
                 log.warning("%s: cannot connect: %s", self._settings.name, self._lost_reason)
             finally:
                 if private is not None:
-                    private.cancel()
-            down_for_ms = (time.time_ns() - self._lost_ns) / 1e6 if self._lost_ns else 0
+                    await end_tasks((private,))
+            down_for_ms = (host_clock.steady_ns() - self._lost_ns) / 1e6 if self._lost_ns else 0
             if self._up and down_for_ms >= self._settings.down_grace_ms:
                 self._set_link(False, self._lost_reason)
             elif not self._up:
@@ -169,7 +169,7 @@ class Session:
     def on_lost(self, reason: str) -> None:
         """The private stream, or REST for good, was lost: heal."""
         if not self._lost_ns:
-            self._lost_ns = time.time_ns()
+            self._lost_ns = host_clock.steady_ns()
             grace_s = self._settings.down_grace_ms / 1000
             asyncio.get_running_loop().call_later(grace_s, self._grace_over, self._lost_ns)
         self._lost_reason = reason

@@ -15,13 +15,14 @@ from decimal import Decimal
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ..core.commands import VenueTrade
-from . import order_lists
+from . import host_clock, order_lists
 from .base import Ambiguous, DefiniteReject, VenueError
 from .ccxt_dialect import PAGING_S, Dialect
 from .ccxt_parse import trade_from
 from .doctrine import scrub
 from .limiter import Priority
 from .settings import VenueFileSettings
+from .tasks import seen
 from .tracker import Tracker, trade_key
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class _Scan:
 
 
 class Asker(Protocol):
-    """CcxtVenue._ask: one request under our time limit; VenueError by the doctrine."""
+    """Requests.ask: one request under our time limit; VenueError by the doctrine."""
 
     def __call__(self, work: Coroutine[Any, Any, T], priority: Priority, timeout_s: float = 0.0) -> Coroutine[Any, Any, T]: ...
 
@@ -102,7 +103,8 @@ class TradeReader:
             scan = self._waiting[key] = _Scan(since_ns)
             scan.task = asyncio.ensure_future(self._scan(key, scan))
             self._scans.add(scan.task)
-            scan.task.add_done_callback(self._scanned)
+            scan.task.add_done_callback(self._scans.discard)
+            scan.task.add_done_callback(seen)  # even when nobody waits any more
         scan.since_ns = min(scan.since_ns, since_ns)
         assert scan.task is not None
         return await asyncio.shield(scan.task)
@@ -111,11 +113,6 @@ class TradeReader:
         async with self._turns.setdefault(key[0], asyncio.Lock()):
             del self._waiting[key]  # it leaves: who comes now needs a later one
             return await self.since(scan.since_ns, (key[0],), Priority.QUERY)
-
-    def _scanned(self, task: asyncio.Task[Found]) -> None:
-        self._scans.discard(task)
-        if not task.cancelled():
-            task.exception()  # seen, even when nobody waits any more
 
     async def _page(self, symbol: str, since_ns: int, priority: Priority) -> tuple[list[dict[str, Any]], bool]:
         limit_s = PAGING_S + 20.0 + self._settings.request_timeout_ms / 1000
@@ -135,7 +132,7 @@ class TradeReader:
             found += await self._ask(self._dialect.newest_trades(symbol), priority)
         live = [t for t in self._tracker.open_orders() if t.symbol == symbol and t.venue_order_id]
         for tracked in live[-_LIVE_MAX:]:
-            work = self._dialect.order_trades(tracked.venue_order_id, symbol, tracked.began_ns)
+            work = self._dialect.order_trades(tracked.venue_order_id, symbol, host_clock.to_wall(tracked.began_ns))
             found += await self._ask(work, priority)
         log.error(
             "%s: %s has more trades since %d than can be read: told are the oldest %d, the newest %d and those of live "
@@ -194,7 +191,8 @@ class TradeReader:
         task = self._lookups.get(key)
         if task is None:
             task = self._lookups[key] = asyncio.ensure_future(self._look_up(symbol, order_id))
-            task.add_done_callback(lambda done: (self._lookups.pop(key, None), done.cancelled() or done.exception()))
+            task.add_done_callback(lambda _: self._lookups.pop(key, None))
+            task.add_done_callback(seen)
         return await asyncio.shield(task)
 
     async def _look_up(self, symbol: str, order_id: str) -> str:

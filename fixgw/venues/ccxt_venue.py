@@ -237,9 +237,8 @@ class CcxtVenue:
             self.ring()
             return Placed(str(order_id), told=tracked.acked)
         for trade in trades:
-            if self.tracker.fresh(trade):
-                self._ack(tracked, str(order_id))  # goes before
-                self.on_trade(trade)
+            self._ack(tracked, str(order_id))  # goes before
+            self.on_trade(trade)
         if done is not None and self._lacks_trades(tracked, done):
             self._complete_soon(tracked)  # an end without its trades would hide them: told together, once they are fetched
         elif done is not None:
@@ -256,14 +255,14 @@ class CcxtVenue:
         try:
             answer = await self._send_cancel(request)
             done = self._done_of(answer, our_id) if answer.get("status") else None
+            if done is None or done.cum_qty is None:
+                done = await self._confirm_cancel(request)
         except Ambiguous:
             if tracked is not None and tracked.done is not None:
                 return None
             raise
         except (ValueError, KeyError, TypeError) as error:
             raise Ambiguous("BAD_ANSWER", scrub(str(error), self._secrets)) from None
-        if done is None or done.cum_qty is None:
-            done = await self._confirm_cancel(request)
         if not self.tracker.finish(done, request.symbol):
             return None
         tracked = self.tracker.begin(our_id, request.symbol)
@@ -298,7 +297,10 @@ class CcxtVenue:
         """Venues that only say "accepted": ask until the order has ended; Ambiguous when it does not."""
         for attempt in range(6):
             await asyncio.sleep(0.05 * 2**attempt)
-            found = await self._look_up(QueryChild(venue_cl_ord_id=request.venue_cl_ord_id, symbol=request.symbol))
+            try:
+                found = await self._look_up(QueryChild(venue_cl_ord_id=request.venue_cl_ord_id, symbol=request.symbol))
+            except VenueError as failure:  # of the question: the cancel was taken
+                raise Ambiguous("CANCEL_PENDING", f"the venue took the cancel, but: {failure}") from None
             if found.outcome not in ("open", "not_found"):
                 return Done(request.venue_cl_ord_id, found.venue_order_id, found.outcome, found.cum_qty)
         raise Ambiguous("CANCEL_PENDING", "the venue took the cancel but still shows the order")
@@ -323,7 +325,7 @@ class CcxtVenue:
         our_id, symbol = request.venue_cl_ord_id, request.symbol
         tracked = self.tracker.get(our_id)
         order_id = request.venue_order_id or (tracked.venue_order_id if tracked else "")
-        since_ns = request.sent_ns or (tracked.began_ns if tracked else 0)
+        since_ns = request.sent_ns or (host_clock.to_wall(tracked.began_ns) if tracked else 0)
         call = self._requests.call_for("query", our_id, order_id)
         limit_s = self._settings.request_timeout_ms / 1000 * self._dialect.fetch_requests + 1.0
         try:
@@ -336,9 +338,10 @@ class CcxtVenue:
             raise
         if not answer.get("id") or (answer.get("clientOrderId") or our_id) != our_id:
             raise Ambiguous("BAD_ANSWER", "the answer to the query is not about the order")
-        return await self._found(request, call.first_ns, answer)
+        return await self._found(request, call.first_ns, since_ns, answer)
 
-    async def _found(self, request: QueryChild, asked_ns: int, answer: dict[str, Any]) -> Queried:
+    async def _found(self, request: QueryChild, asked_ns: int, sent_ns: int, answer: dict[str, Any]) -> Queried:
+        """The answer as ours, with the order's trades. `sent_ns`: it was not sent earlier, 0: not known."""
         our_id, symbol = request.venue_cl_ord_id, request.symbol
         try:
             found, order_id = outcome(answer, self._dialect.closed_is_filled, request.qty), str(answer["id"])
@@ -358,7 +361,7 @@ class CcxtVenue:
         trades: tuple[VenueTrade, ...] = ()
         checked, text = False, ""
         try:
-            since_ns = ms_to_ns(answer.get("timestamp")) - GAP_MARGIN_NS
+            since_ns = max((ms_to_ns(answer.get("timestamp")) or sent_ns) - GAP_MARGIN_NS, 0)
             raw = await self._requests.ask(self._dialect.order_trades(order_id, symbol, since_ns), Priority.QUERY)
             trades = tuple(trade_from(trade, self._settings.account, our_id) for trade in raw)
             # a list that is behind the order's own figure is not a check
@@ -426,13 +429,13 @@ class CcxtVenue:
         self._sink.balances(await self.balances())
         if lost_ns:
             await self.sweep()
-            for trade in await self.trades(lost_ns - GAP_MARGIN_NS, self._settings.symbols):
+            for trade in await self.trades(host_clock.to_wall(lost_ns) - GAP_MARGIN_NS, self._settings.symbols):
                 self.on_trade(trade)
 
     async def sweep(self) -> None:
         """Orders of ours that the venue lists no longer, or with more executed than we saw, are asked for one by one. Not
         those whose place has no answer: listed, they are known to work; else the gateway asks for them until it knows."""
-        asked_ns = time.time_ns()
+        asked_ns = host_clock.steady_ns()
         known = [(t, t.placing) for t in self.tracker.open_orders() if t.began_ns < asked_ns - t.placing * _HANGS_NS]
         doubtful = self.tracker.doubtful()
         if not known and not doubtful:

@@ -30,7 +30,6 @@ from .doctrine import RATE_LIMIT_STATUS
 from .limiter import Priority
 from .order_lists import Listed, Page
 from .order_rate import Limit
-from .tasks import end_tasks
 from .wire import AmendChild, CancelChild, PlaceChild
 
 _TIFS = {"1": "GTC", "3": "IOC", "4": "FOK"}
@@ -83,7 +82,7 @@ class Dialect(GeneralDialect):
         self._request = exchange.create_order_request
         exchange.create_order_request = self._exact_request
         self._balances = StreamBalances()
-        self._book_lost = asyncio.Event()
+        self._books_up, self._books_lost, self._trades_lost = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._subscribed = False
 
     def default_weight_per_minute(self, exchange: Any) -> float:
@@ -285,30 +284,32 @@ class Dialect(GeneralDialect):
             self._subscribed = False
             self.events.on_lost(f"WebSocket API: {reason}")
         elif url in self._book_urls:
-            self._book_lost.set()
+            self._books_lost.set()
+        else:
+            self._trades_lost.set()
 
-    async def run_books(self, symbols: tuple[str, ...]) -> None:
-        self._book_lost.clear()
-        before = set(self.exchange.clients)
+    async def _run_tops(self, symbols: tuple[str, ...]) -> None:
+        self._books_up.clear()
+        self._books_lost.clear()
         await asyncio.wait_for(self.exchange.watch_bids_asks(list(symbols)), 10)
-        self._note_book_urls(before | {self._ws_api})
-        trades = None
-        if self.settings.trade_streams:
-            await self._last_prices(symbols)
-            trades = asyncio.ensure_future(self.exchange.watch_trades_for_symbols(list(symbols)))
-        try:
-            await self._book_lost.wait()
-        finally:
-            if trades is not None:
-                await end_tasks((trades,))
+        clients = self.exchange.clients.items()
+        self._book_urls = {url for url, client in clients if any("bookTicker" in key for key in client.subscriptions)}
+        self._books_up.set()
+        await self._books_lost.wait()
         raise ccxt.NetworkError("the book stream ended")
 
     async def _last_prices(self, symbols: tuple[str, ...]) -> None:
-        """The last price before the first trade of the stream. Stops wait for it: it does not stand behind questions."""
+        """Stops wait for the price before the first trade of the stream: it does not stand behind questions. Trades come on a
+        socket of their own, once there are books: a first quote without one says little."""
+        await self._books_up.wait()
+        self._trades_lost.clear()
         CALL.set(Call(priority=Priority.LINK))
         for symbol in symbols:
             found = await self.exchange.public_get_ticker_price({"symbol": self.exchange.market_id(symbol)})
             self.events.on_polled_last(symbol, figure(found["price"]))
+        await self.exchange.watch_trades_for_symbols(list(symbols))
+        await self._trades_lost.wait()
+        raise ccxt.NetworkError("the stream of trades ended")
 
     def tap(self, client: Any, message: Any) -> bool:
         if isinstance(message, str | bytes):

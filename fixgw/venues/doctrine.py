@@ -89,7 +89,7 @@ def judge(error: BaseException, evidence: Evidence, codes: Codes) -> VenueError:
     if isinstance(error, VenueError):
         return error
     status = getattr(error, "status", None)
-    if isinstance(status, int):  # an answer that carries its own evidence (dialect_binance.WsRefused)
+    if isinstance(status, int):  # an answer that carries its own evidence (binance_codes.WsRefused)
         evidence.status, evidence.code = status, str(getattr(error, "code", ""))
         evidence.text = str(getattr(error, "text", ""))
     code = evidence.code or type(error).__name__

@@ -69,7 +69,7 @@ class _Place:
 
 
 class VenueHost:
-    """One venue behind one link (base.Sink for the venue). `connect`: how to make the venue, given the sink."""
+    """One venue behind one link (base.Sink for the venue)."""
 
     def __init__(self, settings: VenueFileSettings, socket_path: str, name: str = "") -> None:
         self.name = name or settings.name

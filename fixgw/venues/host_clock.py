@@ -50,7 +50,12 @@ def of_steady(ns: int) -> int:
     """A moment by `steady_ns` as the gateway's time; 0 stays 0."""
     if not ns:
         return 0
-    return ns - steady_ns() + time.time_ns() if _offset_ns is None else ns - _BASE_NS + _offset_ns
+    return to_wall(ns) if _offset_ns is None else ns - _BASE_NS + _offset_ns
+
+
+def to_wall(ns: int) -> int:
+    """A moment by `steady_ns` by the wall clock as it stands now: what an exchange is asked for."""
+    return ns - steady_ns() + time.time_ns()
 
 
 def of_wall(wall_ns: int) -> int:

@@ -21,19 +21,32 @@ _ROUNDS = 20
 GIVE_BACK_S = 60.0
 
 
+def seen(done: asyncio.Future[Any]) -> None:
+    """What it raised, if anything, is known or of no interest: asyncio need not log it as never retrieved."""
+    if not done.cancelled():
+        done.exception()
+
+
 async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel until all have ended, 5 s at most; what a task raises is dropped, one that will not end is logged."""
-    running = set(tasks)
+    """Cancel until all have ended, 5 s at most; what a task raises is dropped, one that will not end is logged. Who is cancelled
+    meanwhile goes on all the same: what it would leave behind has nobody else."""
+    running, cancelled = set(tasks), False
     for _ in range(_ROUNDS):
         for task in running:
             task.cancel()
         if not running:
-            return
-        ended, running = await asyncio.wait(running, timeout=_ROUND_S)
-        for task in ended:
-            if not task.cancelled():
-                task.exception()  # marked as seen
-    log.error("%d tasks did not end when cancelled: %s", len(running), ", ".join(task.get_name() for task in running))
+            break
+        try:
+            await asyncio.wait(running, timeout=_ROUND_S)
+        except asyncio.CancelledError:
+            cancelled = True
+        for task in [task for task in running if task.done()]:
+            running.discard(task)
+            seen(task)
+    if running:
+        log.error("%d tasks did not end when cancelled: %s", len(running), ", ".join(task.get_name() for task in running))
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 async def give_back_often() -> None:

@@ -12,13 +12,13 @@ that has ended is what the venue can still bring again, and for as long as it ca
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
 from ..core.commands import VenueTrade
+from . import host_clock
 from .base import Done
 from .memory import Names, Seen
 
@@ -37,7 +37,8 @@ _FORGET_AT_ONCE = 4
 
 @dataclass(slots=True)
 class Tracked:
-    """One order. `open`: it may work at the venue as far as we know; `unsure`: its placing was answered Ambiguous."""
+    """One order. `began_ns`: by host_clock.steady_ns. `open`: it may work at the venue as far as we know; `unsure`: its placing
+    was answered Ambiguous."""
 
     venue_cl_ord_id: str
     symbol: str
@@ -85,7 +86,7 @@ class Tracker:
         """An order is about to be placed, or was heard of."""
         tracked = self._orders.get(venue_cl_ord_id)
         if tracked is None:
-            tracked = self._orders[venue_cl_ord_id] = Tracked(venue_cl_ord_id, symbol, time.time_ns())
+            tracked = self._orders[venue_cl_ord_id] = Tracked(venue_cl_ord_id, symbol, host_clock.steady_ns())
         return tracked
 
     def get(self, venue_cl_ord_id: str) -> Tracked | None:
@@ -107,13 +108,14 @@ class Tracker:
     def refused(self, venue_cl_ord_id: str) -> None:
         """The venue refused it. For a while it is looked for all the same."""
         self.drop(venue_cl_ord_id)
-        self._refused[venue_cl_ord_id] = time.time_ns()
+        self._placed.add(venue_cl_ord_id)
+        self._refused[venue_cl_ord_id] = host_clock.steady_ns()
         if len(self._refused) > MAX_REFUSED:
             self._refused.popitem(last=False)
 
     def doubtful(self) -> tuple[str, ...]:
         """Orders that were refused a short while ago."""
-        horizon_ns = time.time_ns() - REFUSED_NS
+        horizon_ns = host_clock.steady_ns() - REFUSED_NS
         while self._refused and next(iter(self._refused.values())) < horizon_ns:
             self._refused.popitem(last=False)
         return tuple(self._refused)
@@ -186,7 +188,7 @@ class Tracker:
 
     def ended(self, tracked: Tracked) -> None:
         """It works no longer; the oldest of these are forgotten."""
-        now_ns = time.time_ns()
+        now_ns = host_clock.steady_ns()
         tracked.open = tracked.unsure = False
         self._finished.pop(tracked.venue_cl_ord_id, None)
         self._finished[tracked.venue_cl_ord_id] = now_ns

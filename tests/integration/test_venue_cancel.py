@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from venue_rig import SECRET, Sink, fault, placed, run_venue
 
 from fixgw.sim.binance import SimServer
-from fixgw.venues.base import DefiniteReject, Done, NeverSent
+from fixgw.venues.base import Ambiguous, DefiniteReject, Done, NeverSent, VenueError
 from fixgw.venues.ccxt_venue import CcxtVenue
 from fixgw.venues.wire import CancelChild
 
@@ -91,5 +92,38 @@ def test_other_refusals_are_told_at_once(go: Callable[..., None]) -> None:
             with pytest.raises(DefiniteReject) as refused:
                 await venue.cancel(CancelChild(venue_cl_ord_id="NEVER", symbol="BTC/USDT"))
         assert refused.value.unknown_order and not refused.value.rate_limited
+
+    go(body)
+
+
+@pytest.mark.parametrize("refusal", [DefiniteReject("-1003", "too much"), NeverSent("NOT_CONNECTED", "no connection")])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_what_the_venue_took_is_not_refused_because_it_cannot_be_asked(
+    go: Callable[..., None], refusal: VenueError, streamed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many exchanges answer a cancel without the order; then it is asked for, and that question can fail."""
+
+    async def body(server: SimServer, venue: CcxtVenue, sink: Sink) -> None:
+        await placed(venue)
+        if not streamed:
+            fault(server, "ws_missing", count=10, match={"event": "executionReport"})
+        inner = venue._dialect.cancel
+
+        async def cancel(request: CancelChild) -> dict[str, Any]:
+            await inner(request)
+            return {}
+
+        async def fetch(*asked: Any) -> dict[str, Any]:
+            if streamed:
+                await sink.ended.wait()
+            raise refusal
+
+        monkeypatch.setattr(venue._dialect, "cancel", cancel)
+        monkeypatch.setattr(venue._dialect, "fetch", fetch)
+        if streamed:
+            assert await venue.cancel(CANCEL) is None and ended(sink, None) == "canceled"
+        else:
+            with pytest.raises(Ambiguous, match=refusal.text):
+                await venue.cancel(CANCEL)
 
     go(body)

@@ -75,6 +75,7 @@ def with_host(tmp_path: Path, body: Callable[[FakeGateway, VenueHost, Slow], Awa
             for answer in slow.answers.values():
                 if not answer.done():
                     answer.set_exception(Ambiguous("TIMEOUT", "no answer in time"))
+                    answer.exception()  # seen: nobody may have asked for it
             async with asyncio.timeout(5):
                 while host._tasks:  # noqa: ASYNC110
                     await asyncio.sleep(0.005)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from decimal import Decimal as D
-from typing import Any
+from typing import Any, ClassVar
 
+import ccxt
 import pytest
 
 import fixgw.venues.host_link as host_link
 from fixgw.core.commands import BalancesReport, Quote
+from fixgw.venues.ccxt_dialect import Dialect
 from fixgw.venues.ccxt_session import Books
 from fixgw.venues.host_link import HostLink
+from fixgw.venues.settings import parse_venue
+from fixgw.venues.tasks import end_tasks
 from fixgw.venues.wire import BookUpdate, FromHost, from_host_decoder
 
 SYMBOL = "BTC/USDT"
@@ -167,3 +171,46 @@ def test_an_older_balance_does_not_replace_a_newer_one_that_waits(monkeypatch: p
         assert isinstance(report, BalancesReport) and report.asof_ns == 5
 
     linked(body, monkeypatch)
+
+
+def test_last_prices_go_on_after_a_failure() -> None:
+    """Nobody else looks at that task: the books may live on without it, and no stop would see a price any more."""
+
+    class Exchange:
+        has: ClassVar[dict[str, bool]] = {"watchTradesForSymbols": True}
+        clients: ClassVar[dict[str, Any]] = {}
+        asked = 0
+
+        async def fetch_ticker(self, symbol: str) -> dict[str, Any]:
+            self.asked += 1
+            if self.asked == 1:
+                raise ccxt.NetworkError("once")
+            return {"last": str(self.asked)}
+
+        async def watch_trades_for_symbols(self, symbols: list[str]) -> Any:
+            raise ccxt.NetworkError("the stream of trades is gone")
+
+    class Events:
+        def __init__(self) -> None:
+            self.prices: list[D] = []
+            self.twice = asyncio.Event()
+
+        def on_polled_last(self, symbol: str, last: D) -> None:
+            self.prices.append(last)
+            if len(self.prices) == 2:
+                self.twice.set()
+
+    async def run() -> None:
+        events = Events()
+        fields = {"exchange": "kraken", "symbols": ["BTC/USDT"]}
+        dialect = Dialect(parse_venue(fields, "t", "t"), events)  # type: ignore[arg-type]
+        dialect.exchange, dialect.poll_s = Exchange(), 0.001
+        dialect._run_tops = lambda symbols: asyncio.sleep(60)  # type: ignore[method-assign]
+        books = asyncio.ensure_future(dialect.run_books(("BTC/USDT",)))
+        try:
+            await asyncio.wait_for(events.twice.wait(), 5)
+        finally:
+            await end_tasks((books,))
+        assert events.prices == [D(2), D(3)]
+
+    asyncio.run(run())

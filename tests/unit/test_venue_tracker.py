@@ -67,11 +67,11 @@ def test_an_end_is_told_once_but_a_better_one_again() -> None:
 
 
 class Clock:
-    """time.time_ns of the tracker."""
+    """The steady clock of the tracker."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_ns = 1_700_000_000_000_000_000
-        monkeypatch.setattr(tracker_module.time, "time_ns", lambda: self.now_ns)
+        monkeypatch.setattr(tracker_module.host_clock, "steady_ns", lambda: self.now_ns)
 
     def pass_s(self, seconds: float) -> None:
         self.now_ns += int(seconds * 1e9)
@@ -164,3 +164,12 @@ def test_names_are_found_in_every_block() -> None:
     for number in range(500, 3000):
         names.put(f"BTC/USDT|{number}", "y", number)
     assert len(names) <= 1000 + 16
+
+
+def test_what_the_venue_refused_was_placed_all_the_same() -> None:
+    """The refusal may not be so, and then the id sent again is a second order."""
+    tracker = Tracker()
+    for our_id, end in (("REFUSED", tracker.refused), ("NEVER_SENT", tracker.drop)):
+        tracker.begin(our_id, "BTC/USDT")
+        end(our_id)
+    assert tracker.was_placed("REFUSED") and not tracker.was_placed("NEVER_SENT")

@@ -14,8 +14,10 @@ import pytest
 import fixgw.venues.ccxt_dialect as ccxt_dialect
 import fixgw.venues.dialect_binance as dialect_binance
 from fixgw.core.commands import VenueTrade
-from fixgw.venues.base import Ambiguous
+from fixgw.venues import host_clock
+from fixgw.venues.base import Ambiguous, Done
 from fixgw.venues.ccxt_exchange import CALL
+from fixgw.venues.ccxt_missing import GAP_MARGIN_NS
 from fixgw.venues.ccxt_trades import may_hide_fills
 from fixgw.venues.ccxt_venue import CcxtVenue
 from fixgw.venues.settings import parse_venue
@@ -339,3 +341,63 @@ def test_open_orders_are_listed_the_way_that_weighs_less() -> None:
         assert dialect.open_orders_by(many, everything=False) == (None,)
 
     scene(body)
+
+
+@pytest.mark.parametrize("step_s", [-3600, 3600])
+def test_a_wall_clock_that_is_set_moves_nothing_that_is_measured(step_s: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sweeps go on, an answer of before an end does not undo it, one of after it does, and the venue is asked by its own time."""
+
+    async def body(venue: CcxtVenue) -> None:
+        exchange = Exchange(venue)
+        gone, ended = venue.tracker.begin("GONE", SYMBOL), venue.tracker.begin("ENDED", SYMBOL)
+        before_ns, real = host_clock.steady_ns(), time.time_ns
+        monkeypatch.setattr(time, "time_ns", lambda: real() + step_s * 1_000_000_000)
+        venue.tracker.finish(Done("ENDED", "o8", "canceled", D(0)), SYMBOL)
+        venue.tracker.works(ended, before_ns)
+        assert ended.done is not None, "the answer was asked for before the end"
+        venue.tracker.works(ended, host_clock.steady_ns())
+        assert ended.done is None and ended.open, "the answer was asked for after the end"
+        venue.tracker.drop("ENDED")
+
+        exchange.orders["GONE"] = {"id": "o7", "clientOrderId": "GONE", "status": "canceled", "filled": "0", "timestamp": 1}
+
+        async def none_open(symbols: tuple[str, ...], everything: bool = False) -> tuple[Any, ...]:
+            return ()
+
+        monkeypatch.setattr(venue._pictures, "open_orders", none_open)
+        await venue.sweep()
+        assert gone.done is not None and gone.done.status == "canceled"
+
+        since: list[int] = []
+
+        async def trades_since(since_ns: int, symbol: str) -> tuple[tuple[VenueTrade, ...], bool]:
+            since.append(since_ns)
+            return (), True
+
+        monkeypatch.setattr(venue._trades, "shared", trades_since)
+        venue.tracker.begin("LOST", SYMBOL)
+        assert (await venue.query(QueryChild(venue_cl_ord_id="LOST", symbol=SYMBOL))).outcome == "not_found"
+        assert abs(since[0] + GAP_MARGIN_NS - time.time_ns()) < 5_000_000_000
+
+    scene(body)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_trades_of_an_order_without_a_time_are_read_since_it_was_sent(told: bool, small: None) -> None:
+    """Not since 1970: the newest are then not reached."""
+
+    async def body(venue: CcxtVenue) -> None:
+        exchange = Exchange(venue, 500)
+        newest = exchange.trades[-1]
+        exchange.orders["o500"] = {
+            "id": "o500", "clientOrderId": "A", "status": "closed", "filled": "1", "amount": "1",
+            "timestamp": newest["timestamp"] if told else None,
+        }  # fmt: skip
+        venue._exchange.has["fetchOrderTrades"] = False
+        question = QueryChild(
+            venue_cl_ord_id="A", symbol=SYMBOL, venue_order_id="o500", sent_ns=newest["timestamp"] * 1_000_000
+        )
+        found = await venue.query(question)
+        assert found.trades_checked and [t.venue_trade_id for t in found.trades] == ["500"]
+
+    scene(body, "general")
