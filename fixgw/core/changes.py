@@ -134,15 +134,13 @@ def replace_order(draft: Draft, cmd: ReplaceOrder) -> None:
         return
     assert order is not None
     terms = _new_terms(cmd, order)
-    denied = rules.check_terms(terms, cmd.ts_ns)
-    try:
-        market = market_of(draft.state, order)
-    except KeyError as name:
-        text = f"{name} has left the configuration; a cancel is possible"
-        denied = Denied(Reason.UNKNOWN_SYMBOL, 55, order.client_symbol, "what the configuration has", text)
-        _reject(draft, cmd, order, "2", denied)
+    market = market_of(draft.state, order)
+    if isinstance(market, Denied):
+        _reject(draft, cmd, order, "2", market)
         return
-    verdict = denied or assess(draft.state, market, cmd.quotes, terms, cmd.ts_ns, "replace", order)
+    verdict = rules.check_terms(terms, cmd.ts_ns) or assess(
+        draft.state, market, cmd.quotes, terms, cmd.ts_ns, "replace", order
+    )
     if isinstance(verdict, Denied):
         _reject(draft, cmd, order, "2", verdict)
         return

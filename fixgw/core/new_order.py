@@ -134,9 +134,8 @@ def trigger_stop(draft: Draft, cmd: TriggerStop) -> None:
     order = draft.state.orders.get(cmd.order_id)
     if order is None or not order.held or not order.is_open or order.stopping:
         return
-    try:
-        market = market_of(draft.state, order)
-    except KeyError:
+    market = market_of(draft.state, order)
+    if isinstance(market, Denied):
         return  # a name of it has left the configuration: it stays held
     if venue_ready(draft.state, order.venue) is not None or market.spec_key not in draft.state.instruments:
         return  # stays held: the next fresh price asks again

@@ -14,7 +14,7 @@ from .commands import Quote
 from .draft import Draft
 from .evolve import at_risk, notional_at_risk
 from .ids import venue_cl_ord_id
-from .market import Market
+from .market import Market, not_listed
 from .numbers import CTX, ZERO, floor_to
 from .order import Order, Pending
 from .reasons import Reason
@@ -66,8 +66,7 @@ def _assess(
     instrument, quote = market.instrument, quotes.get(market.venue.name)
     spec = state.instruments.get(market.spec_key)
     if spec is None:
-        text = f"{market.venue.name} does not list {instrument.symbol} now, or not with rules that can be used"
-        return Denied(Reason.UNKNOWN_SYMBOL, 55, instrument.symbol, market.venue.name, text)
+        return not_listed(market)
     reference = rules.reference_px(terms.side, quote)
     waits = kind == "new" if order is None else order.held and kind != "trigger"
     value_px = rules.value_px(terms, reference, waits)

@@ -17,6 +17,7 @@ from decimal import Decimal
 
 import msgspec
 
+from ..risk.base import Denied
 from . import events as e
 from . import rules
 from .child import CLOSING, SENT, UNKNOWN, Child
@@ -25,10 +26,10 @@ from .draft import Draft, reason_fields
 from .evolve import external_key
 from .foreign import foreign_trade, is_of_another
 from .ids import is_ours
-from .market import Market, market_of, venue_ready
-from .numbers import BPS, CTX, ZERO, floor_to
+from .market import Market, market_of, not_listed, venue_ready
+from .numbers import CTX, ZERO, floor_to
 from .numbers import text as fmt
-from .order import PENDING_CANCEL, PENDING_REPLACE, Order
+from .order import PENDING_CANCEL, PENDING_REPLACE, Order, Pending
 from .placing import place_child, switched_off
 from .reasons import Reason
 from .sanity import end_problem, trade_problem
@@ -391,20 +392,9 @@ def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> No
     if order.status == "A" and ended_as == "":
         # nothing was ever at a venue: cannot happen for an order with children
         raise AssertionError(f"order {order.order_id} pending replace without a child")
-    try:
-        market = market_of(draft.state, order)
-        _ = draft.state.instruments[f"{order.venue}|{order.symbol}"]
-    except KeyError as name:
-        text = f"{name} has left the configuration"
-        _replace_failed(draft, order, text, (55, order.client_symbol, "what the configuration has"))
-        return
-    not_ready = venue_ready(draft.state, order.venue)
-    if not_ready is not None:
-        _replace_failed(draft, order, not_ready.text, (not_ready.tag, not_ready.value, not_ready.limit))
-        return
-    denied = switched_off(draft, order, pending, market)
-    if denied is not None:
-        _replace_failed(draft, order, f"{denied.reason.value}: {denied.text}", (denied.tag, denied.value, denied.limit))
+    market = _market_now(draft, order, pending)
+    if isinstance(market, Denied):
+        _replace_failed(draft, order, f"{market.reason.value}: {market.text}", (market.tag, market.value, market.limit))
         return
     # the child carries the pending terms; they are in force once the venue has it
     as_replaced = _with_pending_terms(order)
@@ -417,15 +407,24 @@ def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> No
     place_child(draft, as_replaced, market, {}, qty)
 
 
+def _market_now(draft: Draft, order: Order, pending: Pending) -> Market | Denied:
+    """Where the replacing child goes; or why it cannot go there, whatever was so when the replace was taken in."""
+    market = market_of(draft.state, order)
+    if isinstance(market, Denied):
+        return market
+    if market.spec_key not in draft.state.instruments:
+        return not_listed(market)
+    return venue_ready(draft.state, order.venue) or switched_off(draft, order, pending, market) or market
+
+
 def cash_bound(draft: Draft, order: Order, market: Market, qty: Decimal) -> Decimal:
     """`qty`, or less: what traded while the old child was being canceled may have cost more than the new price, by which
     the quantity was computed. A buy never spends more than its cash."""
     if order.cash_qty is None or order.side != "1" or order.price is None:
         return qty
-    fee = 1 + CTX.divide(market.venue.taker_fee_bps, BPS)
-    left = max(order.cash_qty - CTX.multiply(order.notional, fee), ZERO)
-    lot = draft.state.instruments[f"{order.venue}|{order.symbol}"].lot
-    return min(qty, floor_to(CTX.divide(left, CTX.multiply(order.price, fee)), lot))
+    left = max(order.cash_qty - CTX.multiply(order.notional, market.with_fee), ZERO)
+    lot = draft.state.instruments[market.spec_key].lot
+    return min(qty, floor_to(CTX.divide(left, CTX.multiply(order.price, market.with_fee)), lot))
 
 
 def _with_pending_terms(order: Order) -> Order:

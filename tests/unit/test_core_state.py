@@ -141,6 +141,8 @@ def test_a_replace_whose_market_has_gone_fails_honestly(gone: str) -> None:
         settings = core_settings(hash="second", **{gone: {}})
         script.world.run(c.LoadSettings(ts_ns=script.world.tick(), settings=settings))
     assert script.line("done C1 canceled 0") == ["9.2 0 b<a REPLACE_FAILED", "4 4 a 0/0 REPLACE_FAILED"]
+    why = f"UNKNOWN_SYMBOL: {VENUE} does not list {SYMBOL} now" if gone == "listing" else "has left the configuration"
+    assert all(why in message.text for message in script.told)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("gone", ["sessions", "accounts", "venues", "instruments"])
