@@ -45,24 +45,6 @@ def assess(
 ) -> Assessment | Denied:
     """Order rules, then venue rules, then the risk stages. `order`: the one that is replaced or triggered; `quotes`: by
     venue."""
-    found = _assess(state, market, quotes, terms, ts_ns, kind, order)
-    if isinstance(found, Denied) and found.reason is Reason.STALE_MARKET_DATA:
-        quote = quotes.get(market.venue.name)
-        if quote is not None and quote.unusable:
-            text = f"{found.text}; what {market.venue.name} shows since is not used: {quote.unusable}"
-            return msgspec.structs.replace(found, text=text)
-    return found
-
-
-def _assess(
-    state: State,
-    market: Market,
-    quotes: dict[str, Quote],
-    terms: rules.AnyTerms,
-    ts_ns: int,
-    kind: str,
-    order: Order | None,
-) -> Assessment | Denied:
     instrument, quote = market.instrument, quotes.get(market.venue.name)
     spec = state.instruments.get(market.spec_key)
     if spec is None:
@@ -75,7 +57,7 @@ def _assess(
     if qty is None:
         sized = rules.base_qty(terms, spec, _cash_px(market, terms, reference), market.with_fee, executed, spent)
         if isinstance(sized, Denied):
-            return sized
+            return _with_cause(sized, market, quote)
         qty = sized
     denied = rules.check_venue_rules(spec, terms, qty, value_px)
     if denied is not None:
@@ -93,9 +75,19 @@ def _assess(
             order, terms.cash_qty, market.bounds, market.with_fee,
         )
     )  # fmt: skip
-    if denied is not None and denied.tag == 38 and terms.cash_qty is not None:
+    if denied is None:
+        return Assessment(qty, value_px or ZERO)
+    if denied.tag == 38 and terms.cash_qty is not None:
         denied = msgspec.structs.replace(denied, tag=152)
-    return denied if denied is not None else Assessment(qty, value_px or ZERO)
+    return _with_cause(denied, market, quote)
+
+
+def _with_cause(denied: Denied, market: Market, quote: Quote | None) -> Denied:
+    """What is refused for want of market data says why what came since is not used."""
+    if denied.reason is not Reason.STALE_MARKET_DATA or quote is None or not quote.unusable:
+        return denied
+    text = f"{denied.text}; what {market.venue.name} shows since is not used: {quote.unusable}"
+    return msgspec.structs.replace(denied, text=text)
 
 
 def switched_off(draft: Draft, order: Order, pending: Pending, market: Market) -> Denied | None:
