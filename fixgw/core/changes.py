@@ -10,7 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from ..risk import throttle
-from ..risk.base import Denied
+from ..risk.base import REPLACE, Denied
 from . import events as e
 from . import rules
 from .child import WORKING
@@ -138,9 +138,7 @@ def replace_order(draft: Draft, cmd: ReplaceOrder) -> None:
     if isinstance(market, Denied):
         _reject(draft, cmd, order, "2", market)
         return
-    verdict = rules.check_terms(terms, cmd.ts_ns) or assess(
-        draft.state, market, cmd.quotes, terms, cmd.ts_ns, "replace", order
-    )
+    verdict = rules.check_terms(terms, cmd.ts_ns) or assess(draft.state, market, cmd.quotes, terms, cmd.ts_ns, REPLACE, order)
     if isinstance(verdict, Denied):
         _reject(draft, cmd, order, "2", verdict)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from ..risk import throttle
-from ..risk.base import Denied
+from ..risk.base import NEW, TRIGGER, Denied
 from . import events as e
 from . import rules
 from .commands import NewOrder, TriggerStop
@@ -56,7 +56,7 @@ def new_order(draft: Draft, cmd: NewOrder, unusable: Denied | None = None) -> No
     if denied is not None:
         _deny(draft, cmd, market, denied)
         return
-    verdict = assess(state, market, cmd.quotes, cmd, cmd.ts_ns, "new", None)
+    verdict = assess(state, market, cmd.quotes, cmd, cmd.ts_ns, NEW, None)
     if isinstance(verdict, Denied):
         _deny(draft, cmd, market, verdict)
         return
@@ -151,7 +151,7 @@ def trigger_stop(draft: Draft, cmd: TriggerStop) -> None:
         expire_ns=order.expire_ns,
         exec_inst=order.exec_inst,
     )
-    verdict = assess(draft.state, market, cmd.quotes, terms, cmd.ts_ns, "trigger", order)
+    verdict = assess(draft.state, market, cmd.quotes, terms, cmd.ts_ns, TRIGGER, order)
     qty = triggered_qty(draft.state, market, cmd.quotes, order)
     if not isinstance(verdict, Denied) and qty <= 0:
         cash = fmt(order.cash_qty or ZERO)

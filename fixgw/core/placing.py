@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 
 from ..risk import session_state
-from ..risk.base import Denied, RiskRequest, run_stages
+from ..risk.base import REPLACE, TRIGGER, Denied, RiskRequest, run_stages
 from . import events as e
 from . import rules
 from .commands import Quote
@@ -43,14 +43,14 @@ def assess(
     kind: str,
     order: Order | None,
 ) -> Assessment | Denied:
-    """Order rules, then venue rules, then the risk stages. `order`: the one that is replaced or triggered; `quotes`: by
+    """The quantity, then the venue's rules, then the risk stages. `order`: the one that is replaced or triggered; `quotes`: by
     venue."""
     instrument, quote = market.instrument, quotes.get(market.venue.name)
     spec = state.instruments.get(market.spec_key)
     if spec is None:
         return not_listed(market)
     reference = rules.reference_px(terms.side, quote)
-    waits = kind == "new" if order is None else order.held and kind != "trigger"
+    waits = order is None or (order.held and kind != TRIGGER)
     value_px = rules.value_px(terms, reference, waits)
     executed, spent = (order.cum_qty, order.notional) if order is not None else (ZERO, ZERO)
     qty = terms.order_qty
@@ -71,8 +71,7 @@ def assess(
         RiskRequest(
             kind, state, ts_ns, market.session, market.account, instrument.symbol, instrument.base, instrument.quote,
             terms.side, terms.ord_type, terms.tif, qty, leaves, added, notional, terms.price, terms.stop_px,
-            value_px, reference, quote, market.venue.taker_fee_bps,
-            order, terms.cash_qty, market.bounds, market.with_fee,
+            value_px, reference, quote, market.bounds, market.with_fee, order, terms.cash_qty,
         )
     )  # fmt: skip
     if denied is None:
@@ -96,10 +95,10 @@ def switched_off(draft: Draft, order: Order, pending: Pending, market: Market) -
     added = max(pending.order_qty - order.order_qty, ZERO)
     return session_state.check(
         RiskRequest(
-            "replace", draft.state, draft.ts_ns, market.session, market.account, order.symbol, market.instrument.base,
+            REPLACE, draft.state, draft.ts_ns, market.session, market.account, order.symbol, market.instrument.base,
             market.instrument.quote, order.side, pending.ord_type, pending.tif, pending.order_qty, leaves, added,
             CTX.multiply(added, pending.risk_px), pending.price, pending.stop_px, pending.risk_px, None, None,
-            market.venue.taker_fee_bps, order, pending.cash_qty, market.bounds, market.with_fee,
+            market.bounds, market.with_fee, order, pending.cash_qty,
         )
     )  # fmt: skip
 
