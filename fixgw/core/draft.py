@@ -7,7 +7,6 @@ is pending...). The draft applies each event to copies with the very functions t
 from __future__ import annotations
 
 import copy
-from decimal import Decimal
 from typing import Any, get_args
 
 import msgspec
@@ -254,8 +253,3 @@ def reason_fields(reason: Reason, tag: int = 0, value: object = "", limit: objec
         "reason_limit": str(limit),
         "text": text or reason.meaning,
     }
-
-
-def decimal_text(value: Decimal | None) -> str:
-    """Fixed-point text, "none" for None."""
-    return "none" if value is None else format(value, "f")
