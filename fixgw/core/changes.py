@@ -20,11 +20,11 @@ from .draft import Draft, is_forgotten, reason_fields
 from .evolve import at_risk, notional_at_risk
 from .market import Market, market_of, venue_ready
 from .numbers import CTX, ZERO
-from .order import Order
+from .order import PENDING_CANCEL, Order
 from .placing import Assessment, assess
 from .reasons import Reason
 from .reports import Report
-from .settle import finish_if_idle, is_replacing, replaced
+from .settle import finish_if_idle, is_replacing, refuse_pending, replaced
 from .status import status_fields, tell_status
 
 
@@ -66,7 +66,7 @@ def cancel_order(draft: Draft, cmd: CancelOrder) -> None:
         tell_status(draft, order, cmd.cl_ord_id)
         return
     denied = _refusal(draft, cmd, order)
-    if denied is None and order is not None and order.pending is not None and order.pending.kind == "6":
+    if denied is None and order is not None and order.pending is not None and order.pending.kind == PENDING_CANCEL:
         denied = Denied(Reason.PENDING, 41, cmd.orig_cl_ord_id, "no pending cancel", Reason.PENDING.meaning)
     if denied is not None:
         _reject(draft, cmd, order, "1", denied)
@@ -89,17 +89,10 @@ def cancel_order(draft: Draft, cmd: CancelOrder) -> None:
 
 def _supersede(draft: Draft, order: Order) -> None:
     """A cancel goes over a pending replace: better out of the market than right about the price."""
-    pending = order.pending
-    assert pending is not None
     if any(is_replacing(order, child) for child in draft.live_children(order)):
         replaced(draft, order)  # the replacing child is out already: whatever trades now trades on the new terms
         return
-    draft.emit(e.ReplaceRefused(order_id=order.order_id, ts_ns=draft.ts_ns, reason=Reason.SUPERSEDED.value))
-    order = draft.order(order.order_id)
-    draft.cancel_reject(
-        order.session, order, pending.cl_ord_id, order.cl_ord_id, "2", Reason.SUPERSEDED,
-        tag=41, value=order.cl_ord_id, limit="no cancel of the order",
-    )  # fmt: skip
+    refuse_pending(draft, order, Reason.SUPERSEDED, (41, order.cl_ord_id, "no cancel of the order"))
 
 
 def _reject(draft: Draft, cmd: CancelOrder | ReplaceOrder, order: Order | None, response_to: str, denied: Denied) -> None:

@@ -273,21 +273,28 @@ def close(draft: Draft, child: Child, status: str, text: str = "", ended_as: str
 
 def _refuse_late(draft: Draft, order: Order) -> None:
     """The order ended (filled) under a pending request: too late."""
+    if order.pending is not None:
+        refuse_pending(draft, order, Reason.TOO_LATE, (41, order.cl_ord_id, "an open order"))
+
+
+# (tag, value, what would have been taken)
+Fault = tuple[int, str, str]
+
+
+def refuse_pending(draft: Draft, order: Order, reason: Reason, fault: Fault, text: str = "") -> Order:
+    """35=9 for the client's pending cancel or replace; gives the order as it is without it."""
     pending = order.pending
-    if pending is None:
-        return
+    assert pending is not None
     replace = pending.kind == PENDING_REPLACE
-    kind = e.ReplaceRefused if replace else e.CancelRefused
-    draft.emit(kind(order_id=order.order_id, ts_ns=draft.ts_ns, reason=Reason.TOO_LATE.value))
+    refused = e.ReplaceRefused if replace else e.CancelRefused
+    draft.emit(refused(order_id=order.order_id, ts_ns=draft.ts_ns, reason=reason.value))
     order = draft.order(order.order_id)
-    _too_late(draft, order, pending.cl_ord_id, "2" if replace else "1")
-
-
-def _too_late(draft: Draft, order: Order, cl_ord_id: str, response_to: str) -> None:
+    tag, value, limit = fault
     draft.cancel_reject(
-        order.session, order, cl_ord_id, order.cl_ord_id, response_to, Reason.TOO_LATE,
-        tag=41, value=order.cl_ord_id, limit="an open order",
+        order.session, order, pending.cl_ord_id, order.cl_ord_id, "2" if replace else "1", reason,
+        tag=tag, value=value, limit=limit, text=text,
     )  # fmt: skip
+    return order
 
 
 def finish_if_idle(draft: Draft, order_id: str, ended_as: str = "", text: str = "") -> None:
@@ -340,9 +347,6 @@ def _rejected(draft: Draft, order: Order, reason: Reason, text: str) -> None:
     draft.report(draft.order(order.order_id), "8", **fields)
 
 
-# (tag, value, what would have been taken)
-Fault = tuple[int, str, str]
-
 # what would have been taken where the venue had the last word
 _WANTED = {
     Reason.VENUE_REJECT: "an order that the venue takes",
@@ -376,10 +380,8 @@ def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> No
     assert pending is not None
     if order.status == "A" and ended_as in ("rejected", "not_placed"):
         # the order itself was refused, so there is nothing to replace
-        draft.emit(e.ReplaceRefused(order_id=order.order_id, ts_ns=draft.ts_ns, reason=Reason.TOO_LATE.value))
-        order = draft.order(order.order_id)
-        _too_late(draft, order, pending.cl_ord_id, "2")
-        _rejected(draft, order, _refused(ended_as), text)
+        _refuse_late(draft, order)
+        _rejected(draft, draft.order(order.order_id), _refused(ended_as), text)
         return
     if ended_as in ("rejected", "not_placed") or order.stopping:
         wanted = "an order that is not being canceled" if order.stopping else _WANTED[Reason.REPLACE_FAILED]
@@ -444,16 +446,8 @@ def _with_pending_terms(order: Order) -> Order:
 def _replace_failed(draft: Draft, order: Order, text: str, fault: Fault) -> None:
     """35=9 for the replace, then an unsolicited 150=4 for the rest: the old child is gone already. An order whose old quantity
     is executed is Filled."""
-    pending = order.pending
-    assert pending is not None
-    draft.emit(e.ReplaceRefused(order_id=order.order_id, ts_ns=draft.ts_ns, reason=Reason.REPLACE_FAILED.value))
-    order = draft.order(order.order_id)
     detail = f"{Reason.REPLACE_FAILED.meaning}: {text}" if text else ""
-    tag, value, limit = fault
-    draft.cancel_reject(
-        order.session, order, pending.cl_ord_id, order.cl_ord_id, "2", Reason.REPLACE_FAILED,
-        tag=tag, value=value, limit=limit, text=detail,
-    )  # fmt: skip
+    order = refuse_pending(draft, order, Reason.REPLACE_FAILED, fault, detail)
     if not order.is_open:
         return
     if order.stopping == Reason.EXPIRED.value:

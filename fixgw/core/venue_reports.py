@@ -10,7 +10,18 @@ from .numbers import ZERO
 from .order import PENDING_CANCEL, PENDING_REPLACE
 from .reasons import Reason
 from .sanity import ENDS
-from .settle import AGAIN_NS, close, confirm, end_child, end_is_nonsense, find_child, is_replacing, replaced, trade
+from .settle import (
+    AGAIN_NS,
+    close,
+    confirm,
+    end_child,
+    end_is_nonsense,
+    find_child,
+    is_replacing,
+    refuse_pending,
+    replaced,
+    trade,
+)
 
 # asked again after these many seconds, the last one for ever
 QUERY_BACKOFF_S = (1, 1, 2, 4, 8, 15, 30)
@@ -133,26 +144,11 @@ def child_cancel_reject(draft: Draft, cmd: c.ChildCancelReject) -> None:
 def refuse_cancel(draft: Draft, order_id: str, text: str) -> None:
     """The client's pending cancel or replace is refused; the order works on."""
     order = draft.order(order_id)
-    pending = order.pending
-    if pending is None:
+    if order.pending is None:
         draft.alert("CANCEL_REFUSED", f"order {order_id}: the venue refused our cancel: {text}")
         return
-    replace = pending.kind == PENDING_REPLACE
-    refused = e.ReplaceRefused if replace else e.CancelRefused
-    draft.emit(refused(order_id=order_id, ts_ns=draft.ts_ns, reason=Reason.CANCEL_FAILED.value))
-    order = draft.order(order_id)
-    draft.cancel_reject(
-        order.session,
-        order,
-        pending.cl_ord_id,
-        order.cl_ord_id,
-        "2" if replace else "1",
-        Reason.CANCEL_FAILED,
-        tag=41,
-        value=order.cl_ord_id,
-        limit="a cancel that the venue takes",
-        text=f"{Reason.CANCEL_FAILED.meaning}: {text}",
-    )
+    fault = (41, order.cl_ord_id, "a cancel that the venue takes")
+    refuse_pending(draft, order, Reason.CANCEL_FAILED, fault, f"{Reason.CANCEL_FAILED.meaning}: {text}")
 
 
 def child_amended(draft: Draft, cmd: c.ChildAmended) -> None:
