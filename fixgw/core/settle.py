@@ -29,7 +29,7 @@ from .ids import is_ours
 from .market import Market, market_of, not_listed, venue_ready
 from .numbers import CTX, ZERO, floor_to
 from .numbers import text as fmt
-from .order import PENDING_CANCEL, PENDING_REPLACE, Order, Pending
+from .order import PENDING_CANCEL, PENDING_NEW, PENDING_REPLACE, Order, Pending
 from .placing import place_child, switched_off
 from .reasons import Reason
 from .sanity import end_problem, trade_problem
@@ -62,7 +62,7 @@ def confirm(draft: Draft, child: Child, venue_order_id: str) -> None:
         return
     if is_replacing(order, child):
         replaced(draft, order, venue_order_id=venue_order_id, venue_cl_ord_id=child.venue_cl_ord_id)
-    elif order.status == "A":
+    elif order.status == PENDING_NEW:
         draft.emit(e.OrderConfirmed(order_id=order.order_id, ts_ns=draft.ts_ns))
         order = draft.order(order.order_id)
         draft.report(order, "0", venue_order_id=venue_order_id, venue_cl_ord_id=child.venue_cl_ord_id)
@@ -302,11 +302,11 @@ def finish_if_idle(draft: Draft, order_id: str, ended_as: str = "", text: str = 
     order = draft.order(order_id)
     if not order.is_open or draft.live_children(order):
         return
-    pending = order.pending
+    pending, refused = order.pending, _REFUSED.get(ended_as)
     if pending is not None and pending.kind == PENDING_CANCEL:
         # it is what the client wanted, but there was no order at the venue: he is told so
-        refused = _refused(ended_as).value if ended_as in ("rejected", "not_placed") else ""
-        _canceled(draft, order, pending.cl_ord_id, refused, orig=order.cl_ord_id, text=text)
+        reason = refused.value if refused is not None else ""
+        _canceled(draft, order, pending.cl_ord_id, reason, orig=order.cl_ord_id, text=text)
     elif pending is not None:
         _go_on_replacing(draft, order, ended_as, text)
     elif order.stopping == Reason.EXPIRED.value:
@@ -314,28 +314,23 @@ def finish_if_idle(draft: Draft, order_id: str, ended_as: str = "", text: str = 
         draft.report(draft.order(order_id), "C", **reason_fields(Reason.EXPIRED))
     elif order.stopping:
         _canceled(draft, order, order.cl_ord_id, order.stopping)
-    elif ended_as in ("rejected", "not_placed"):
-        _rejected(draft, order, _refused(ended_as), text)
+    elif refused is not None:
+        _rejected(draft, order, refused, text)
     elif ended_as == "filled":
         # the child is complete, the order is not: a trade of it was busted or corrected, or an amend that came to nothing for
         # us (a cancel went over it) was carried out by the venue
         children = [draft.child(child) for child in order.children]
         changed = any(child.cum_qty != child.told_qty for child in children)
         busted = any(fill.busted for child in children for fill in child.fills.values())
-        reason = Reason.BUSTED if busted else Reason.CORRECTED if changed else Reason.VENUE_CANCEL
-        if reason is Reason.VENUE_CANCEL and order.cash_qty is not None and order.ord_type == rules.STOP:
+        why = Reason.BUSTED if busted else Reason.CORRECTED if changed else Reason.VENUE_CANCEL
+        if why is Reason.VENUE_CANCEL and order.cash_qty is not None and order.ord_type == rules.STOP:
             # a stop whose cash paid for less at its trigger than at its stop price (placing.triggered_qty)
-            reason, text = Reason.IOC_REMAINDER, "the cash is spent"
-        _canceled(draft, order, order.cl_ord_id, reason.value, text=text)
+            why, text = Reason.IOC_REMAINDER, "the cash is spent"
+        _canceled(draft, order, order.cl_ord_id, why.value, text=text)
     elif order.ord_type in (rules.MARKET, rules.STOP) or order.tif in (rules.IOC, rules.FOK):
         _canceled(draft, order, order.cl_ord_id, Reason.IOC_REMAINDER.value, text=text)
     else:
         _canceled(draft, order, order.cl_ord_id, Reason.VENUE_CANCEL.value, text=text)
-
-
-def _refused(ended_as: str) -> Reason:
-    """Why there is no order at the venue: of a child that ended as "rejected" or "not_placed"."""
-    return Reason.NOT_PLACED if ended_as == "not_placed" else Reason.VENUE_REJECT
 
 
 def _rejected(draft: Draft, order: Order, reason: Reason, text: str) -> None:
@@ -347,6 +342,8 @@ def _rejected(draft: Draft, order: Order, reason: Reason, text: str) -> None:
     draft.report(draft.order(order.order_id), "8", **fields)
 
 
+# why there is no order at the venue, by how the child ended
+_REFUSED = {"rejected": Reason.VENUE_REJECT, "not_placed": Reason.NOT_PLACED}
 # what would have been taken where the venue had the last word
 _WANTED = {
     Reason.VENUE_REJECT: "an order that the venue takes",
@@ -376,22 +373,24 @@ def _canceled(
 
 def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> None:
     """The old child is gone, or there was none (a held stop), or the new one was refused."""
-    pending = order.pending
+    pending, refused = order.pending, _REFUSED.get(ended_as)
     assert pending is not None
-    if order.status == "A" and ended_as in ("rejected", "not_placed"):
+    if refused is not None and order.status == PENDING_NEW:
         # the order itself was refused, so there is nothing to replace
         _refuse_late(draft, order)
-        _rejected(draft, draft.order(order.order_id), _refused(ended_as), text)
+        _rejected(draft, draft.order(order.order_id), refused, text)
         return
-    if ended_as in ("rejected", "not_placed") or order.stopping:
-        wanted = "an order that is not being canceled" if order.stopping else _WANTED[Reason.REPLACE_FAILED]
-        why = text or ended_as if order.stopping else _refused(ended_as).meaning + (f": {text}" if text else "")
-        _replace_failed(draft, order, why, (41, order.cl_ord_id, wanted))
+    if order.stopping:
+        _replace_failed(draft, order, text or ended_as, (41, order.cl_ord_id, "an order that is not being canceled"))
+        return
+    if refused is not None:
+        why = refused.meaning + (f": {text}" if text else "")
+        _replace_failed(draft, order, why, (41, order.cl_ord_id, _WANTED[Reason.REPLACE_FAILED]))
         return
     if pending.order_qty <= order.cum_qty or order.held:
         replaced(draft, order)
         return
-    if order.status == "A" and ended_as == "":
+    if order.status == PENDING_NEW and ended_as == "":
         # nothing was ever at a venue: cannot happen for an order with children
         raise AssertionError(f"order {order.order_id} pending replace without a child")
     market = _market_now(draft, order, pending)
