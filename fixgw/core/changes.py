@@ -25,14 +25,7 @@ from .placing import Assessment, assess
 from .reasons import Reason
 from .reports import Report
 from .settle import finish_if_idle, is_replacing, refuse_pending, replaced
-from .status import status_fields, tell_status
-
-
-def _find(draft: Draft, session_name: str, orig_cl_ord_id: str, order_id: str) -> Order | None:
-    """By OrigClOrdID(41), any id of the order's chain, else by OrderID(37); of this session only."""
-    found = draft.state.order_of(session_name, orig_cl_ord_id)
-    order = draft.state.find_order(found or order_id)
-    return order if order is not None and order.session == session_name else None
+from .status import status_fields, told_again
 
 
 def _refusal(draft: Draft, cmd: CancelOrder | ReplaceOrder, order: Order | None) -> Denied | None:
@@ -52,18 +45,10 @@ def _refusal(draft: Draft, cmd: CancelOrder | ReplaceOrder, order: Order | None)
     return None
 
 
-def _is_repeat(draft: Draft, cmd: CancelOrder | ReplaceOrder, order: Order | None) -> bool:
-    """A possible resend of a request that we have: answered with the current status."""
-    if order is None or not (cmd.poss_dup or cmd.poss_resend):
-        return False
-    return draft.state.order_of(cmd.session, cmd.cl_ord_id) == order.order_id
-
-
 def cancel_order(draft: Draft, cmd: CancelOrder) -> None:
     """Pending cancel and a cancel to the venue; what has no child is canceled at once."""
-    order = _find(draft, cmd.session, cmd.orig_cl_ord_id, cmd.order_id)
-    if order is not None and _is_repeat(draft, cmd, order):
-        tell_status(draft, order, cmd.cl_ord_id)
+    order = draft.state.named(cmd.session, cmd.orig_cl_ord_id, cmd.order_id)
+    if told_again(draft, cmd, order):
         return
     denied = _refusal(draft, cmd, order)
     if denied is None and order is not None and order.pending is not None and order.pending.kind == PENDING_CANCEL:
@@ -113,9 +98,8 @@ def _reject(draft: Draft, cmd: CancelOrder | ReplaceOrder, order: Order | None, 
 
 def replace_order(draft: Draft, cmd: ReplaceOrder) -> None:
     """Pending replace (150=E) and the cancel of the working child, or at once for a held stop (150=5)."""
-    order = _find(draft, cmd.session, cmd.orig_cl_ord_id, cmd.order_id)
-    if order is not None and _is_repeat(draft, cmd, order):
-        tell_status(draft, order, cmd.cl_ord_id)
+    order = draft.state.named(cmd.session, cmd.orig_cl_ord_id, cmd.order_id)
+    if told_again(draft, cmd, order):
         return
     denied = (
         throttle.admit(draft.state, draft.refusing, cmd.session, cmd.ts_ns, "G")
@@ -255,7 +239,7 @@ def _new_terms(cmd: ReplaceOrder, order: Order) -> rules.Terms:
 
 def status_request(draft: Draft, cmd: StatusRequest) -> None:
     """150=I with the order as it stands; an unknown order: 39=8 with OrdRejReason 5, as FIX has it."""
-    order = _find(draft, cmd.session, cmd.cl_ord_id, cmd.order_id)
+    order = draft.state.named(cmd.session, cmd.cl_ord_id, cmd.order_id)
     if order is not None:
         fields = with_contradiction(draft, cmd, order, status_fields(draft, order, cmd.cl_ord_id))
         draft.report(order, "I", status_reply=True, request_id=cmd.request_id, **fields)

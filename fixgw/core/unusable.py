@@ -16,7 +16,7 @@ from .draft import Draft
 from .new_order import THROTTLED, new_order
 from .reasons import Reason
 from .reports import BusinessReject
-from .status import tell_status
+from .status import told_again
 
 
 def unsupported(draft: Draft, cmd: Unsupported) -> None:
@@ -53,12 +53,8 @@ def _business_reject(draft: Draft, cmd: Unsupported, denied: Denied) -> None:
 
 def _refuse_change(draft: Draft, request: CancelOrder | ReplaceOrder, denied: Denied) -> None:
     state = draft.state
-    order = state.find_order(state.order_of(request.session, request.orig_cl_ord_id) or request.order_id)
-    if order is not None and order.session != request.session:
-        order = None
-    repeated = request.poss_dup or request.poss_resend
-    if order is not None and repeated and state.order_of(request.session, request.cl_ord_id) == order.order_id:
-        tell_status(draft, draft.order(order.order_id), request.cl_ord_id)
+    order = state.named(request.session, request.orig_cl_ord_id, request.order_id)
+    if told_again(draft, request, order):
         return
     if isinstance(request, ReplaceOrder):
         denied = throttle.admit(state, draft.refusing, request.session, request.ts_ns, "G") or denied
