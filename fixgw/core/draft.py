@@ -11,9 +11,11 @@ from typing import Any, get_args
 
 import msgspec
 
+from ..risk.base import Denied
 from . import events as e
 from .child import Child, apply_child, apply_fill, new_child
 from .cold import Row
+from .commands import ClientCommand
 from .ids import exec_id, order_id
 from .order import NEW, Order, apply_order, new_order
 from .pace import MessageRate
@@ -178,9 +180,22 @@ class Draft:
         )
         self.events.append(e.Reported(session=session, account=order.account if order else "", message=message))
 
-    def business_reject(self, session: str, message: BusinessReject) -> None:
-        """A BusinessMessageReject."""
-        self.events.append(e.Reported(session=session, account="", message=message))
+    def business_reject(
+        self, cmd: ClientCommand, msg_type: str, ref_id: str, business_reason: int, denied: Denied
+    ) -> None:
+        """A BusinessMessageReject of this message; `business_reason` is tag 380."""
+        message = BusinessReject(
+            ref_msg_type=msg_type,
+            ref_seq=cmd.msg_seq,
+            business_reason=business_reason,
+            reason=denied.reason.value,
+            text=denied.text,
+            ref_id=ref_id,
+            reason_tag=denied.tag,
+            reason_value=denied.value,
+            reason_limit=denied.limit,
+        )
+        self.events.append(e.Reported(session=cmd.session, account="", message=message))
 
     def cancel_children(self, order: Order) -> int:
         """Send a cancel for every live child that has none under way; gives the number of live children. One that is said to

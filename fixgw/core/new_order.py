@@ -16,7 +16,6 @@ from .numbers import text as fmt
 from .order import Order
 from .placing import Assessment, assess, place_child, triggered_qty
 from .reasons import Reason
-from .reports import BusinessReject
 from .status import tell_status
 
 # BusinessRejectReason(380)
@@ -36,7 +35,8 @@ def new_order(draft: Draft, cmd: NewOrder, unusable: Denied | None = None) -> No
         return
     throttled = throttle.admit(state, draft.refusing, cmd.session, cmd.ts_ns, "D")
     if throttled is not None:
-        _throttled(draft, cmd, throttled)
+        # never becomes an order (35=j): a client that floods must not fill our memory
+        draft.business_reject(cmd, "D", cmd.cl_ord_id, THROTTLED, throttled)
         return
     if known is not None:
         _refuse_duplicate(draft, cmd, draft.order(known))
@@ -92,24 +92,6 @@ def _receive(
         )
     )  # fmt: skip
     return draft.order(order_id)
-
-
-def _throttled(draft: Draft, cmd: NewOrder, denied: Denied) -> None:
-    """What the throttle refuses never becomes an order (35=j, 380=8): a client that floods must not fill our memory."""
-    draft.business_reject(
-        cmd.session,
-        BusinessReject(
-            ref_msg_type="D",
-            ref_seq=cmd.msg_seq,
-            business_reason=THROTTLED,
-            reason=denied.reason.value,
-            text=denied.text,
-            ref_id=cmd.cl_ord_id,
-            reason_tag=denied.tag,
-            reason_value=denied.value,
-            reason_limit=denied.limit,
-        ),
-    )
 
 
 def _deny(draft: Draft, cmd: NewOrder, market: Market | None, denied: Denied) -> None:

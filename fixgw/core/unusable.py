@@ -15,7 +15,6 @@ from .commands import CancelOrder, NewOrder, ReplaceOrder, Unsupported
 from .draft import Draft
 from .new_order import THROTTLED, new_order
 from .reasons import Reason
-from .reports import BusinessReject
 from .status import told_again
 
 
@@ -34,21 +33,8 @@ def _business_reject(draft: Draft, cmd: Unsupported, denied: Denied) -> None:
     throttled = None
     if cmd.msg_type in ("D", "G"):
         throttled = throttle.admit(draft.state, draft.refusing, cmd.session, cmd.ts_ns, cmd.msg_type)
-    denied = throttled or denied
-    draft.business_reject(
-        cmd.session,
-        BusinessReject(
-            ref_msg_type=cmd.msg_type,
-            ref_seq=cmd.msg_seq,
-            business_reason=cmd.business_reason if throttled is None else THROTTLED,
-            reason=denied.reason.value,
-            text=denied.text,
-            ref_id=cmd.ref_id,
-            reason_tag=denied.tag,
-            reason_value=denied.value,
-            reason_limit=denied.limit,
-        ),
-    )
+    business_reason = cmd.business_reason if throttled is None else THROTTLED
+    draft.business_reject(cmd, cmd.msg_type, cmd.ref_id, business_reason, throttled or denied)
 
 
 def _refuse_change(draft: Draft, request: CancelOrder | ReplaceOrder, denied: Denied) -> None:
