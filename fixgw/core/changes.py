@@ -88,11 +88,7 @@ def _reject(draft: Draft, cmd: CancelOrder | ReplaceOrder, order: Order | None, 
         # FIX: the last accepted ClOrdID, so that both sides agree on the chain again
         order.cl_ord_id if order is not None and denied.reason is Reason.PENDING else cmd.orig_cl_ord_id,
         response_to,
-        denied.reason,
-        tag=denied.tag,
-        value=denied.value,
-        limit=denied.limit,
-        text=denied.text,
+        denied,
     )
 
 

@@ -289,11 +289,8 @@ def refuse_pending(draft: Draft, order: Order, reason: Reason, fault: Fault, tex
     refused = e.ReplaceRefused if replace else e.CancelRefused
     draft.emit(refused(order_id=order.order_id, ts_ns=draft.ts_ns, reason=reason.value))
     order = draft.order(order.order_id)
-    tag, value, limit = fault
-    draft.cancel_reject(
-        order.session, order, pending.cl_ord_id, order.cl_ord_id, "2" if replace else "1", reason,
-        tag=tag, value=value, limit=limit, text=text,
-    )  # fmt: skip
+    denied = Denied(reason, *fault, text or reason.meaning)
+    draft.cancel_reject(order.session, order, pending.cl_ord_id, order.cl_ord_id, "2" if replace else "1", denied)
     return order
 
 

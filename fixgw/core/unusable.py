@@ -44,15 +44,5 @@ def _refuse_change(draft: Draft, request: CancelOrder | ReplaceOrder, denied: De
         return
     if isinstance(request, ReplaceOrder):
         denied = throttle.admit(state, draft.refusing, request.session, request.ts_ns, "G") or denied
-    draft.cancel_reject(
-        request.session,
-        order,
-        request.cl_ord_id,
-        request.orig_cl_ord_id,
-        "1" if isinstance(request, CancelOrder) else "2",
-        denied.reason,
-        tag=denied.tag,
-        value=denied.value,
-        limit=denied.limit,
-        text=denied.text,
-    )
+    response_to = "1" if isinstance(request, CancelOrder) else "2"
+    draft.cancel_reject(request.session, order, request.cl_ord_id, request.orig_cl_ord_id, response_to, denied)
