@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import lru_cache
+from types import ModuleType
 
 import msgspec
 
@@ -87,28 +88,24 @@ class RiskRequest(msgspec.Struct, frozen=True, gc=False):
 Check = Callable[[RiskRequest], Denied | None]
 
 
-def discover() -> dict[str, Check]:
-    """Name -> check of every module in this package that has one."""
+def _modules() -> Iterator[tuple[str, ModuleType]]:
+    """(stage, its module), by name."""
     package = importlib.import_module(__package__)
-    found: dict[str, Check] = {}
     for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
         module = importlib.import_module(f"{__package__}.{info.name}")
-        check = getattr(module, "check", None)
-        if check is not None:
-            found[getattr(module, "STAGE", info.name)] = check
-    return found
+        if hasattr(module, "check"):
+            yield getattr(module, "STAGE", info.name), module
+
+
+def discover() -> dict[str, Check]:
+    """Name -> check of every module in this package that has one."""
+    return {name: module.check for name, module in _modules()}
 
 
 @lru_cache(maxsize=8)
 def limits_enforced(stages: tuple[str, ...]) -> frozenset[str]:
     """The keys of [limits] that these stages enforce."""
-    package = importlib.import_module(__package__)
-    found: set[str] = set()
-    for info in pkgutil.iter_modules(package.__path__):
-        module = importlib.import_module(f"{__package__}.{info.name}")
-        if hasattr(module, "check") and getattr(module, "STAGE", info.name) in stages:
-            found.update(getattr(module, "LIMITS", ()))
-    return frozenset(found)
+    return frozenset(key for name, module in _modules() if name in stages for key in getattr(module, "LIMITS", ()))
 
 
 # asked by itself before anything of a request is looked at (core/new_order.py, core/changes.py): what is refused otherwise
