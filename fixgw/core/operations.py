@@ -16,10 +16,10 @@ from .reconcile import link_down, request_reconciliation
 from .reports import Notice
 from .sanity import MAX_DIGITS, MAX_EXPONENT, is_number
 from .settle import close, confirm, finish_if_idle, is_replacing, replaced, stop_the_rest, trade
-from .state import ACTIVE, HALTED, READY
+from .state import ACTIVE, HALTED, READY, REDUCING
 from .venue_reports import become_unknown, query_now, works_on
 
-KILL_LEVELS = ("REDUCING", "HALTED")
+KILL_LEVELS = (REDUCING, HALTED)
 RESOLUTIONS = ("not_placed", "canceled", "open", "fill", "bust", "correct")
 
 

@@ -23,8 +23,8 @@ from . import events as e
 from .numbers import plain_text
 from .settings import AccountSettings, CoreSettings, Limits, SessionSettings
 from .state import SessionState, State
+from .times import SECOND_NS
 
-SECOND_NS = 1_000_000_000
 MAX_REPEATS = 1024
 
 

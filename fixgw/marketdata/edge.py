@@ -21,6 +21,7 @@ from ..core import commands as c
 from ..core import events as e
 from ..core.codec import Record
 from ..core.commands import Quote
+from ..core.evolve import MINUTE_NS
 from ..core.order import Order
 from ..core.state import DOWN, State
 from ..engine import Engine
@@ -247,7 +248,7 @@ def due_timers(state: State, now_ns: int, inflight_ns: int = INFLIGHT_NS) -> lis
     keys += ["query:" + child_id for child_id in due[:MAX_TIMERS]]
     expired: list[str] = []
     for minute in sorted(state.expiries):
-        if minute > now_ns // 60_000_000_000 or len(expired) >= MAX_TIMERS:
+        if minute > now_ns // MINUTE_NS or len(expired) >= MAX_TIMERS:
             break
         for order_id, due_ns in state.expiries[minute].items():
             if due_ns <= now_ns and not state.orders[order_id].stopping:
