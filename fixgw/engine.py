@@ -170,8 +170,7 @@ class Engine:
         return 0 <= self._clock() - self._client_ns < BUSY_NS
 
     def call(self, command: c.Command, timeout_s: float = 10.0) -> Record | None:
-        """Submit and wait until it is durable; its record, or None when it meant nothing. Raises Refusal, RuntimeError (a bug of
-        ours, or the engine has stopped) and TimeoutError, after which it may still happen."""
+        """Submit, wait until durable; the record, None when it meant nothing. Raises Refusal, TimeoutError (it may be yet)."""
         if self._dead:
             raise RuntimeError("the engine has stopped")
         ticket = _Ticket()
