@@ -170,7 +170,7 @@ class Engine:
         return 0 <= self._clock() - self._client_ns < BUSY_NS
 
     def call(self, command: c.Command, timeout_s: float = 10.0) -> Record | None:
-        """Submit and wait until it is durable; its record, or None when it meant nothing. Raises Refusal, TimeoutError."""
+        """Submit, wait until durable; the record, None when it meant nothing. Raises Refusal, TimeoutError (it may be yet)."""
         if self._dead:
             raise RuntimeError("the engine has stopped")
         ticket = _Ticket()
@@ -181,7 +181,7 @@ class Engine:
             if self._dead:
                 raise RuntimeError("the engine has stopped")
             if time.monotonic() >= deadline:
-                raise TimeoutError(f"{type(command).__name__} was not decided within {timeout_s} s")
+                raise TimeoutError(f"{type(command).__name__} is not durable after {timeout_s} s: it may be yet")
         if ticket.error is not None:
             raise ticket.error
         return ticket.record

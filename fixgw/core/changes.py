@@ -10,7 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from ..risk import throttle
-from ..risk.base import Denied
+from ..risk.base import REPLACE, Denied
 from . import events as e
 from . import rules
 from .child import WORKING
@@ -20,19 +20,12 @@ from .draft import Draft, is_forgotten, reason_fields
 from .evolve import at_risk, notional_at_risk
 from .market import Market, market_of, venue_ready
 from .numbers import CTX, ZERO
-from .order import Order
+from .order import PENDING_CANCEL, Order
 from .placing import Assessment, assess
 from .reasons import Reason
 from .reports import Report
-from .settle import finish_if_idle, is_replacing, replaced
-from .status import status_fields, tell_status
-
-
-def _find(draft: Draft, session_name: str, orig_cl_ord_id: str, order_id: str) -> Order | None:
-    """By OrigClOrdID(41), any id of the order's chain, else by OrderID(37); of this session only."""
-    found = draft.state.order_of(session_name, orig_cl_ord_id)
-    order = draft.state.find_order(found or order_id)
-    return order if order is not None and order.session == session_name else None
+from .settle import finish_if_idle, is_replacing, refuse_pending, replaced
+from .status import status_fields, told_again
 
 
 def _refusal(draft: Draft, cmd: CancelOrder | ReplaceOrder, order: Order | None) -> Denied | None:
@@ -52,21 +45,13 @@ def _refusal(draft: Draft, cmd: CancelOrder | ReplaceOrder, order: Order | None)
     return None
 
 
-def _is_repeat(draft: Draft, cmd: CancelOrder | ReplaceOrder, order: Order | None) -> bool:
-    """A possible resend of a request that we have: answered with the current status."""
-    if order is None or not (cmd.poss_dup or cmd.poss_resend):
-        return False
-    return draft.state.order_of(cmd.session, cmd.cl_ord_id) == order.order_id
-
-
 def cancel_order(draft: Draft, cmd: CancelOrder) -> None:
     """Pending cancel and a cancel to the venue; what has no child is canceled at once."""
-    order = _find(draft, cmd.session, cmd.orig_cl_ord_id, cmd.order_id)
-    if order is not None and _is_repeat(draft, cmd, order):
-        tell_status(draft, order, cmd.cl_ord_id)
+    order = draft.state.named(cmd.session, cmd.orig_cl_ord_id, cmd.order_id)
+    if told_again(draft, cmd, order):
         return
     denied = _refusal(draft, cmd, order)
-    if denied is None and order is not None and order.pending is not None and order.pending.kind == "6":
+    if denied is None and order is not None and order.pending is not None and order.pending.kind == PENDING_CANCEL:
         denied = Denied(Reason.PENDING, 41, cmd.orig_cl_ord_id, "no pending cancel", Reason.PENDING.meaning)
     if denied is not None:
         _reject(draft, cmd, order, "1", denied)
@@ -89,17 +74,10 @@ def cancel_order(draft: Draft, cmd: CancelOrder) -> None:
 
 def _supersede(draft: Draft, order: Order) -> None:
     """A cancel goes over a pending replace: better out of the market than right about the price."""
-    pending = order.pending
-    assert pending is not None
     if any(is_replacing(order, child) for child in draft.live_children(order)):
         replaced(draft, order)  # the replacing child is out already: whatever trades now trades on the new terms
         return
-    draft.emit(e.ReplaceRefused(order_id=order.order_id, ts_ns=draft.ts_ns, reason=Reason.SUPERSEDED.value))
-    order = draft.order(order.order_id)
-    draft.cancel_reject(
-        order.session, order, pending.cl_ord_id, order.cl_ord_id, "2", Reason.SUPERSEDED,
-        tag=41, value=order.cl_ord_id, limit="no cancel of the order",
-    )  # fmt: skip
+    refuse_pending(draft, order, Reason.SUPERSEDED, (41, order.cl_ord_id, "no cancel of the order"))
 
 
 def _reject(draft: Draft, cmd: CancelOrder | ReplaceOrder, order: Order | None, response_to: str, denied: Denied) -> None:
@@ -110,19 +88,14 @@ def _reject(draft: Draft, cmd: CancelOrder | ReplaceOrder, order: Order | None, 
         # FIX: the last accepted ClOrdID, so that both sides agree on the chain again
         order.cl_ord_id if order is not None and denied.reason is Reason.PENDING else cmd.orig_cl_ord_id,
         response_to,
-        denied.reason,
-        tag=denied.tag,
-        value=denied.value,
-        limit=denied.limit,
-        text=denied.text,
+        denied,
     )
 
 
 def replace_order(draft: Draft, cmd: ReplaceOrder) -> None:
     """Pending replace (150=E) and the cancel of the working child, or at once for a held stop (150=5)."""
-    order = _find(draft, cmd.session, cmd.orig_cl_ord_id, cmd.order_id)
-    if order is not None and _is_repeat(draft, cmd, order):
-        tell_status(draft, order, cmd.cl_ord_id)
+    order = draft.state.named(cmd.session, cmd.orig_cl_ord_id, cmd.order_id)
+    if told_again(draft, cmd, order):
         return
     denied = (
         throttle.admit(draft.state, draft.refusing, cmd.session, cmd.ts_ns, "G")
@@ -134,15 +107,11 @@ def replace_order(draft: Draft, cmd: ReplaceOrder) -> None:
         return
     assert order is not None
     terms = _new_terms(cmd, order)
-    denied = rules.check_terms(terms, cmd.ts_ns)
-    try:
-        market = market_of(draft.state, order)
-    except KeyError as name:
-        text = f"{name} has left the configuration; a cancel is possible"
-        denied = Denied(Reason.UNKNOWN_SYMBOL, 55, order.client_symbol, "what the configuration has", text)
-        _reject(draft, cmd, order, "2", denied)
+    market = market_of(draft.state, order)
+    if isinstance(market, Denied):
+        _reject(draft, cmd, order, "2", market)
         return
-    verdict = denied or assess(draft.state, market, cmd.quotes, terms, cmd.ts_ns, "replace", order)
+    verdict = rules.check_terms(terms, cmd.ts_ns) or assess(draft.state, market, cmd.quotes, terms, cmd.ts_ns, REPLACE, order)
     if isinstance(verdict, Denied):
         _reject(draft, cmd, order, "2", verdict)
         return
@@ -266,7 +235,7 @@ def _new_terms(cmd: ReplaceOrder, order: Order) -> rules.Terms:
 
 def status_request(draft: Draft, cmd: StatusRequest) -> None:
     """150=I with the order as it stands; an unknown order: 39=8 with OrdRejReason 5, as FIX has it."""
-    order = _find(draft, cmd.session, cmd.cl_ord_id, cmd.order_id)
+    order = draft.state.named(cmd.session, cmd.cl_ord_id, cmd.order_id)
     if order is not None:
         fields = with_contradiction(draft, cmd, order, status_fields(draft, order, cmd.cl_ord_id))
         draft.report(order, "I", status_reply=True, request_id=cmd.request_id, **fields)

@@ -22,9 +22,10 @@ from . import commands as c
 from . import events as e
 from .child import SENT, UNKNOWN, Child
 from .draft import Draft
-from .pace import SECOND_NS, scope_limits
+from .pace import scope_limits
 from .settings import Limits
 from .state import Pace, SessionState, State
+from .times import SECOND_NS
 
 # the longest wait for a question (venue_reports.QUERY_BACKOFF_S), and for a place to leave (placing.SEND_WINDOW_NS)
 QUERY_NS = 30 * SECOND_NS

@@ -7,14 +7,15 @@ is pending...). The draft applies each event to copies with the very functions t
 from __future__ import annotations
 
 import copy
-from decimal import Decimal
 from typing import Any, get_args
 
 import msgspec
 
+from ..risk.base import Denied
 from . import events as e
 from .child import Child, apply_child, apply_fill, new_child
 from .cold import Row
+from .commands import ClientCommand
 from .ids import exec_id, order_id
 from .order import NEW, Order, apply_order, new_order
 from .pace import MessageRate
@@ -154,12 +155,7 @@ class Draft:
         cl_ord_id: str,
         orig_cl_ord_id: str,
         response_to: str,
-        reason: Reason,
-        *,
-        tag: int = 0,
-        value: str = "",
-        limit: str = "",
-        text: str = "",
+        denied: Denied,
     ) -> None:
         """An OrderCancelReject; `order` None: unknown (OrderID NONE, OrdStatus Rejected as FIX asks)."""
         message = CancelReject(
@@ -168,20 +164,33 @@ class Draft:
             orig_cl_ord_id=orig_cl_ord_id,
             ord_status=order.ord_status if order else "8",
             response_to=response_to,
-            reason=reason.value,
-            reason_tag=tag,
-            reason_value=value,
-            reason_limit=limit,
-            text=text or reason.meaning,
+            reason=denied.reason.value,
+            reason_tag=denied.tag,
+            reason_value=denied.value,
+            reason_limit=denied.limit,
+            text=denied.text,
             account=order.client_account if order else "",
             transact_ns=self.ts_ns,
             replaced=order is not None and _is_replaced(order),
         )
         self.events.append(e.Reported(session=session, account=order.account if order else "", message=message))
 
-    def business_reject(self, session: str, message: BusinessReject) -> None:
-        """A BusinessMessageReject."""
-        self.events.append(e.Reported(session=session, account="", message=message))
+    def business_reject(
+        self, cmd: ClientCommand, msg_type: str, ref_id: str, business_reason: int, denied: Denied
+    ) -> None:
+        """A BusinessMessageReject of this message; `business_reason` is tag 380."""
+        message = BusinessReject(
+            ref_msg_type=msg_type,
+            ref_seq=cmd.msg_seq,
+            business_reason=business_reason,
+            reason=denied.reason.value,
+            text=denied.text,
+            ref_id=ref_id,
+            reason_tag=denied.tag,
+            reason_value=denied.value,
+            reason_limit=denied.limit,
+        )
+        self.events.append(e.Reported(session=cmd.session, account="", message=message))
 
     def cancel_children(self, order: Order) -> int:
         """Send a cancel for every live child that has none under way; gives the number of live children. One that is said to
@@ -254,8 +263,3 @@ def reason_fields(reason: Reason, tag: int = 0, value: object = "", limit: objec
         "reason_limit": str(limit),
         "text": text or reason.meaning,
     }
-
-
-def decimal_text(value: Decimal | None) -> str:
-    """Fixed-point text, "none" for None."""
-    return "none" if value is None else format(value, "f")

@@ -1,8 +1,9 @@
 """Events: journaled facts in the past tense. `evolve` applies them; some of them are also effects, once durable:
 
     Reported                                      -> a FIX message to the session, and drop copies
-    ChildPlaced, ChildCancelSent, ChildQueried,
-    OrphanCancelSent, ReconcileRequested          -> a request to the venue host
+    ChildPlaced, ChildAmendSent, ChildCancelSent,
+    ChildQueried, OrphanCancelSent,
+    ReconcileRequested                            -> a request to the venue host
     Alerted                                       -> operations
 
 An event holds what changed and nothing else; the order of events within a record is the order in which they happened.
@@ -15,10 +16,9 @@ from decimal import Decimal
 import msgspec
 
 from .commands import InstrumentSpec, OpenOrder, VenueTrade
+from .numbers import ZERO
 from .reports import Message
 from .settings import CoreSettings
-
-ZERO = Decimal(0)
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True, tag=True, kw_only=True, gc=False):

@@ -8,12 +8,6 @@ venue's client-order-id rule known to us (binance 36, okx 32 alphanumeric, derib
 from __future__ import annotations
 
 import functools
-from typing import NewType
-
-ClOrdId = NewType("ClOrdId", str)
-OrderId = NewType("OrderId", str)
-ExecId = NewType("ExecId", str)
-VenueClOrdId = NewType("VenueClOrdId", str)
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _PAIRS = tuple(high + low for high in _DIGITS for low in _DIGITS)
@@ -41,19 +35,19 @@ def _record(install: str, epoch: int, seq: int) -> str:
     return _begin(install, epoch, seq // 1296) + _PAIRS[seq % 1296]
 
 
-def order_id(install: str, epoch: int, seq: int) -> OrderId:
+def order_id(install: str, epoch: int, seq: int) -> str:
     """OrderID(37): one new order at most per journal record."""
-    return OrderId(_record(install, epoch, seq))
+    return _record(install, epoch, seq)
 
 
-def exec_id(install: str, epoch: int, seq: int, index: int) -> ExecId:
+def exec_id(install: str, epoch: int, seq: int, index: int) -> str:
     """ExecID(17): `index` counts the reports of the journal record `seq`."""
-    return ExecId(f"{_record(install, epoch, seq)}X{_PAIRS[index] if index < 1296 else base36(index, 2)}")
+    return f"{_record(install, epoch, seq)}X{_PAIRS[index] if index < 1296 else base36(index, 2)}"
 
 
-def venue_cl_ord_id(order: str, child_number: int) -> VenueClOrdId:
+def venue_cl_ord_id(order: str, child_number: int) -> str:
     """The id that we give the venue for child `child_number` (from 1) of an order."""
-    return VenueClOrdId(f"{order}C{_PAIRS[child_number] if child_number < 1296 else base36(child_number, 2)}")
+    return f"{order}C{_PAIRS[child_number] if child_number < 1296 else base36(child_number, 2)}"
 
 
 def is_ours(install: str, venue_id: str) -> bool:

@@ -16,7 +16,7 @@ from .numbers import BPS, CTX
 from .order import Order
 from .reasons import Reason
 from .settings import AccountSettings, CoreSettings, InstrumentSettings, SessionSettings, VenueSettings
-from .state import READY, State
+from .state import READY, RECONCILING, State
 
 
 class Market(msgspec.Struct, frozen=True, gc=False):
@@ -79,19 +79,23 @@ def _resolve(settings: CoreSettings, session_name: str, symbol: str, client_acco
     return _market(settings, session, account, settings.venues[account.venue], instrument)
 
 
-def market_of(state: State, order: Order) -> Market:
-    """The market of an order that was accepted before (its names may have left the configuration: KeyError)."""
+def market_of(state: State, order: Order) -> Market | Denied:
+    """The market of an order that was accepted before; a name of it may have left the configuration."""
     settings = state.settings
     kept, key = _kept.of(settings), (order.session, order.account, order.venue, order.symbol)
     found = kept.get(key)
     if found is None:
-        found = kept[key] = _market(
-            settings,
-            settings.sessions[order.session],
-            settings.accounts[order.account],
-            settings.venues[order.venue],
-            settings.instruments[order.symbol],
-        )
+        try:
+            found = kept[key] = _market(
+                settings,
+                settings.sessions[order.session],
+                settings.accounts[order.account],
+                settings.venues[order.venue],
+                settings.instruments[order.symbol],
+            )
+        except KeyError as name:
+            text = f"{name} has left the configuration"
+            return Denied(Reason.UNKNOWN_SYMBOL, 55, order.client_symbol, "what the configuration has", text)
     return found
 
 
@@ -113,12 +117,19 @@ def _market(
     )
 
 
+def not_listed(market: Market) -> Denied:
+    """The venue's rules of the instrument are not known."""
+    venue, symbol = market.venue.name, market.instrument.symbol
+    text = f"{venue} does not list {symbol} now, or not with rules that can be used"
+    return Denied(Reason.UNKNOWN_SYMBOL, 55, symbol, venue, text)
+
+
 def venue_ready(state: State, venue: str) -> Denied | None:
     """New orders need a venue that is up and reconciled."""
     found = state.venues.get(venue)
     if found is not None and found.state == READY:
         return None
-    reconciling = found is not None and found.state == "RECONCILING"
+    reconciling = found is not None and found.state == RECONCILING
     reason = Reason.RECONCILING if reconciling else Reason.VENUE_DOWN
     why = found.reason if found is not None and found.reason else reason.meaning
     return Denied(reason, 100, venue, "READY", f"venue {venue} is not ready: {why}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from ..risk import throttle
-from ..risk.base import Denied
+from ..risk.base import NEW, TRIGGER, Denied
 from . import events as e
 from . import rules
 from .commands import NewOrder, TriggerStop
@@ -16,7 +16,6 @@ from .numbers import text as fmt
 from .order import Order
 from .placing import Assessment, assess, place_child, triggered_qty
 from .reasons import Reason
-from .reports import BusinessReject
 from .status import tell_status
 
 # BusinessRejectReason(380)
@@ -36,7 +35,8 @@ def new_order(draft: Draft, cmd: NewOrder, unusable: Denied | None = None) -> No
         return
     throttled = throttle.admit(state, draft.refusing, cmd.session, cmd.ts_ns, "D")
     if throttled is not None:
-        _throttled(draft, cmd, throttled)
+        # never becomes an order (35=j): a client that floods must not fill our memory
+        draft.business_reject(cmd, "D", cmd.cl_ord_id, THROTTLED, throttled)
         return
     if known is not None:
         _refuse_duplicate(draft, cmd, draft.order(known))
@@ -56,7 +56,7 @@ def new_order(draft: Draft, cmd: NewOrder, unusable: Denied | None = None) -> No
     if denied is not None:
         _deny(draft, cmd, market, denied)
         return
-    verdict = assess(state, market, cmd.quotes, cmd, cmd.ts_ns, "new", None)
+    verdict = assess(state, market, cmd.quotes, cmd, cmd.ts_ns, NEW, None)
     if isinstance(verdict, Denied):
         _deny(draft, cmd, market, verdict)
         return
@@ -94,24 +94,6 @@ def _receive(
     return draft.order(order_id)
 
 
-def _throttled(draft: Draft, cmd: NewOrder, denied: Denied) -> None:
-    """What the throttle refuses never becomes an order (35=j, 380=8): a client that floods must not fill our memory."""
-    draft.business_reject(
-        cmd.session,
-        BusinessReject(
-            ref_msg_type="D",
-            ref_seq=cmd.msg_seq,
-            business_reason=THROTTLED,
-            reason=denied.reason.value,
-            text=denied.text,
-            ref_id=cmd.cl_ord_id,
-            reason_tag=denied.tag,
-            reason_value=denied.value,
-            reason_limit=denied.limit,
-        ),
-    )
-
-
 def _deny(draft: Draft, cmd: NewOrder, market: Market | None, denied: Denied) -> None:
     """The order exists, was never open and is rejected; its ClOrdID is used up."""
     order = _receive(draft, cmd, market, cmd.order_qty or ZERO)
@@ -134,9 +116,8 @@ def trigger_stop(draft: Draft, cmd: TriggerStop) -> None:
     order = draft.state.orders.get(cmd.order_id)
     if order is None or not order.held or not order.is_open or order.stopping:
         return
-    try:
-        market = market_of(draft.state, order)
-    except KeyError:
+    market = market_of(draft.state, order)
+    if isinstance(market, Denied):
         return  # a name of it has left the configuration: it stays held
     if venue_ready(draft.state, order.venue) is not None or market.spec_key not in draft.state.instruments:
         return  # stays held: the next fresh price asks again
@@ -152,7 +133,7 @@ def trigger_stop(draft: Draft, cmd: TriggerStop) -> None:
         expire_ns=order.expire_ns,
         exec_inst=order.exec_inst,
     )
-    verdict = assess(draft.state, market, cmd.quotes, terms, cmd.ts_ns, "trigger", order)
+    verdict = assess(draft.state, market, cmd.quotes, terms, cmd.ts_ns, TRIGGER, order)
     qty = triggered_qty(draft.state, market, cmd.quotes, order)
     if not isinstance(verdict, Denied) and qty <= 0:
         cash = fmt(order.cash_qty or ZERO)

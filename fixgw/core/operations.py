@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeGuard
 
 from . import commands as c
 from . import events as e
@@ -14,11 +14,12 @@ from .order import Order
 from .reasons import Reason
 from .reconcile import link_down, request_reconciliation
 from .reports import Notice
+from .sanity import MAX_DIGITS, MAX_EXPONENT, is_number
 from .settle import close, confirm, finish_if_idle, is_replacing, replaced, stop_the_rest, trade
-from .state import ACTIVE, HALTED, READY
+from .state import ACTIVE, HALTED, READY, REDUCING
 from .venue_reports import become_unknown, query_now, works_on
 
-KILL_LEVELS = ("REDUCING", "HALTED")
+KILL_LEVELS = (REDUCING, HALTED)
 RESOLUTIONS = ("not_placed", "canceled", "open", "fill", "bust", "correct")
 
 
@@ -298,12 +299,20 @@ def _order(draft: Draft, order_id: str) -> Order:
     return order
 
 
+_AMOUNT = f"at most {MAX_DIGITS} digits, below 1E+{MAX_EXPONENT + 1}"
+
+
+def _is_amount(value: Decimal | None) -> TypeGuard[Decimal]:
+    """What a trade's quantity or price may be, whoever tells it."""
+    return value is not None and is_number(value) and value > 0
+
+
 def _manual_fill(draft: Draft, order: Order, live: list[Child], cmd: c.AdminResolve) -> None:
     children = live or [draft.child(child) for child in order.children]
     if not children:
         raise Refusal(f"order {cmd.order_id} was never sent to a venue")
-    if not cmd.trade_id or cmd.qty is None or cmd.px is None or cmd.qty <= 0 or cmd.px <= 0:
-        raise Refusal("fill: expected --trade-id, --qty above 0 and --px above 0")
+    if not cmd.trade_id or not _is_amount(cmd.qty) or not _is_amount(cmd.px):
+        raise Refusal(f"fill: expected --trade-id, --qty above 0 and --px above 0; {_AMOUNT}")
     child = children[-1]
     if cmd.trade_id in child.fills:
         raise Refusal(f"trade {cmd.trade_id} is known already")
@@ -354,9 +363,9 @@ def _bust_or_correct(draft: Draft, order: Order, cmd: c.AdminResolve) -> None:
         )
         draft.report(draft.order(order.order_id), "H", last_qty=fill.qty, last_px=fill.px, **common, **reason)
     else:
-        qty, px = cmd.qty or fill.qty, cmd.px or fill.px
-        if qty <= Decimal(0) or px <= Decimal(0):
-            raise Refusal("correct: expected --qty and --px above 0")
+        qty, px = fill.qty if cmd.qty is None else cmd.qty, fill.px if cmd.px is None else cmd.px
+        if (cmd.qty is None and cmd.px is None) or not _is_amount(qty) or not _is_amount(px):
+            raise Refusal(f"correct: expected --qty and --px above 0; {_AMOUNT}")
         exec_id = draft.next_exec_id()
         draft.emit(
             e.FillCorrected(

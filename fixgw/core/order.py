@@ -277,9 +277,6 @@ _PENDING: dict[type, str] = {
 }
 
 
-_REQUESTS = frozenset((e.CancelRequested, e.ReplaceRequested, e.CancelRefused, e.OrderReplaced, e.ReplaceRefused))
-
-
 def _pending_fits(order: Order, ev: e.OrderEvent) -> bool:
     """A request needs that nothing is pending; its end needs that just it is."""
     wanted = _PENDING.get(type(ev))

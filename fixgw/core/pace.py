@@ -23,8 +23,8 @@ from . import events as e
 from .numbers import plain_text
 from .settings import AccountSettings, CoreSettings, Limits, SessionSettings
 from .state import SessionState, State
+from .times import SECOND_NS
 
-SECOND_NS = 1_000_000_000
 MAX_REPEATS = 1024
 
 
@@ -124,8 +124,8 @@ def account_of(state: State, command: c.ClientCommand) -> str:
         name = session.accounts.get(request.account, "") if session is not None else ""
         return name if name in state.settings.accounts else ""
     if isinstance(request, c.CancelOrder | c.ReplaceOrder):
-        order = state.find_order(state.order_of(request.session, request.orig_cl_ord_id) or request.order_id)
-        return order.account if order is not None and order.session == request.session else ""
+        order = state.named(request.session, request.orig_cl_ord_id, request.order_id)
+        return order.account if order is not None else ""
     return ""
 
 

@@ -7,14 +7,14 @@ from decimal import Decimal
 import msgspec
 
 from ..risk import session_state
-from ..risk.base import Denied, RiskRequest, run_stages
+from ..risk.base import REPLACE, TRIGGER, Denied, RiskRequest, run_stages
 from . import events as e
 from . import rules
 from .commands import Quote
 from .draft import Draft
 from .evolve import at_risk, notional_at_risk
 from .ids import venue_cl_ord_id
-from .market import Market
+from .market import Market, not_listed
 from .numbers import CTX, ZERO, floor_to
 from .order import Order, Pending
 from .reasons import Reason
@@ -43,40 +43,21 @@ def assess(
     kind: str,
     order: Order | None,
 ) -> Assessment | Denied:
-    """Order rules, then venue rules, then the risk stages. `order`: the one that is replaced or triggered; `quotes`: by
+    """The quantity, then the venue's rules, then the risk stages. `order`: the one that is replaced or triggered; `quotes`: by
     venue."""
-    found = _assess(state, market, quotes, terms, ts_ns, kind, order)
-    if isinstance(found, Denied) and found.reason is Reason.STALE_MARKET_DATA:
-        quote = quotes.get(market.venue.name)
-        if quote is not None and quote.unusable:
-            text = f"{found.text}; what {market.venue.name} shows since is not used: {quote.unusable}"
-            return msgspec.structs.replace(found, text=text)
-    return found
-
-
-def _assess(
-    state: State,
-    market: Market,
-    quotes: dict[str, Quote],
-    terms: rules.AnyTerms,
-    ts_ns: int,
-    kind: str,
-    order: Order | None,
-) -> Assessment | Denied:
     instrument, quote = market.instrument, quotes.get(market.venue.name)
     spec = state.instruments.get(market.spec_key)
     if spec is None:
-        text = f"{market.venue.name} does not list {instrument.symbol} now, or not with rules that can be used"
-        return Denied(Reason.UNKNOWN_SYMBOL, 55, instrument.symbol, market.venue.name, text)
+        return not_listed(market)
     reference = rules.reference_px(terms.side, quote)
-    waits = kind == "new" if order is None else order.held and kind != "trigger"
+    waits = order is None or (order.held and kind != TRIGGER)
     value_px = rules.value_px(terms, reference, waits)
     executed, spent = (order.cum_qty, order.notional) if order is not None else (ZERO, ZERO)
     qty = terms.order_qty
     if qty is None:
         sized = rules.base_qty(terms, spec, _cash_px(market, terms, reference), market.with_fee, executed, spent)
         if isinstance(sized, Denied):
-            return sized
+            return _with_cause(sized, market, quote)
         qty = sized
     denied = rules.check_venue_rules(spec, terms, qty, value_px)
     if denied is not None:
@@ -90,13 +71,22 @@ def _assess(
         RiskRequest(
             kind, state, ts_ns, market.session, market.account, instrument.symbol, instrument.base, instrument.quote,
             terms.side, terms.ord_type, terms.tif, qty, leaves, added, notional, terms.price, terms.stop_px,
-            value_px, reference, quote, market.venue.taker_fee_bps,
-            order, terms.cash_qty, market.bounds, market.with_fee,
+            value_px, reference, quote, market.bounds, market.with_fee, order, terms.cash_qty,
         )
     )  # fmt: skip
-    if denied is not None and denied.tag == 38 and terms.cash_qty is not None:
+    if denied is None:
+        return Assessment(qty, value_px or ZERO)
+    if denied.tag == 38 and terms.cash_qty is not None:
         denied = msgspec.structs.replace(denied, tag=152)
-    return denied if denied is not None else Assessment(qty, value_px or ZERO)
+    return _with_cause(denied, market, quote)
+
+
+def _with_cause(denied: Denied, market: Market, quote: Quote | None) -> Denied:
+    """What is refused for want of market data says why what came since is not used."""
+    if denied.reason is not Reason.STALE_MARKET_DATA or quote is None or not quote.unusable:
+        return denied
+    text = f"{denied.text}; what {market.venue.name} shows since is not used: {quote.unusable}"
+    return msgspec.structs.replace(denied, text=text)
 
 
 def switched_off(draft: Draft, order: Order, pending: Pending, market: Market) -> Denied | None:
@@ -105,10 +95,10 @@ def switched_off(draft: Draft, order: Order, pending: Pending, market: Market) -
     added = max(pending.order_qty - order.order_qty, ZERO)
     return session_state.check(
         RiskRequest(
-            "replace", draft.state, draft.ts_ns, market.session, market.account, order.symbol, market.instrument.base,
+            REPLACE, draft.state, draft.ts_ns, market.session, market.account, order.symbol, market.instrument.base,
             market.instrument.quote, order.side, pending.ord_type, pending.tif, pending.order_qty, leaves, added,
             CTX.multiply(added, pending.risk_px), pending.price, pending.stop_px, pending.risk_px, None, None,
-            market.venue.taker_fee_bps, order, pending.cash_qty, market.bounds, market.with_fee,
+            market.bounds, market.with_fee, order, pending.cash_qty,
         )
     )  # fmt: skip
 

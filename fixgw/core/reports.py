@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import msgspec
 
-ZERO = Decimal(0)
+from .numbers import ZERO
 
 
 class Report(msgspec.Struct, frozen=True, array_like=True, tag="8", gc=False):

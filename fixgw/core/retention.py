@@ -30,7 +30,9 @@ def forget(state: State, now_ns: int) -> None:
         for child_id in order.children:
             child = state.children.pop(child_id)
             release(state.account(child.account), child)
-            state.venue(child.venue).order_ids.pop(f"{child.symbol}|{child.venue_order_id}", None)
+            order_ids, name = state.venue(child.venue).order_ids, f"{child.symbol}|{child.venue_order_id}"
+            if order_ids.get(name) == child_id:
+                del order_ids[name]
         _drop_ids(state, order)
 
 

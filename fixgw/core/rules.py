@@ -12,7 +12,7 @@ from .commands import InstrumentSpec, NewOrder, Quote, ReplaceOrder
 from .numbers import CTX, ZERO, ceil_to, floor_to, is_multiple
 from .numbers import text as fmt
 from .reasons import Reason
-from .times import DAY_NS, utc_date, utc_text
+from .times import DAY_NS, SECOND_NS, utc_date, utc_text
 
 MARKET, LIMIT, STOP, STOP_LIMIT = "1", "2", "3", "4"
 DAY, GTC, IOC, FOK, GTD = "0", "1", "3", "4", "6"
@@ -207,7 +207,7 @@ def check_age(cmd: NewOrder | ReplaceOrder, limit_ns: int) -> Denied | None:
 
 def day_end_ns(ts_ns: int, roll_time_s: int) -> int:
     """The next roll time after `ts_ns` (ns since the epoch)."""
-    roll_ns = roll_time_s * 1_000_000_000
+    roll_ns = roll_time_s * SECOND_NS
     start = (ts_ns - roll_ns) // DAY_NS * DAY_NS + roll_ns
     return start + DAY_NS
 

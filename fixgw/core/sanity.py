@@ -20,6 +20,7 @@ import msgspec
 
 from . import commands as c
 from .child import Child
+from .numbers import ZERO
 
 # far beyond any market, and still exact in 60 digits when two such numbers are multiplied
 MAX_EXPONENT = 24
@@ -29,10 +30,9 @@ MAX_TEXT = 512
 FUTURE_NS = 60_000_000_000
 ENDS = frozenset(("filled", "canceled", "expired", "rejected"))
 OUTCOMES = ENDS | {"open", "not_found", "error"}
-_ZERO = Decimal(0)
 
 
-def is_number(value: Decimal, low: Decimal | None = _ZERO) -> bool:
+def is_number(value: Decimal, low: Decimal | None = ZERO) -> bool:
     """Finite, of a size that markets have, and not below `low`."""
     if not value.is_finite():
         return False
@@ -130,7 +130,7 @@ def screen(command: c.VenueCommand) -> tuple[c.VenueCommand, list[str]]:
             bad = [order.venue_cl_ord_id for order in command.open_orders if not _order_is_sane(order)]
             return _without(command, "open_orders", orders, bad)
         case c.ChildAmended() if not is_number(command.qty):
-            return msgspec.structs.replace(command, qty=_ZERO), [
+            return msgspec.structs.replace(command, qty=ZERO), [
                 f"{command.venue}: the amended quantity of {command.venue_cl_ord_id[:40]} is nonsense"
             ]
         case c.ChildReject() | c.ChildAmbiguous() | c.ChildCancelReject() | c.ChildAmendReject():
@@ -209,7 +209,7 @@ def spec_is_sane(spec: c.InstrumentSpec) -> bool:
 
 
 def _unread(order: c.OpenOrder) -> c.OpenOrder:
-    return msgspec.structs.replace(order, qty=_ZERO, cum_qty=_ZERO, px=None, unread=True)
+    return msgspec.structs.replace(order, qty=ZERO, cum_qty=ZERO, px=None, unread=True)
 
 
 def _order_is_sane(order: c.OpenOrder) -> bool:

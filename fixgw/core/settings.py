@@ -1,6 +1,6 @@
-"""The part of the configuration that decisions depend on; journaled whole at each change (event ConfigLoaded).
+"""The part of the configuration that decisions depend on; journaled whole at each change (event SettingsLoaded).
 
-Built by fixgw/config.py from TOML. A limit that is None is not enforced. Quantities are in the base asset, notionals in
+Built by fixgw/config/ from TOML. A limit that is None is not enforced. Quantities are in the base asset, notionals in
 the instrument's quote asset.
 """
 

@@ -17,6 +17,7 @@ from decimal import Decimal
 
 import msgspec
 
+from ..risk.base import Denied
 from . import events as e
 from . import rules
 from .child import CLOSING, SENT, UNKNOWN, Child
@@ -25,10 +26,10 @@ from .draft import Draft, reason_fields
 from .evolve import external_key
 from .foreign import foreign_trade, is_of_another
 from .ids import is_ours
-from .market import Market, market_of, venue_ready
-from .numbers import BPS, CTX, ZERO, floor_to
+from .market import Market, market_of, not_listed, venue_ready
+from .numbers import CTX, ZERO, floor_to
 from .numbers import text as fmt
-from .order import PENDING_CANCEL, PENDING_REPLACE, Order
+from .order import PENDING_CANCEL, PENDING_NEW, PENDING_REPLACE, Order, Pending
 from .placing import place_child, switched_off
 from .reasons import Reason
 from .sanity import end_problem, trade_problem
@@ -61,7 +62,7 @@ def confirm(draft: Draft, child: Child, venue_order_id: str) -> None:
         return
     if is_replacing(order, child):
         replaced(draft, order, venue_order_id=venue_order_id, venue_cl_ord_id=child.venue_cl_ord_id)
-    elif order.status == "A":
+    elif order.status == PENDING_NEW:
         draft.emit(e.OrderConfirmed(order_id=order.order_id, ts_ns=draft.ts_ns))
         order = draft.order(order.order_id)
         draft.report(order, "0", venue_order_id=venue_order_id, venue_cl_ord_id=child.venue_cl_ord_id)
@@ -272,21 +273,25 @@ def close(draft: Draft, child: Child, status: str, text: str = "", ended_as: str
 
 def _refuse_late(draft: Draft, order: Order) -> None:
     """The order ended (filled) under a pending request: too late."""
+    if order.pending is not None:
+        refuse_pending(draft, order, Reason.TOO_LATE, (41, order.cl_ord_id, "an open order"))
+
+
+# (tag, value, what would have been taken)
+Fault = tuple[int, str, str]
+
+
+def refuse_pending(draft: Draft, order: Order, reason: Reason, fault: Fault, text: str = "") -> Order:
+    """35=9 for the client's pending cancel or replace; gives the order as it is without it."""
     pending = order.pending
-    if pending is None:
-        return
+    assert pending is not None
     replace = pending.kind == PENDING_REPLACE
-    kind = e.ReplaceRefused if replace else e.CancelRefused
-    draft.emit(kind(order_id=order.order_id, ts_ns=draft.ts_ns, reason=Reason.TOO_LATE.value))
+    refused = e.ReplaceRefused if replace else e.CancelRefused
+    draft.emit(refused(order_id=order.order_id, ts_ns=draft.ts_ns, reason=reason.value))
     order = draft.order(order.order_id)
-    _too_late(draft, order, pending.cl_ord_id, "2" if replace else "1")
-
-
-def _too_late(draft: Draft, order: Order, cl_ord_id: str, response_to: str) -> None:
-    draft.cancel_reject(
-        order.session, order, cl_ord_id, order.cl_ord_id, response_to, Reason.TOO_LATE,
-        tag=41, value=order.cl_ord_id, limit="an open order",
-    )  # fmt: skip
+    denied = Denied(reason, *fault, text or reason.meaning)
+    draft.cancel_reject(order.session, order, pending.cl_ord_id, order.cl_ord_id, "2" if replace else "1", denied)
+    return order
 
 
 def finish_if_idle(draft: Draft, order_id: str, ended_as: str = "", text: str = "") -> None:
@@ -294,11 +299,11 @@ def finish_if_idle(draft: Draft, order_id: str, ended_as: str = "", text: str = 
     order = draft.order(order_id)
     if not order.is_open or draft.live_children(order):
         return
-    pending = order.pending
+    pending, refused = order.pending, _REFUSED.get(ended_as)
     if pending is not None and pending.kind == PENDING_CANCEL:
         # it is what the client wanted, but there was no order at the venue: he is told so
-        refused = _refused(ended_as).value if ended_as in ("rejected", "not_placed") else ""
-        _canceled(draft, order, pending.cl_ord_id, refused, orig=order.cl_ord_id, text=text)
+        reason = refused.value if refused is not None else ""
+        _canceled(draft, order, pending.cl_ord_id, reason, orig=order.cl_ord_id, text=text)
     elif pending is not None:
         _go_on_replacing(draft, order, ended_as, text)
     elif order.stopping == Reason.EXPIRED.value:
@@ -306,28 +311,23 @@ def finish_if_idle(draft: Draft, order_id: str, ended_as: str = "", text: str = 
         draft.report(draft.order(order_id), "C", **reason_fields(Reason.EXPIRED))
     elif order.stopping:
         _canceled(draft, order, order.cl_ord_id, order.stopping)
-    elif ended_as in ("rejected", "not_placed"):
-        _rejected(draft, order, _refused(ended_as), text)
+    elif refused is not None:
+        _rejected(draft, order, refused, text)
     elif ended_as == "filled":
         # the child is complete, the order is not: a trade of it was busted or corrected, or an amend that came to nothing for
         # us (a cancel went over it) was carried out by the venue
         children = [draft.child(child) for child in order.children]
         changed = any(child.cum_qty != child.told_qty for child in children)
         busted = any(fill.busted for child in children for fill in child.fills.values())
-        reason = Reason.BUSTED if busted else Reason.CORRECTED if changed else Reason.VENUE_CANCEL
-        if reason is Reason.VENUE_CANCEL and order.cash_qty is not None and order.ord_type == rules.STOP:
+        why = Reason.BUSTED if busted else Reason.CORRECTED if changed else Reason.VENUE_CANCEL
+        if why is Reason.VENUE_CANCEL and order.cash_qty is not None and order.ord_type == rules.STOP:
             # a stop whose cash paid for less at its trigger than at its stop price (placing.triggered_qty)
-            reason, text = Reason.IOC_REMAINDER, "the cash is spent"
-        _canceled(draft, order, order.cl_ord_id, reason.value, text=text)
+            why, text = Reason.IOC_REMAINDER, "the cash is spent"
+        _canceled(draft, order, order.cl_ord_id, why.value, text=text)
     elif order.ord_type in (rules.MARKET, rules.STOP) or order.tif in (rules.IOC, rules.FOK):
         _canceled(draft, order, order.cl_ord_id, Reason.IOC_REMAINDER.value, text=text)
     else:
         _canceled(draft, order, order.cl_ord_id, Reason.VENUE_CANCEL.value, text=text)
-
-
-def _refused(ended_as: str) -> Reason:
-    """Why there is no order at the venue: of a child that ended as "rejected" or "not_placed"."""
-    return Reason.NOT_PLACED if ended_as == "not_placed" else Reason.VENUE_REJECT
 
 
 def _rejected(draft: Draft, order: Order, reason: Reason, text: str) -> None:
@@ -339,9 +339,8 @@ def _rejected(draft: Draft, order: Order, reason: Reason, text: str) -> None:
     draft.report(draft.order(order.order_id), "8", **fields)
 
 
-# (tag, value, what would have been taken)
-Fault = tuple[int, str, str]
-
+# why there is no order at the venue, by how the child ended
+_REFUSED = {"rejected": Reason.VENUE_REJECT, "not_placed": Reason.NOT_PLACED}
 # what would have been taken where the venue had the last word
 _WANTED = {
     Reason.VENUE_REJECT: "an order that the venue takes",
@@ -371,40 +370,29 @@ def _canceled(
 
 def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> None:
     """The old child is gone, or there was none (a held stop), or the new one was refused."""
-    pending = order.pending
+    pending, refused = order.pending, _REFUSED.get(ended_as)
     assert pending is not None
-    if order.status == "A" and ended_as in ("rejected", "not_placed"):
+    if refused is not None and order.status == PENDING_NEW:
         # the order itself was refused, so there is nothing to replace
-        draft.emit(e.ReplaceRefused(order_id=order.order_id, ts_ns=draft.ts_ns, reason=Reason.TOO_LATE.value))
-        order = draft.order(order.order_id)
-        _too_late(draft, order, pending.cl_ord_id, "2")
-        _rejected(draft, order, _refused(ended_as), text)
+        _refuse_late(draft, order)
+        _rejected(draft, draft.order(order.order_id), refused, text)
         return
-    if ended_as in ("rejected", "not_placed") or order.stopping:
-        wanted = "an order that is not being canceled" if order.stopping else _WANTED[Reason.REPLACE_FAILED]
-        why = text or ended_as if order.stopping else _refused(ended_as).meaning + (f": {text}" if text else "")
-        _replace_failed(draft, order, why, (41, order.cl_ord_id, wanted))
+    if order.stopping:
+        _replace_failed(draft, order, text or ended_as, (41, order.cl_ord_id, "an order that is not being canceled"))
+        return
+    if refused is not None:
+        why = refused.meaning + (f": {text}" if text else "")
+        _replace_failed(draft, order, why, (41, order.cl_ord_id, _WANTED[Reason.REPLACE_FAILED]))
         return
     if pending.order_qty <= order.cum_qty or order.held:
         replaced(draft, order)
         return
-    if order.status == "A" and ended_as == "":
+    if order.status == PENDING_NEW and ended_as == "":
         # nothing was ever at a venue: cannot happen for an order with children
         raise AssertionError(f"order {order.order_id} pending replace without a child")
-    try:
-        market = market_of(draft.state, order)
-        _ = draft.state.instruments[f"{order.venue}|{order.symbol}"]
-    except KeyError as name:
-        text = f"{name} has left the configuration"
-        _replace_failed(draft, order, text, (55, order.client_symbol, "what the configuration has"))
-        return
-    not_ready = venue_ready(draft.state, order.venue)
-    if not_ready is not None:
-        _replace_failed(draft, order, not_ready.text, (not_ready.tag, not_ready.value, not_ready.limit))
-        return
-    denied = switched_off(draft, order, pending, market)
-    if denied is not None:
-        _replace_failed(draft, order, f"{denied.reason.value}: {denied.text}", (denied.tag, denied.value, denied.limit))
+    market = _market_now(draft, order, pending)
+    if isinstance(market, Denied):
+        _replace_failed(draft, order, f"{market.reason.value}: {market.text}", (market.tag, market.value, market.limit))
         return
     # the child carries the pending terms; they are in force once the venue has it
     as_replaced = _with_pending_terms(order)
@@ -417,15 +405,24 @@ def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> No
     place_child(draft, as_replaced, market, {}, qty)
 
 
+def _market_now(draft: Draft, order: Order, pending: Pending) -> Market | Denied:
+    """Where the replacing child goes; or why it cannot go there, whatever was so when the replace was taken in."""
+    market = market_of(draft.state, order)
+    if isinstance(market, Denied):
+        return market
+    if market.spec_key not in draft.state.instruments:
+        return not_listed(market)
+    return venue_ready(draft.state, order.venue) or switched_off(draft, order, pending, market) or market
+
+
 def cash_bound(draft: Draft, order: Order, market: Market, qty: Decimal) -> Decimal:
     """`qty`, or less: what traded while the old child was being canceled may have cost more than the new price, by which
     the quantity was computed. A buy never spends more than its cash."""
     if order.cash_qty is None or order.side != "1" or order.price is None:
         return qty
-    fee = 1 + CTX.divide(market.venue.taker_fee_bps, BPS)
-    left = max(order.cash_qty - CTX.multiply(order.notional, fee), ZERO)
-    lot = draft.state.instruments[f"{order.venue}|{order.symbol}"].lot
-    return min(qty, floor_to(CTX.divide(left, CTX.multiply(order.price, fee)), lot))
+    left = max(order.cash_qty - CTX.multiply(order.notional, market.with_fee), ZERO)
+    lot = draft.state.instruments[market.spec_key].lot
+    return min(qty, floor_to(CTX.divide(left, CTX.multiply(order.price, market.with_fee)), lot))
 
 
 def _with_pending_terms(order: Order) -> Order:
@@ -445,16 +442,8 @@ def _with_pending_terms(order: Order) -> Order:
 def _replace_failed(draft: Draft, order: Order, text: str, fault: Fault) -> None:
     """35=9 for the replace, then an unsolicited 150=4 for the rest: the old child is gone already. An order whose old quantity
     is executed is Filled."""
-    pending = order.pending
-    assert pending is not None
-    draft.emit(e.ReplaceRefused(order_id=order.order_id, ts_ns=draft.ts_ns, reason=Reason.REPLACE_FAILED.value))
-    order = draft.order(order.order_id)
     detail = f"{Reason.REPLACE_FAILED.meaning}: {text}" if text else ""
-    tag, value, limit = fault
-    draft.cancel_reject(
-        order.session, order, pending.cl_ord_id, order.cl_ord_id, "2", Reason.REPLACE_FAILED,
-        tag=tag, value=value, limit=limit, text=detail,
-    )  # fmt: skip
+    order = refuse_pending(draft, order, Reason.REPLACE_FAILED, fault, detail)
     if not order.is_open:
         return
     if order.stopping == Reason.EXPIRED.value:

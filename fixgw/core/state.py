@@ -171,6 +171,12 @@ class State(msgspec.Struct):
             return row.order.order_id
         return found
 
+    def named(self, session: str, cl_ord_id: str, order_id: str) -> Order | None:
+        """The order of a session that a request of it names: by ClOrdID, any of the order's chain, else by OrderID. Do not change
+        it."""
+        order = self.find_order(self.order_of(session, cl_ord_id) or order_id)
+        return order if order is not None and order.session == session else None
+
     def child_of(self, venue: str, symbol: str, venue_order_id: str) -> str | None:
         """The child that a venue's order id names."""
         known = self.venues.get(venue)

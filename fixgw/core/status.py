@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .commands import CancelOrder, ReplaceOrder
 from .draft import Draft, reason_fields
 from .order import Order
 from .reasons import Reason
@@ -24,3 +25,13 @@ def status_fields(draft: Draft, order: Order, cl_ord_id: str) -> dict[str, Any]:
 def tell_status(draft: Draft, order: Order, cl_ord_id: str) -> None:
     """150=I in answer to a possible resend of the request with this ClOrdID."""
     draft.report(order, "I", status_reply=True, **status_fields(draft, order, cl_ord_id))
+
+
+def told_again(draft: Draft, cmd: CancelOrder | ReplaceOrder, order: Order | None) -> bool:
+    """A possible resend of a request that we have is answered with the current status; True if it is one."""
+    if order is None or not (cmd.poss_dup or cmd.poss_resend):
+        return False
+    if draft.state.order_of(cmd.session, cmd.cl_ord_id) != order.order_id:
+        return False
+    tell_status(draft, order, cmd.cl_ord_id)
+    return True

@@ -15,8 +15,7 @@ from .commands import CancelOrder, NewOrder, ReplaceOrder, Unsupported
 from .draft import Draft
 from .new_order import THROTTLED, new_order
 from .reasons import Reason
-from .reports import BusinessReject
-from .status import tell_status
+from .status import told_again
 
 
 def unsupported(draft: Draft, cmd: Unsupported) -> None:
@@ -34,43 +33,16 @@ def _business_reject(draft: Draft, cmd: Unsupported, denied: Denied) -> None:
     throttled = None
     if cmd.msg_type in ("D", "G"):
         throttled = throttle.admit(draft.state, draft.refusing, cmd.session, cmd.ts_ns, cmd.msg_type)
-    denied = throttled or denied
-    draft.business_reject(
-        cmd.session,
-        BusinessReject(
-            ref_msg_type=cmd.msg_type,
-            ref_seq=cmd.msg_seq,
-            business_reason=cmd.business_reason if throttled is None else THROTTLED,
-            reason=denied.reason.value,
-            text=denied.text,
-            ref_id=cmd.ref_id,
-            reason_tag=denied.tag,
-            reason_value=denied.value,
-            reason_limit=denied.limit,
-        ),
-    )
+    business_reason = cmd.business_reason if throttled is None else THROTTLED
+    draft.business_reject(cmd, cmd.msg_type, cmd.ref_id, business_reason, throttled or denied)
 
 
 def _refuse_change(draft: Draft, request: CancelOrder | ReplaceOrder, denied: Denied) -> None:
     state = draft.state
-    order = state.find_order(state.order_of(request.session, request.orig_cl_ord_id) or request.order_id)
-    if order is not None and order.session != request.session:
-        order = None
-    repeated = request.poss_dup or request.poss_resend
-    if order is not None and repeated and state.order_of(request.session, request.cl_ord_id) == order.order_id:
-        tell_status(draft, draft.order(order.order_id), request.cl_ord_id)
+    order = state.named(request.session, request.orig_cl_ord_id, request.order_id)
+    if told_again(draft, request, order):
         return
     if isinstance(request, ReplaceOrder):
         denied = throttle.admit(state, draft.refusing, request.session, request.ts_ns, "G") or denied
-    draft.cancel_reject(
-        request.session,
-        order,
-        request.cl_ord_id,
-        request.orig_cl_ord_id,
-        "1" if isinstance(request, CancelOrder) else "2",
-        denied.reason,
-        tag=denied.tag,
-        value=denied.value,
-        limit=denied.limit,
-        text=denied.text,
-    )
+    response_to = "1" if isinstance(request, CancelOrder) else "2"
+    draft.cancel_reject(request.session, order, request.cl_ord_id, request.orig_cl_ord_id, response_to, denied)

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from . import commands as c
 from . import events as e
-from .child import CLOSING, SENT, UNKNOWN, Child
+from .child import CLOSING, SENT, UNKNOWN, WORKING, Child
 from .draft import Draft, reason_fields
 from .numbers import ZERO
-from .order import PENDING_CANCEL, PENDING_REPLACE
+from .order import PENDING_CANCEL, PENDING_REPLACE, Order
 from .reasons import Reason
 from .sanity import ENDS
-from .settle import AGAIN_NS, close, confirm, end_child, end_is_nonsense, find_child, is_replacing, replaced, trade
+from .settle import (
+    AGAIN_NS,
+    close,
+    confirm,
+    end_child,
+    end_is_nonsense,
+    find_child,
+    is_replacing,
+    refuse_pending,
+    replaced,
+    trade,
+)
 
 # asked again after these many seconds, the last one for ever
 QUERY_BACKOFF_S = (1, 1, 2, 4, 8, 15, 30)
@@ -119,8 +130,7 @@ def child_cancel_reject(draft: Draft, cmd: c.ChildCancelReject) -> None:
             query_now(draft, draft.child(child.venue_cl_ord_id))
         return
     order = draft.order(child.order_id)
-    ours = bool(order.stopping) or not order.is_open
-    if ours or (child.amend_maybe is not None and child.cancels < MAX_CANCELS):
+    if _must_end(order) or (child.amend_maybe is not None and child.cancels < MAX_CANCELS):
         # kill switch, expiry, what works of an order that ended; or the venue may have reduced it: to say that it works on
         # as it was would be a guess. Not given up: the time-out asks the venue and sends the cancel again
         text = f"order {child.order_id}: the venue refused our cancel, it is tried again: {cmd.code}: {cmd.text}"
@@ -133,26 +143,11 @@ def child_cancel_reject(draft: Draft, cmd: c.ChildCancelReject) -> None:
 def refuse_cancel(draft: Draft, order_id: str, text: str) -> None:
     """The client's pending cancel or replace is refused; the order works on."""
     order = draft.order(order_id)
-    pending = order.pending
-    if pending is None:
+    if order.pending is None:
         draft.alert("CANCEL_REFUSED", f"order {order_id}: the venue refused our cancel: {text}")
         return
-    replace = pending.kind == PENDING_REPLACE
-    refused = e.ReplaceRefused if replace else e.CancelRefused
-    draft.emit(refused(order_id=order_id, ts_ns=draft.ts_ns, reason=Reason.CANCEL_FAILED.value))
-    order = draft.order(order_id)
-    draft.cancel_reject(
-        order.session,
-        order,
-        pending.cl_ord_id,
-        order.cl_ord_id,
-        "2" if replace else "1",
-        Reason.CANCEL_FAILED,
-        tag=41,
-        value=order.cl_ord_id,
-        limit="a cancel that the venue takes",
-        text=f"{Reason.CANCEL_FAILED.meaning}: {text}",
-    )
+    fault = (41, order.cl_ord_id, "a cancel that the venue takes")
+    refuse_pending(draft, order, Reason.CANCEL_FAILED, fault, f"{Reason.CANCEL_FAILED.meaning}: {text}")
 
 
 def child_amended(draft: Draft, cmd: c.ChildAmended) -> None:
@@ -264,7 +259,7 @@ def child_query_result(draft: Draft, cmd: c.ChildQueryResult) -> None:
     else:
         end_child(draft, child, cmd.outcome, cmd.cum_qty, cmd.text, cmd.asked_ns)
         child = draft.child(venue_cl_ord_id)
-        if child.state == "closing" and cmd.trades_checked and child.queries >= ALERT_AFTER_QUERIES:
+        if child.state == CLOSING and cmd.trades_checked and child.queries >= ALERT_AFTER_QUERIES:
             said = "all of it" if cmd.cum_qty is None else f"{cmd.cum_qty:f}"
             draft.alert("MISSING_FILL", f"{cmd.venue}: {venue_cl_ord_id} executed {said}, trades show {child.told_qty:f}")
 
@@ -298,18 +293,22 @@ def reopen(draft: Draft, child: Child) -> Child:
 def _cancel_wanted(draft: Draft, child: Child) -> bool:
     order = draft.order(child.order_id)
     pending = order.pending is not None and order.pending.kind == PENDING_CANCEL
-    return child.cancel != "" or bool(order.stopping) or not order.is_open or pending
+    return child.cancel != "" or _must_end(order) or pending
+
+
+def _must_end(order: Order) -> bool:
+    """Whatever its client asked for last: we stop it, or it ended and leaves nothing working."""
+    return bool(order.stopping) or not order.is_open
 
 
 def works_on(draft: Draft, child: Child) -> None:
     """It certainly works: a cancel that is still wanted goes out again, up to MAX_CANCELS of a client's request."""
     order = draft.order(child.order_id)
-    ours = bool(order.stopping) or not order.is_open
     wanted = _cancel_wanted(draft, child)
     draft.emit(e.ChildSettled(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
     if not wanted:
         return
-    if child.cancels < MAX_CANCELS or ours:
+    if child.cancels < MAX_CANCELS or _must_end(order):
         draft.emit(e.ChildCancelSent(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns))
     else:
         draft.emit(e.ChildCancelRefused(venue_cl_ord_id=child.venue_cl_ord_id, ts_ns=draft.ts_ns, reason="NO_EFFECT"))
@@ -319,7 +318,7 @@ def works_on(draft: Draft, child: Child) -> None:
 def _not_found(draft: Draft, child: Child, cmd: c.ChildQueryResult) -> None:
     """Counts only for a child that was never confirmed, after the time in which it could still be sent and
     then still be accepted, with the trades checked; twice."""
-    if child.state == "working":
+    if child.state == WORKING:
         if not child.is_uncertain:
             query_now(draft, child)
         if child.cancel or child.queries >= ALERT_AFTER_QUERIES:

@@ -21,6 +21,7 @@ from ..core import commands as c
 from ..core import events as e
 from ..core.codec import Record
 from ..core.commands import Quote
+from ..core.evolve import MINUTE_NS
 from ..core.order import Order
 from ..core.state import DOWN, State
 from ..engine import Engine
@@ -118,11 +119,11 @@ class Edge:
             return
         # the extremes are for stops only: commands and the journal do without
         kept = msgspec.structs.replace(new, last_low=None, last_high=None)
+        now_ns = self._engine.now_ns()
         with self._lock:
             self._quotes[symbol] = {**self._quotes.get(symbol, {}), venue: kept}
-        now_ns = self._engine.now_ns()
-        # noted before there is a stop, too: a trade that a stop's order came after must not trigger it
-        traded = self._is_new_trade((venue, symbol), new, now_ns)
+            # noted before there is a stop, too: a trade that a stop's order came after must not trigger it
+            traded = self._is_new_trade((venue, symbol), new, now_ns)
         if self._stops_stale or self._index_lock.locked():
             with self._index_lock:  # who finds another thread at it waits: its trade must see the new stop
                 if self._stops_stale:
@@ -132,7 +133,7 @@ class Edge:
             self._check_stops(watched, symbol, new, traded, now_ns)
 
     def _is_new_trade(self, key: tuple[str, str], quote: Quote, now_ns: int) -> bool:
-        """True when the update tells of a fresh trade that was not seen yet."""
+        """True when the update tells of a fresh trade that was not seen yet. The lock is held."""
         if abs(now_ns - quote.last_ns) > FRESH_NS or quote.last_ns <= self._last_ns.get(key, 0):
             return False
         self._last_ns[key] = quote.last_ns
@@ -247,7 +248,7 @@ def due_timers(state: State, now_ns: int, inflight_ns: int = INFLIGHT_NS) -> lis
     keys += ["query:" + child_id for child_id in due[:MAX_TIMERS]]
     expired: list[str] = []
     for minute in sorted(state.expiries):
-        if minute > now_ns // 60_000_000_000 or len(expired) >= MAX_TIMERS:
+        if minute > now_ns // MINUTE_NS or len(expired) >= MAX_TIMERS:
             break
         for order_id, due_ns in state.expiries[minute].items():
             if due_ns <= now_ns and not state.orders[order_id].stopping:

@@ -11,19 +11,22 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import lru_cache
+from types import ModuleType
 
 import msgspec
 
 from ..core.commands import Quote
-from ..core.numbers import BPS, CTX, ZERO
 from ..core.order import Order
 from ..core.reasons import Reason
 from ..core.settings import AccountSettings, SessionSettings
 from ..core.state import State, SymbolExposure
-from .bounds import NO_BOUNDS, Bounds, bounds_of
+from .bounds import Bounds
+
+# RiskRequest.kind
+NEW, REPLACE, TRIGGER = "new", "replace", "trigger"
 
 
 class Denied(msgspec.Struct, frozen=True, gc=False):
@@ -37,14 +40,14 @@ class Denied(msgspec.Struct, frozen=True, gc=False):
 
 
 class RiskRequest(msgspec.Struct, frozen=True, gc=False):
-    """What is to be checked. `kind`: "new", "replace" (order = the order that is replaced) or "trigger" (a held stop that
+    """What is to be checked. `kind`: NEW, REPLACE (order = the order that is replaced) or TRIGGER (a held stop, order, that
     goes to the venue; its quantity is counted already). Quantities in base, prices in quote per base.
 
     qty: OrderQty as it is to be; leaves: qty less what is executed; added: what this adds to the quantity at risk (the
-    whole leaves for "new", max(0, new - old) for "replace", 0 for "trigger"); price: the limit price or None;
+    whole leaves for NEW, max(0, new - old) for REPLACE, 0 for TRIGGER); price: the limit price or None;
     value_px: the price at which it is valued (buy limit: its price; market and stop: the reference, for a stop at least
     its stop price; None when there is no fresh market data); reference: ask for a buy, bid for a sell, else the last trade;
-    needs_quote: it cannot be valued or collared without market data.
+    bounds: the limits of session, account and firm that hold for this instrument; with_fee: 1 + the taker fee as a fraction.
     """
 
     kind: str
@@ -67,24 +70,15 @@ class RiskRequest(msgspec.Struct, frozen=True, gc=False):
     value_px: Decimal | None
     reference: Decimal | None
     quote: Quote | None
-    fee_bps: Decimal
+    bounds: Bounds
+    with_fee: Decimal
     order: Order | None = None
     # CashOrderQty(152) where the client sized the order by it
     cash_qty: Decimal | None = None
-    # what follows from the fields above, worked out here unless whoever asks has it already:
-    # the limits of session, account and firm that hold for this instrument
-    bounds: Bounds = NO_BOUNDS
-    # 1 + fee_bps as a fraction
-    with_fee: Decimal = ZERO
-    # what each scope (see Scope.index) has at risk in this instrument, before this request; read only
+    # worked out here: what each scope (see Scope.index) has at risk in this instrument, before this request; read only
     exposures: tuple[SymbolExposure, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.bounds is NO_BOUNDS:
-            core = self.state.settings
-            bounds = bounds_of(self.session, self.account, core.firm, self.symbol, core.firm_entitlements)
-            msgspec.structs.force_setattr(self, "bounds", bounds)
-            msgspec.structs.force_setattr(self, "with_fee", 1 + CTX.divide(self.fee_bps, BPS))
         exposure, symbol = self.state.exposure, self.symbol
         session, account, firm = self.bounds.scopes
         at = exposure(session.key, symbol), exposure(account.key, symbol), exposure(firm.key, symbol)
@@ -94,28 +88,24 @@ class RiskRequest(msgspec.Struct, frozen=True, gc=False):
 Check = Callable[[RiskRequest], Denied | None]
 
 
-def discover() -> dict[str, Check]:
-    """Name -> check of every module in this package that has one."""
+def _modules() -> Iterator[tuple[str, ModuleType]]:
+    """(stage, its module), by name."""
     package = importlib.import_module(__package__)
-    found: dict[str, Check] = {}
     for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
         module = importlib.import_module(f"{__package__}.{info.name}")
-        check = getattr(module, "check", None)
-        if check is not None:
-            found[getattr(module, "STAGE", info.name)] = check
-    return found
+        if hasattr(module, "check"):
+            yield getattr(module, "STAGE", info.name), module
+
+
+def discover() -> dict[str, Check]:
+    """Name -> check of every module in this package that has one."""
+    return {name: module.check for name, module in _modules()}
 
 
 @lru_cache(maxsize=8)
 def limits_enforced(stages: tuple[str, ...]) -> frozenset[str]:
     """The keys of [limits] that these stages enforce."""
-    package = importlib.import_module(__package__)
-    found: set[str] = set()
-    for info in pkgutil.iter_modules(package.__path__):
-        module = importlib.import_module(f"{__package__}.{info.name}")
-        if hasattr(module, "check") and getattr(module, "STAGE", info.name) in stages:
-            found.update(getattr(module, "LIMITS", ()))
-    return frozenset(found)
+    return frozenset(key for name, module in _modules() if name in stages for key in getattr(module, "LIMITS", ()))
 
 
 # asked by itself before anything of a request is looked at (core/new_order.py, core/changes.py): what is refused otherwise

@@ -62,12 +62,11 @@ class Bounds(msgspec.Struct, frozen=True, gc=False):
     repeats: tuple[RepeatLimit, ...]
 
 
-NO_BOUNDS = Bounds((), (), (), (), (), None, None, None, (), ())
 _ANYTHING = Entitlements()
 
 
 def bounds_of(
-    session: SessionSettings, account: AccountSettings, firm: Limits, symbol: str, may_firm: Entitlements = _ANYTHING
+    session: SessionSettings, account: AccountSettings, firm: Limits, symbol: str, may_firm: Entitlements
 ) -> Bounds:
     """From nothing; whoever asks often keeps it. `may_firm`: what the firm may trade."""
     named = (

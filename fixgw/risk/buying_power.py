@@ -15,9 +15,9 @@ from ..core.numbers import CTX, ZERO
 from ..core.numbers import text as fmt
 from ..core.reasons import Reason
 from ..core.state import AccountState
-from .base import Denied, RiskRequest
+from .base import REPLACE, Denied, RiskRequest
 from .bounds import Collar
-from .measure import BUY, REPLACE, cash_of, qty_tag, unvalued
+from .measure import BUY, cash_of, qty_tag, unvalued
 
 LIMITS = ("buying_power",)
 

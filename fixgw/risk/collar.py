@@ -10,8 +10,8 @@ from __future__ import annotations
 from ..core.numbers import text as fmt
 from ..core.reasons import Reason
 from ..core.rules import MARKET, STOP_LIMIT
-from .base import Denied, RiskRequest
-from .measure import BUY, NEW, TRIGGER, eases, unvalued
+from .base import NEW, TRIGGER, Denied, RiskRequest
+from .measure import BUY, eases, unvalued
 
 LIMITS = ("collar_bps",)
 

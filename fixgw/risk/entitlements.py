@@ -1,7 +1,7 @@
 """What may be traded: symbol, venue, side, order type, time in force; by the session, the account and the firm, all of which
 must admit it. None admits all, an empty set nothing.
 
-At a trigger the order's own type counts, not what it is sent as.
+At a trigger the order's own type is asked about (core/new_order.py), not what it is sent as.
 """
 
 from __future__ import annotations
@@ -16,28 +16,25 @@ def check(request: RiskRequest) -> Denied | None:
     entitled = request.bounds.entitled
     if not entitled:
         return None
-    order = request.order if request.kind == "trigger" else None
-    ord_type = order.ord_type if order is not None else request.ord_type
-    tif = order.tif if order is not None else request.tif
     for label, may in entitled:
         if not (
             (may.symbols is None or request.symbol in may.symbols)
             and (may.venues is None or request.account.venue in may.venues)
             and (may.sides is None or request.side in may.sides)
-            and (may.ord_types is None or ord_type in may.ord_types)
-            and (may.tifs is None or tif in may.tifs)
+            and (may.ord_types is None or request.ord_type in may.ord_types)
+            and (may.tifs is None or request.tif in may.tifs)
         ):
-            return _denied(request, label, may, ord_type, tif)
+            return _denied(request, label, may)
     return None
 
 
-def _denied(request: RiskRequest, label: str, may: Entitlements, ord_type: str, tif: str) -> Denied:
+def _denied(request: RiskRequest, label: str, may: Entitlements) -> Denied:
     for tag, what, value, allowed in (
         (55, "symbol", request.symbol, may.symbols),
         (100, "venue", request.account.venue, may.venues),
         (54, "side", request.side, may.sides),
-        (40, "order type", ord_type, may.ord_types),
-        (59, "time in force", tif, may.tifs),
+        (40, "order type", request.ord_type, may.ord_types),
+        (59, "time in force", request.tif, may.tifs),
     ):
         if allowed is not None and value not in allowed:
             limit = ",".join(sorted(allowed)) or "none"

@@ -12,10 +12,9 @@ from ..core.numbers import CTX, ZERO
 from ..core.numbers import text as fmt
 from ..core.reasons import Reason
 from ..core.state import SymbolExposure
-from .base import Denied, RiskRequest
+from .base import NEW, REPLACE, TRIGGER, Denied, RiskRequest
 
 BUY, SELL = "1", "2"
-NEW, REPLACE, TRIGGER = "new", "replace", "trigger"
 
 
 def qty_tag(request: RiskRequest) -> int:
@@ -44,12 +43,8 @@ def eases(request: RiskRequest) -> bool:
 
 
 def own_counted(request: RiskRequest) -> Decimal:
-    """The quantity (base) that the exposures hold for this very order: nothing for "new"."""
-    if request.kind == NEW:
-        return ZERO
-    if request.order is not None:
-        return at_risk(request.order)
-    return request.leaves if request.kind == TRIGGER else ZERO
+    """The quantity (base) that the exposures hold for this very order: nothing for a new one."""
+    return at_risk(request.order) if request.order is not None else ZERO
 
 
 def order_notional(request: RiskRequest, value_px: Decimal) -> Decimal:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..core.reasons import Reason
-from .base import Denied, RiskRequest
-from .measure import NEW, exceeds
+from .base import NEW, Denied, RiskRequest
+from .measure import exceeds
 
 LIMITS = ("max_open_orders",)
 

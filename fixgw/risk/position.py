@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from ..core.numbers import ZERO
 from ..core.reasons import Reason
-from .base import Denied, RiskRequest
-from .measure import BUY, TRIGGER, exceeds, qty_tag, reducing_room
+from .base import TRIGGER, Denied, RiskRequest
+from .measure import BUY, exceeds, qty_tag, reducing_room
 
 LIMITS = ("max_gross", "max_net")
 

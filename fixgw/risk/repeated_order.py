@@ -10,8 +10,7 @@ from __future__ import annotations
 from ..core.numbers import text as fmt
 from ..core.pace import repeat_key
 from ..core.reasons import Reason
-from .base import Denied, RiskRequest
-from .measure import NEW
+from .base import NEW, Denied, RiskRequest
 
 LIMITS = ("repeat_max", "repeat_window_ms")
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from ..core.numbers import text as fmt
 from ..core.reasons import Reason
 from ..core.state import ACTIVE, HALTED
-from .base import Denied, RiskRequest
-from .measure import REPLACE, eases, reducing_room
+from .base import REPLACE, Denied, RiskRequest
+from .measure import eases, reducing_room
 
 
 def check(request: RiskRequest) -> Denied | None:

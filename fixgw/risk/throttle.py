@@ -12,8 +12,7 @@ from __future__ import annotations
 from ..core.pace import MessageRate, paces_of
 from ..core.reasons import Reason
 from ..core.state import State
-from .base import Denied, RiskRequest
-from .measure import NEW, TRIGGER
+from .base import NEW, TRIGGER, Denied, RiskRequest
 
 LIMITS = ("msgs_per_s", "msg_burst")
 

@@ -21,6 +21,7 @@ from fixgw.core.settings import AccountSettings, CoreSettings, Limits, SessionSe
 from fixgw.core.state import State, new_state
 from fixgw.risk import buying_power, notional, open_orders, order_qty, position, session_state, throttle
 from fixgw.risk.base import Check, RiskRequest
+from fixgw.risk.bounds import bounds_of
 
 SYMBOL, OTHER = "BTC/USDT", "ETH/USDT"
 D = Decimal
@@ -100,12 +101,15 @@ class Desk:
     ) -> RiskRequest:
         symbol = symbol if order is None else order.symbol
         leaves = max(qty - (order.cum_qty if order else D(0)), D(0))
+        core = self.state.settings
+        session, account = core.sessions[owner[0]], core.accounts[owner[1]]
         return RiskRequest(
-            kind=kind, state=self.state, ts_ns=ts_ns, session=self.state.settings.sessions[owner[0]],
-            account=self.state.settings.accounts[owner[1]], symbol=symbol, base=symbol[:3], quote_asset="USDT", side=side,
-            ord_type="2", tif="1", qty=qty, leaves=leaves, added=max(leaves - (at_risk(order) if order else D(0)), D(0)),
+            kind=kind, state=self.state, ts_ns=ts_ns, session=session, account=account, symbol=symbol, base=symbol[:3],
+            quote_asset="USDT", side=side, ord_type="2", tif="1", qty=qty, leaves=leaves,
+            added=max(leaves - (at_risk(order) if order else D(0)), D(0)),
             added_notional=max(leaves * px - (notional_at_risk(order) if order else D(0)), D(0)), price=px, stop_px=None,
-            value_px=px, reference=px, quote=Quote(bid=px, ask=px, last=px, recv_ns=ts_ns), fee_bps=D(10), order=order,
+            value_px=px, reference=px, quote=Quote(bid=px, ask=px, last=px, recv_ns=ts_ns), with_fee=D("1.001"),
+            bounds=bounds_of(session, account, core.firm, symbol, core.firm_entitlements), order=order,
         )
 
     def new(

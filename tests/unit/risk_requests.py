@@ -15,6 +15,7 @@ from fixgw.core.order import NEW, Order
 from fixgw.core.settings import AccountSettings, CoreSettings, Entitlements, Limits, SessionSettings, VenueSettings
 from fixgw.core.state import Exposure, State, SymbolExposure, dump_state, new_state
 from fixgw.risk.base import Check, Denied, RiskRequest
+from fixgw.risk.bounds import bounds_of
 
 SYMBOL = "BTC/USDT"
 NOW = 1_700_000_000_000_000_000
@@ -80,6 +81,7 @@ def order_of(
 def ask(state: State, kind: str = "new", side: str = "1", qty: str = "1", price: str | None = "100", **given: Any) -> RiskRequest:
     """A request as decide makes it; any field can be given (`value_px`, `reference`: a text or None)."""
     order: Order | None = given.get("order")
+    core = state.settings
     cum = order.cum_qty if order is not None else D(0)
     leaves = max(D(qty) - cum, D(0))
     reference = _number(given.pop("reference", "101" if side == "1" else "99"))
@@ -88,13 +90,15 @@ def ask(state: State, kind: str = "new", side: str = "1", qty: str = "1", price:
     old_leaves = order.leaves_qty if order is not None else D(0)
     old_notional = old_leaves * order.risk_px if order is not None else D(0)
     fields: dict[str, Any] = {
-        "kind": kind, "state": state, "ts_ns": NOW, "session": state.settings.sessions["S"],
-        "account": state.settings.accounts["A"], "symbol": SYMBOL, "base": "BTC", "quote_asset": "USDT", "side": side,
+        "kind": kind, "state": state, "ts_ns": NOW, "session": core.sessions["S"],
+        "account": core.accounts["A"], "symbol": SYMBOL, "base": "BTC", "quote_asset": "USDT", "side": side,
         "ord_type": "1" if price is None else "2", "tif": "1", "qty": D(qty), "leaves": leaves,
         "added": max(leaves - old_leaves, D(0)),
         "added_notional": max(leaves * (value_px or D(0)) - old_notional, D(0)),
         "price": limit_px, "stop_px": None, "value_px": value_px, "reference": reference,
-        "quote": Quote(bid=D(99), ask=D(101), last=D(100), recv_ns=NOW), "fee_bps": D(0),
+        "quote": Quote(bid=D(99), ask=D(101), last=D(100), recv_ns=NOW),
+        "bounds": bounds_of(core.sessions["S"], core.accounts["A"], core.firm, SYMBOL, core.firm_entitlements),
+        "with_fee": D(1),
     }
     return RiskRequest(**(fields | given))
 

@@ -16,7 +16,7 @@ from fixgw.config.models import LimitsTable
 from fixgw.core.commands import NewOrder, Quote
 from fixgw.core.events import Reported
 from fixgw.core.reports import CancelReject, Report
-from fixgw.core.settings import AccountSettings, CoreSettings, Limits
+from fixgw.core.settings import AccountSettings, CoreSettings, Entitlements, Limits
 from fixgw.core.times import DAY_NS, utc_date, utc_text
 from fixgw.risk.base import discover, limits_enforced
 
@@ -111,6 +111,16 @@ def test_a_buy_stop_limit_never_costs_more_than_its_limit() -> None:
     script = Script(World(limited("notional", max_notional="200")))
     assert script.line("new a buy 2 @100 ord_type=4 stop_px=99") == ["A A a 0/2", "0 0 a 0/2"]
     assert script.line("new b buy 2 @100.01 ord_type=4 stop_px=99") == ["8 8 b 0/0 MAX_NOTIONAL"]
+
+
+def test_a_stop_that_may_be_placed_may_also_trigger_though_it_goes_out_as_a_market_order() -> None:
+    stops = Entitlements(ord_types=frozenset({"3"}), tifs=frozenset({"1"}))
+    sessions = {"OMS44": session_settings("OMS44", entitlements=stops)}
+    script = Script(World(core_settings(sessions=sessions, risk_stages=("entitlements",))))
+    script.line("new a sell 1")
+    assert refused(script) == ("ENTITLEMENT", 40, "1", "3")
+    assert script.line("new b sell 1 ord_type=3 stop_px=95 tif=1") == ["A A b 0/1", "0 0 b 0/1"]
+    assert script.line("trigger o2 95") == ["place C1 1@market IOC"]
 
 
 # --- what is open, over all instruments ---

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fixgw.core import ids, sanity
 from fixgw.core.market import find_market
 from fixgw.core.numbers import is_multiple, plain, plain_text
-from fixgw.core.settings import AccountSettings, CoreSettings, Limits
+from fixgw.core.settings import AccountSettings, CoreSettings, Entitlements, Limits
 from fixgw.core.state import new_state
 from fixgw.fix.outbound.wire import decimal as wire_decimal
 from fixgw.risk.base import Denied
@@ -63,7 +63,7 @@ def test_bounds_are_of_the_instrument_and_the_tightest_count():
     tight = Limits(collar_bps={SYMBOL: D(100)}, max_gross={"ETH/USDT": D(1)}, buying_power=True)
     account = AccountSettings(name="A", venue="V", venue_account="m", limits=tight)
     firm = Limits(max_quote_age_ns=5, max_notional={SYMBOL: D(8)}, collar_bps={"*": D(100)})
-    bounds = bounds_of(session, account, firm, SYMBOL)
+    bounds = bounds_of(session, account, firm, SYMBOL, Entitlements())
     assert [scope.key for scope in bounds.scopes] == ["s:S", "a:A", "firm"]
     assert [scope.index for scope in bounds.scopes] == [0, 1, 2]
     assert [(scope.key, scope.max_net, scope.max_gross) for scope in bounds.position] == [("s:S", D(5), None)]
@@ -72,7 +72,7 @@ def test_bounds_are_of_the_instrument_and_the_tightest_count():
     assert bounds.quote_age == (5, "firm") and bounds.buying_power == "account A"
     assert bounds.collar is not None and (bounds.collar.bps, bounds.collar.label) == (D(100), "account A")
     assert (bounds.collar.px("1", D(200)), bounds.collar.px("2", D(200))) == (D(202), D(198))
-    other = bounds_of(session, account, Limits(), "ETH/USDT")
+    other = bounds_of(session, account, Limits(), "ETH/USDT", Entitlements())
     assert [(scope.max_net, scope.max_gross) for scope in other.position] == [(D(9), None), (None, D(1))]
     assert other.collar is not None and other.collar.bps == D(300)
 

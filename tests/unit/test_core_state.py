@@ -53,6 +53,20 @@ def test_finished_orders_are_forgotten_after_the_retention_time() -> None:
     assert script.line("cancel b1 stays1")[-1].startswith("6 6 b1<stays1")
 
 
+def test_what_is_forgotten_leaves_its_venue_order_id_to_who_has_it_by_now() -> None:
+    """A venue that begins its numbers anew (test networks do): a trade that names its number alone is the newer order's."""
+    script = Script(World(core_settings(cl_ord_id_retention_ns=5 * SECOND)))
+    for line in ("new a buy 1 @100", "ack C1", "cancel x a", "done C1 canceled 0", "+10s", "new b buy 1 @100"):
+        script.line(line)
+    world = script.world
+    world.run(c.ChildAck(ts_ns=world.tick(), venue=VENUE, venue_cl_ord_id=script.children[1], venue_order_id="vC1"))
+    for line in ("new c buy 1 @100", "ack C3", "cancel y c", "done C3 canceled 0"):
+        script.line(line)
+    assert script.orders[0] not in world.state.orders
+    assert script.line("trade ?C1 t1 0.4") == ["F 1 b 0.4/0.6"]
+    world.check()
+
+
 def test_the_incremental_hash_forgets_with_the_state() -> None:
     """One order forgotten and one received between two values of the hash: the count alone would not tell."""
     script = Script(World(core_settings(cl_ord_id_retention_ns=SECOND, risk_stages=())))
@@ -141,6 +155,8 @@ def test_a_replace_whose_market_has_gone_fails_honestly(gone: str) -> None:
         settings = core_settings(hash="second", **{gone: {}})
         script.world.run(c.LoadSettings(ts_ns=script.world.tick(), settings=settings))
     assert script.line("done C1 canceled 0") == ["9.2 0 b<a REPLACE_FAILED", "4 4 a 0/0 REPLACE_FAILED"]
+    why = f"UNKNOWN_SYMBOL: {VENUE} does not list {SYMBOL} now" if gone == "listing" else "has left the configuration"
+    assert all(why in message.text for message in script.told)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("gone", ["sessions", "accounts", "venues", "instruments"])

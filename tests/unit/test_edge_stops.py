@@ -228,6 +228,22 @@ def test_who_finds_the_index_being_made_waits_for_it() -> None:
     assert scene.triggered == [D(106)]
 
 
+def test_what_links_threads_share_changes_under_the_lock() -> None:
+    """The clock may be set at that very moment: a dict that grows while it is moved would leave times in the future behind,
+    and no trade would be new until then."""
+    scene = Scene()
+    written = []
+
+    class Watched(dict[Any, Any]):
+        def __setitem__(self, key: Any, value: Any) -> None:
+            written.append(scene.edge._lock.locked())
+            super().__setitem__(key, value)
+
+    scene.edge._quotes, scene.edge._last_ns, scene.edge._hits = Watched(), Watched(), Watched()
+    scene.show(last="106", last_ns=0, recv_ns=0)
+    assert written == [True, True, True] and scene.triggered == [D(106)]
+
+
 def test_a_quote_that_cannot_be_used_leaves_the_old_one_and_says_why() -> None:
     scene = Scene()
     why = Quote(unusable="bid is no price")

@@ -148,9 +148,8 @@ def test_entitlements_admit(scope: str) -> None:
     state = state_of(settings(scope, entitlements=may))
     assert run(entitlements.check, ask(state)) is None
     assert run(entitlements.check, ask(state_of(settings()))) is None
-    # a stop that may be placed may also trigger, though it goes out as a market order
     stop = order_of(ord_type="3", price=None, stop_px="90", held=True)
-    assert run(entitlements.check, ask(state, "trigger", price=None, ord_type="1", order=stop)) is None
+    assert run(entitlements.check, ask(state, "trigger", price=None, ord_type="3", order=stop)) is None
 
 
 # --- collar: 200 bps, ask 101 (bound 103.02), bid 99 (bound 97.02) ---

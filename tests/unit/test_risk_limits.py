@@ -266,7 +266,7 @@ def _money(scope: str = "session", free: dict[str, Decimal] | None = None, in_fl
 def test_buying_power(
     scope: str, side: str, qty: str, price: str | None, free: dict[str, Decimal], refused: bool
 ) -> None:
-    request = ask(_money(scope, free), side=side, qty=qty, price=price, fee_bps=D(10))
+    request = ask(_money(scope, free), side=side, qty=qty, price=price, with_fee=D("1.001"))
     denied = run(buying_power.check, request)
     assert code(denied) == ("BUYING_POWER" if refused else "")
     if denied is not None:
