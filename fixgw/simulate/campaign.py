@@ -69,13 +69,18 @@ class Found:
     text: str = ""
 
 
+def case_of(seed: int) -> Case:
+    """As a campaign runs it."""
+    return Case(seed, deep=seed % DEEP_EVERY == 0)
+
+
 def run_chunk(seeds: range) -> Chunk:
     """In a worker."""
     total = Chunk()
     started = time.process_time()
     for seed in seeds:
-        case = Case(seed)
-        outcome = case.run(deep=seed % DEEP_EVERY == 0)
+        case = case_of(seed)
+        outcome = case.run()
         total.seeds += 1
         total.steps += outcome.steps
         total.records += outcome.records
@@ -126,7 +131,7 @@ def run_seeds(pool: Pool, first: int, count: int, say: Callable[[Chunk], None]) 
 def simplify(failures: list[Failure]) -> None:
     """The first few of them."""
     for failure in failures[:MAX_SHRUNK]:
-        case, _ = shrink(Case(failure.seed), failure.invariant)
+        case, _ = shrink(case_of(failure.seed), failure.invariant)
         failure.simpler = case.command()
 
 

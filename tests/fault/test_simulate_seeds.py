@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from fixgw.cli import main
+from fixgw.core.state import dump_state
+from fixgw.simulate.campaign import run_chunk, simplify
 from fixgw.simulate.disk import SimDisk
 from fixgw.simulate.plants import PLANTS
 from fixgw.simulate.scheduler import FAULTS, Sim, Violation
@@ -39,7 +41,7 @@ def test_seeds_are_clean_and_exercise_everything() -> None:
 
 
 def test_a_seed_with_every_step_checked() -> None:
-    assert Case(3, active_s=12).run(deep=True).violation is None
+    assert Case(3, active_s=12, deep=True).run().violation is None
 
 
 @pytest.mark.parametrize("plant", PLANTS)
@@ -73,6 +75,25 @@ def test_a_failing_seed_is_made_simpler_and_its_command_replays_it() -> None:
     assert len(simpler.off) > 5 and tries <= 80
     result = CliRunner().invoke(main, simpler.command().split()[1:])
     assert result.exit_code == 1 and violation[0] in result.output, result.output
+
+
+class Changed(bytes):
+    """Bytes that equal no others."""
+
+    def __ne__(self, other: object) -> bool:
+        return True
+
+
+def test_what_only_checks_at_every_step_find_is_replayed_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fixgw.simulate.gateway.dump_state", lambda state: Changed(dump_state(state)))
+    assert Case(20).run().violation is None
+    (failure,) = run_chunk(range(20, 21)).failures
+    assert failure.invariant == "decide changes nothing"
+    simplify([failure])
+    for command in (failure.command, failure.simpler):
+        code, output = simulate(*command.split()[2:])
+        assert code == 1 and "violated: decide changes nothing" in output, command
+    assert "--off" in failure.simpler
 
 
 def test_the_command_writes_its_verdict(tmp_path: Path) -> None:
