@@ -15,6 +15,7 @@ from typing import Final
 
 from .plants import PLANTS
 from .shrink import Case, shrink
+from .world import FAILS
 
 PLANT_SEEDS: Final = 200
 CHUNK: Final = 8
@@ -60,7 +61,7 @@ class Chunk:
 
 @dataclass(slots=True)
 class Found:
-    """One plant. `seed`: the first that shows it, None when none of `tried` seeds did."""
+    """One plant. `seed`: the first that shows it, None when none of `tried` seeds did, or when the plant itself failed."""
 
     plant: str
     seed: int | None
@@ -99,7 +100,7 @@ def find_plant(task: tuple[str, int, int]) -> Found:
     for seed in range(first, first + most):
         violation = Case(seed, plant).run().violation
         if violation is not None:
-            return Found(plant, seed, seed - first + 1, *violation)
+            return Found(plant, seed if violation[0] != FAILS else None, seed - first + 1, *violation)
     gc.collect()
     return Found(plant, None, most)
 
