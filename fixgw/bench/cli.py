@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from ..interrupt import interruptible
-from ..outputs import check_outputs, write_outputs
+from ..outputs import check_outputs, new_folder, write_outputs
 
 # as in order_path.py, which is imported on use
 _PARTIES = ("commit", "os", "r1", "r2", "few", "many")
 _JSON = click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here.")
-_DIR = click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep everything here.")
+_DIR = click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep everything here, in a new folder.")
 
 
 @click.group()
@@ -30,19 +27,6 @@ def bench() -> None:
     Example:
       fixgw bench order-path --json order-path.json
     """
-
-
-@contextlib.contextmanager
-def _folder(directory: Path | None) -> Iterator[Path]:
-    """An empty folder: the one asked for, or a temporary one."""
-    if directory is not None:
-        directory.mkdir(parents=True, exist_ok=True)
-        if any(directory.iterdir()):
-            raise click.ClickException(f"--dir {directory}: not empty, expected an empty or a new folder")
-        yield directory
-        return
-    with tempfile.TemporaryDirectory(prefix="fixgw-bench-") as temporary:
-        yield Path(temporary)
 
 
 def _write(json_file: Path | None, found: dict[str, Any], profile_file: Path | None = None, text: str = "") -> None:
@@ -84,7 +68,7 @@ def order_path(
     console = Console()
     text = ""
     size = QUICK if quick else Size(rounds=rounds)
-    with _folder(directory) as folder, console.status("starting") as status:
+    with new_folder(directory, "fixgw-bench-") as folder, console.status("starting") as status:
         try:
             found = measure(size, folder, status.update, names or _PARTIES)
             if profile_file is not None:
@@ -117,7 +101,7 @@ def recovery(events: int, open_count: int, runs: int, directory: Path | None, js
 
     check_outputs({"--json": json_file}, directory)
     console = Console()
-    with _folder(directory) as folder, console.status("starting") as status:
+    with new_folder(directory, "fixgw-bench-") as folder, console.status("starting") as status:
         try:
             found = measure(events, open_count, runs, folder, status.update)
         except BenchError as error:

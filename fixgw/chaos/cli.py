@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..interrupt import INTERRUPTED, interruptible
-from ..outputs import check_outputs, write_outputs
+from ..outputs import check_outputs, new_folder, write_outputs
 from .check import KINDS
 from .havoc import TARGETS
 from .plants import PLANTS
@@ -29,7 +28,7 @@ _COLUMNS = (*KINDS, "orders", "trades", "reports")
 @click.option("--rate", type=click.FloatRange(1, 1000), default=30.0, show_default=True, help="Requests a second.")
 @click.option("--target", "targets", multiple=True, type=click.Choice(TARGETS), help="What to kill; default: all of them.")
 @click.option("--plant", default="", type=click.Choice(["", *PLANTS]), help="Plant a known bug: the run must find it.")
-@click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep everything here.")
+@click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep everything here, in a new folder.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the verdict here.")
 @interruptible
 def chaos(
@@ -56,9 +55,8 @@ def chaos(
     """
     check_outputs({"--json": json_file}, directory)
     console = Console()
-    with tempfile.TemporaryDirectory(prefix="fixgw-chaos-") as temporary:
-        say = _printer(console)
-        outcome = run_chaos(directory or Path(temporary), kills, seed, rate, targets or TARGETS, say, plant)
+    with new_folder(directory, "fixgw-chaos-") as folder:
+        outcome = run_chaos(folder, kills, seed, rate, targets or TARGETS, _printer(console), plant)
     verdict = outcome.verdict
     console.print(_table(outcome, seed, plant))
     for example in verdict.examples:

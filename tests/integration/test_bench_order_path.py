@@ -42,12 +42,6 @@ def test_the_profile_names_the_stages(tmp_path: Path) -> None:
     assert float(rows["callback fromApp"][0]) == 1.0 and float(rows["journal.commit"][1]) > 0 and "CPU us per order" in text
 
 
-def test_the_folder_must_be_empty(tmp_path: Path) -> None:
-    (tmp_path / "something").write_text("")
-    result = CliRunner().invoke(main, ["bench", "order-path", "--quick", "--dir", str(tmp_path)])
-    assert result.exit_code == 1 and "not empty" in result.output
-
-
 def test_every_round_has_every_party_once_and_turns_their_order() -> None:
     turns = turns_of(Size(rounds=3, single=5, windowed=0, few_open=2, many_open=12_000), ("commit", "r1", "few", "many"))
     preload = [turn for turn in turns if turn.label == "preload"]
