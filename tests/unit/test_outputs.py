@@ -131,7 +131,7 @@ def test_a_planted_bug_that_is_not_found_is_told(tmp_path: Path, monkeypatch: py
         return result.exit_code, result.output
 
     def outcome(*_: object) -> Outcome:
-        return Outcome(verdict, 20, 1, 0, {}, [], 1.0, plant_met=True)
+        return Outcome(verdict, 20, 0, {}, [], 1.0, plant_met=True)
 
     monkeypatch.setattr(chaos_cli, "run_chaos", outcome)
     code, output = run("--plant", "resend-unknown")
