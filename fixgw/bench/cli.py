@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def _write(json_file: Path | None, found: dict[str, Any], profile_file: Path | N
 
 @bench.command("order-path", epilog="Example: fixgw bench order-path --json order-path.json --profile profile.txt")
 @click.option("--quick", is_flag=True, help="A few orders only: does it work at all?")
-@click.option("--rounds", type=click.IntRange(1, 1000), default=10, show_default=True, help="Rounds; figures are medians.")
+@click.option("--rounds", type=click.IntRange(1, 1000), help="Rounds; figures are medians.  [default: 10; with --quick 1]")
 @click.option("--party", "names", multiple=True, type=click.Choice(_PARTIES), help="Only these; default: all of them.")
 @click.option("--profile", "profile_file", type=click.Path(path_type=Path, dir_okay=False), help="Write where the time goes.")
 @_DIR
@@ -47,7 +48,7 @@ def _write(json_file: Path | None, found: dict[str, Any], profile_file: Path | N
 @interruptible
 def order_path(
     quick: bool,
-    rounds: int,
+    rounds: int | None,
     names: tuple[str, ...],
     profile_file: Path | None,
     directory: Path | None,
@@ -67,10 +68,12 @@ def order_path(
     check_outputs({"--json": json_file, "--profile": profile_file}, directory)
     console = Console()
     text = ""
-    size = QUICK if quick else Size(rounds=rounds)
+    size = QUICK if quick else Size()
+    if rounds is not None:
+        size = replace(size, rounds=rounds)
     with new_folder(directory, "fixgw-bench-") as folder, console.status("starting") as status:
         try:
-            found = measure(size, folder, status.update, names or _PARTIES)
+            found = measure(size, folder, status.update, tuple(dict.fromkeys(names)) or _PARTIES)
             if profile_file is not None:
                 text = profile(size, folder, status.update)
         except BenchError as error:
@@ -88,7 +91,7 @@ def order_path(
 
 
 @bench.command("recovery", epilog="Example: fixgw bench recovery --events 1000000 --json recovery.json")
-@click.option("--events", type=click.IntRange(1000, 100_000_000), default=1_000_000, show_default=True, help="Events journaled.")
+@click.option("--events", type=click.IntRange(1000, 100_000_000), default=1_000_000, show_default=True, help="At least.")
 @click.option("--open", "open_count", type=click.IntRange(0, 1_000_000), default=10_000, show_default=True, help="Orders open.")
 @click.option("--runs", type=click.IntRange(1, 100), default=3, show_default=True, help="Restarts of each kind; medians count.")
 @_DIR
