@@ -219,8 +219,11 @@ class Client:
             books.answers.setdefault(message.ref_id, []).append("j")
         elif isinstance(message, CancelReject):
             key = (message.cl_ord_id, message.transact_ns)
-            if key in books.rejects and again:
-                return  # told before, and history by now
+            if key in books.rejects:
+                if again:
+                    return  # told before, and history by now
+                if message.cl_ord_id not in self.repeated:
+                    raise Violation("nothing told twice", f"{self.name} got it again without 43=Y or 97=Y: {message}")
             books.rejects[key] = message
             books.answers.setdefault(message.cl_ord_id, []).append("9")
             view = books.orders.get(message.order_id)

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from fixgw.cli import main
+from fixgw.core.reports import CancelReject
 from fixgw.core.state import dump_state
 from fixgw.simulate.campaign import find_plant, run_chunk, simplify
 from fixgw.simulate.channel import Channel
@@ -22,6 +23,7 @@ from fixgw.simulate.disk import SimDisk
 from fixgw.simulate.exchange import LOT, SYMBOL
 from fixgw.simulate.plants import PLANTS
 from fixgw.simulate.scheduler import FAULTS, MS, Sim, Violation
+from fixgw.simulate.session import GatewaySession
 from fixgw.simulate.shrink import Case, shrink
 from fixgw.simulate.world import World
 from fixgw.venues import wire
@@ -115,6 +117,18 @@ def test_what_nobody_foresaw_is_a_failure_of_its_seed_and_no_find(monkeypatch: p
     assert code == 1 and "violated: no part fails: TypeError" in output
     found = find_plant(("no-trade-dedup", 1, 200))
     assert (found.seed, found.tried, found.invariant) == (None, 1, "no part fails")
+
+
+def test_a_cancel_reject_told_twice_without_a_mark_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    put = GatewaySession._put
+
+    def unmarked(session: GatewaySession, kind: str, body: Any, again: bool = False) -> None:
+        put(session, kind, body, again and not isinstance(body, CancelReject))
+
+    assert Case(9).run().violation is None
+    monkeypatch.setattr(GatewaySession, "_put", unmarked)
+    violations = filter(None, (World(seed).run().violation for seed in range(9, 60)))
+    assert next(violations)[0] == "nothing told twice"
 
 
 def test_the_command_writes_its_verdict(tmp_path: Path) -> None:
