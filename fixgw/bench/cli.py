@@ -92,7 +92,7 @@ def order_path(
 
 @bench.command("recovery", epilog="Example: fixgw bench recovery --events 1000000 --json recovery.json")
 @click.option("--events", type=click.IntRange(1000, 100_000_000), default=1_000_000, show_default=True, help="At least.")
-@click.option("--open", "open_count", type=click.IntRange(0, 1_000_000), default=10_000, show_default=True, help="Orders open.")
+@click.option("--open", "open_count", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, help="Orders open.")
 @click.option("--runs", type=click.IntRange(1, 100), default=3, show_default=True, help="Restarts of each kind; medians count.")
 @_DIR
 @_JSON
