@@ -14,7 +14,6 @@ from rich.table import Table
 from ..interrupt import interruptible
 from ..outputs import check_outputs, new_folder, write_outputs
 
-# as in order_path.py, which is imported on use
 _PARTIES = ("commit", "os", "r1", "r2", "few", "many")
 _JSON = click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here.")
 _DIR = click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep all in this new folder.")

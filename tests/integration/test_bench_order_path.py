@@ -7,18 +7,13 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from fixgw.bench.cli import _PARTIES
 from fixgw.bench.gateway_profile import _LIVES, profile
 from fixgw.bench.oms import Turn
-from fixgw.bench.order_path import PARTIES, QUICK, Size, figures, targets_met, turns_of
+from fixgw.bench.order_path import QUICK, Size, figures, targets_met, turns_of
 from fixgw.cli import main
 
 # each gateway takes seconds to start on a busy machine: one of each kind
 PARTY_OPTIONS = ("--party", "os", "--party", "r1", "--party", "many")
-
-
-def test_the_parties_known_to_the_command_are_those_that_are_measured() -> None:
-    assert _PARTIES == PARTIES
 
 
 def test_a_quick_run_measures_the_parties_asked_for(tmp_path: Path) -> None:
