@@ -114,10 +114,12 @@ def recovery(events: int, open_count: int, runs: int, directory: Path | None, js
         table.add_column(column, justify="left" if not column else "right")
     for key, bound in TARGETS.items():
         value = found[key]
-        table.add_row(key, f"{value:,.0f}" if key.startswith("bytes") else f"{value:.2f}", f"<= {bound:,}")
+        missed = "" if found["targets_met"][key] else "  missed"
+        table.add_row(key, f"{value:,.0f}" if key.startswith("bytes") else f"{value:.2f}", f"<= {bound:,}{missed}")
     console.print(table)
     console.print(
         f"memory counts {found['orders_held']:,} orders that are held, finished ones with them; without those "
-        f"{found['bytes_open_orders_only']:,} bytes per open order"
+        f"{found['bytes_open_orders_only']:,} bytes per open order",
+        soft_wrap=True,
     )
     _write(json_file, found)

@@ -57,22 +57,23 @@ def chaos(
     """
     check_outputs({"--json": json_file}, directory)
     console = Console()
+    say = _printer(console)
     try:
         with new_folder(directory, "fixgw-chaos-") as folder:
-            outcome = run_chaos(folder, kills, seed, rate, targets or TARGETS, _printer(console), plant)
+            outcome = run_chaos(folder, kills, seed, rate, targets or TARGETS, say, plant)
     except (NotUp, TimeoutError, ClientError) as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(NOT_FOUND if plant else 1) from None
     verdict = outcome.verdict
     console.print(_table(outcome, seed, plant))
     for example in verdict.examples:
-        console.print(example, markup=False)
+        say(example)
     for line in outcome.died[:20]:
-        console.print(f"not by a kill: {line}", markup=False)
+        say(f"not by a kill: {line}")
     if plant:
         what = "NOT found" if verdict.clean else "found"
         why = "" if outcome.plant_met else " (the gateway did not come to where it shows)"
-        console.print(f"planted bug {what}: {plant}{why if verdict.clean else ''}", markup=False, highlight=False, soft_wrap=True)
+        say(f"planted bug {what}: {plant}{why if verdict.clean else ''}")
     told = msgspec.to_builtins(verdict) | {"kills": outcome.kills, "seed": seed, "plant": plant}
     told |= {"faults": outcome.faults, "at_traps": outcome.at_traps, "died": outcome.died}
     told |= {"plant_met": outcome.plant_met, "plant_found": not verdict.clean} if plant else {}
@@ -86,7 +87,8 @@ def chaos(
 
 
 def _printer(console: Console) -> Callable[[str], None]:
-    return lambda text: console.print(text, markup=False, highlight=False)
+    """Lines are for logs as well: as long as they are."""
+    return lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(outcome: Outcome, seed: int, plant: str) -> Table:

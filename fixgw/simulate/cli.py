@@ -169,7 +169,8 @@ def _tell(console: Console, total: Chunk, found: list[Found], seconds: float) ->
         console.print(_exercised(total))
     if found:
         table = Table(title="planted bugs")
-        for name in ("plant", "found at seed", "seeds tried", "by the invariant"):
+        table.add_column("plant", no_wrap=True)  # as --plant takes it
+        for name in ("found at seed", "seeds tried", "by the invariant"):
             table.add_column(name)
         for item in found:
             where = str(item.seed) if item.seed is not None else "NOT FOUND"

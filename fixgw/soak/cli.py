@@ -82,7 +82,7 @@ def soak(
     )
     try:
         with new_folder(directory, "fixgw-soak-") as folder:
-            outcome = run_soak(folder, plan, lambda text: console.print(text, markup=False, highlight=False))
+            outcome = run_soak(folder, plan, lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
     except (NotUp, TimeoutError, ClientError) as error:
         raise click.ClickException(str(error)) from None
     _show(console, outcome)
@@ -114,7 +114,7 @@ def _show(console: Console, outcome: Soak) -> None:
     if any(trend.verdict == SHORT for trend in outcome.trends):
         console.print(f"too short: a verdict needs {MIN_SPAN_S / 60:.0f} minutes after the warm-up, of one process's life")
     for line in outcome.died[:20]:
-        console.print(f"not by a kill: {line}", markup=False)
+        console.print(f"not by a kill: {line}", markup=False, soft_wrap=True)
 
 
 def _row(trend: Trend) -> tuple[str, str, str, str, str]:
