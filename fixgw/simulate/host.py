@@ -1,9 +1,9 @@
 """The venue host and its connector, with the network to the exchange: requests, time-outs, the user stream.
 
 A place starts when its frame is read; each later request for the same order waits until the one before is settled, or the
-user stream has shown the order whose place has no answer yet. A place that is still held back when its cancel comes never
-leaves. What the network loses or delays ends as "ambiguous" after the time-out, whatever the exchange did meanwhile. A
-restart forgets everything; requests that are on their way to the exchange still arrive there.
+user stream has shown the order whose place has no answer yet; only an amend waits for nothing. A place that is still held
+back when its cancel comes never leaves. What the network loses or delays ends as "ambiguous" after the time-out, whatever
+the exchange did meanwhile. A restart forgets everything; requests that are on their way to the exchange still arrive there.
 """
 
 from __future__ import annotations
@@ -205,6 +205,8 @@ class Host:
         elif isinstance(message, wire.Reconcile):
             self._reconcile += 1
             self._picture(generation, self._reconcile, message)
+        elif isinstance(message, wire.AmendChild):
+            self._begin(generation, message)
         elif isinstance(message, Request):
             if isinstance(message, wire.PlaceChild):
                 # by the steady clock from here on

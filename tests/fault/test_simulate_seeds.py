@@ -262,6 +262,21 @@ def test_a_cancel_waits_for_a_place_that_has_left() -> None:
     assert stand.world.host.exchange.orders["C1"].status == "canceled" and "ChildDone" in str(stand.words)
 
 
+def test_an_amend_waits_for_nothing() -> None:
+    """Not for a question whose answer hangs either (venues/chains.py)."""
+    stand = HostStand()
+    host = stand.world.host
+    host.exchange.trading = False
+    stand.later(400)
+    host.venue_up = False
+    stand.receive(wire.QueryChild(venue_cl_ord_id="C1", symbol=SYMBOL))
+    stand.later(200)
+    host.venue_up = True
+    stand.receive(wire.AmendChild(venue_cl_ord_id="C1", symbol=SYMBOL, qty=LOT / 2))
+    stand.later(400)
+    assert host.exchange.orders["C1"].qty == LOT / 2 and "ChildAmended" in str(stand.words)
+
+
 def test_the_disk_forgets_what_was_not_synced() -> None:
     for seed in range(200):
         disk = SimDisk(Sim(seed), "SIMUL", "commit")
