@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.pool import IMapIterator, Pool
-from typing import Final, TypeVar
+from multiprocessing.pool import Pool
+from typing import Final
 
 from .plants import PLANTS
 from .shrink import Case, shrink
@@ -23,13 +23,6 @@ CHUNK: Final = 8
 DEEP_EVERY: Final = 20
 # failing seeds that are made simpler; the others are only named
 MAX_SHRUNK: Final = 3
-# a result that takes longer is a reason to look after the workers
-LOOK_S: Final = 5.0
-_R = TypeVar("_R")
-
-
-class WorkerDied(Exception):
-    """A process was killed with seeds in its hands."""
 
 
 @dataclass(slots=True)
@@ -125,24 +118,11 @@ def workers(jobs: int) -> Iterator[Pool]:
         yield pool
 
 
-def _results(found: IMapIterator[_R]) -> Iterator[_R]:
-    """Each as it comes. Raises WorkerDied: a pool replaces the dead and waits for their results for ever."""
-    crew = multiprocessing.active_children()
-    while True:
-        try:
-            yield found.next(LOOK_S)
-        except StopIteration:
-            return
-        except multiprocessing.TimeoutError:
-            if not all(worker.is_alive() for worker in crew):
-                raise WorkerDied("a worker process was killed (by the system, for want of memory?)") from None
-
-
 def run_seeds(pool: Pool, first: int, count: int, say: Callable[[Chunk], None]) -> Chunk:
-    """Seeds first .. first + count - 1; `say` hears the sum so far. Raises WorkerDied."""
+    """Seeds first .. first + count - 1; `say` hears the sum so far."""
     total = Chunk()
     chunks = [range(at, min(at + CHUNK, first + count)) for at in range(first, first + count, CHUNK)]
-    for chunk in _results(pool.imap_unordered(run_chunk, chunks)):
+    for chunk in pool.imap_unordered(run_chunk, chunks):
         total.add(chunk)
         say(total)
     total.failures.sort(key=lambda failure: failure.seed)
@@ -157,5 +137,5 @@ def simplify(failures: list[Failure]) -> None:
 
 
 def run_plants(pool: Pool, first: int, names: tuple[str, ...] = tuple(PLANTS)) -> Iterator[Found]:
-    """Each plant until found, at most PLANT_SEEDS seeds. Raises WorkerDied."""
-    yield from _results(pool.imap(find_plant, [(name, first, PLANT_SEEDS) for name in names]))
+    """Each plant until found, at most PLANT_SEEDS seeds."""
+    yield from pool.imap(find_plant, [(name, first, PLANT_SEEDS) for name in names])

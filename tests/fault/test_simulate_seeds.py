@@ -1,7 +1,6 @@
 """`fixgw simulate`: clean seeds stay clean and exercise everything, planted bugs are found, a seed is the whole story."""
 
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from click.testing import CliRunner
 from fixgw.cli import main
 from fixgw.core.reports import CancelReject
 from fixgw.core.state import dump_state
-from fixgw.simulate.campaign import WorkerDied, find_plant, run_chunk, run_seeds, simplify, workers
+from fixgw.simulate.campaign import find_plant, run_chunk, simplify
 from fixgw.simulate.channel import Channel
 from fixgw.simulate.disk import SimDisk
 from fixgw.simulate.exchange import LOT, SYMBOL
@@ -118,17 +117,6 @@ def test_what_nobody_foresaw_is_a_failure_of_its_seed_and_no_find(monkeypatch: p
     assert code == 1 and "violated: no part fails: TypeError" in output
     found = find_plant(("no-trade-dedup", 1, 200))
     assert (found.seed, found.tried, found.invariant) == (None, 1, "no part fails")
-
-
-def test_a_worker_that_is_killed_ends_the_campaign(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fixgw.simulate.campaign.LOOK_S", 0.5)
-
-    def kill(_: object) -> None:
-        for worker in multiprocessing.active_children():
-            worker.kill()
-
-    with workers(1) as pool, pytest.raises(WorkerDied):
-        run_seeds(pool, 1, 1000, kill)
 
 
 def test_a_cancel_reject_told_twice_without_a_mark_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
