@@ -1,4 +1,5 @@
-"""Files that a command writes: refused before it starts; those of its end are written one by one, whatever becomes of others."""
+"""Files and folders that a command writes: refused before it starts; files of its end are written one by one, whatever becomes
+of others."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -33,6 +35,24 @@ def check_outputs(files: Mapping[str, Path | None], directory: Path | None = Non
         if real in seen and (os.path.isfile(real) or not os.path.exists(real)):
             raise click.BadParameter(f"'{path}': the file of {seen[real]}: expected another", param_hint=f"'{option}'")
         seen[real] = option
+
+
+@contextlib.contextmanager
+def new_folder(directory: Path | None, prefix: str) -> Iterator[Path]:
+    """An empty folder to work in: that of --dir, which is made, or a temporary one, removed at the end. What another run left
+    there would be taken for this one's. Raises click.BadParameter."""
+    if directory is None:
+        with tempfile.TemporaryDirectory(prefix=prefix) as temporary:
+            yield Path(temporary)
+        return
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        there = any(directory.iterdir())
+    except OSError as error:
+        raise click.BadParameter(f"'{directory}': {error.strerror}", param_hint="'--dir'") from None
+    if there:
+        raise click.BadParameter(f"'{directory}': not empty: expected an empty or a new folder", param_hint="'--dir'")
+    yield directory
 
 
 def check_ready_file(path: Path) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import tempfile
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from ..interrupt import interruptible
-from ..outputs import check_outputs, write_outputs
+from ..outputs import check_outputs, new_folder, write_outputs
 
-# as in order_path.py, which is imported on use
 _PARTIES = ("commit", "os", "r1", "r2", "few", "many")
 _JSON = click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here.")
-_DIR = click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep everything here.")
+_DIR = click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep all in this new folder.")
 
 
 @click.group()
@@ -32,19 +29,6 @@ def bench() -> None:
     """
 
 
-@contextlib.contextmanager
-def _folder(directory: Path | None) -> Iterator[Path]:
-    """An empty folder: the one asked for, or a temporary one."""
-    if directory is not None:
-        directory.mkdir(parents=True, exist_ok=True)
-        if any(directory.iterdir()):
-            raise click.ClickException(f"--dir {directory}: not empty, expected an empty or a new folder")
-        yield directory
-        return
-    with tempfile.TemporaryDirectory(prefix="fixgw-bench-") as temporary:
-        yield Path(temporary)
-
-
 def _write(json_file: Path | None, found: dict[str, Any], profile_file: Path | None = None, text: str = "") -> None:
     """Ends with status 1 when something could not be written."""
     figures = json.dumps(found, indent=2) + "\n"
@@ -55,7 +39,7 @@ def _write(json_file: Path | None, found: dict[str, Any], profile_file: Path | N
 
 @bench.command("order-path", epilog="Example: fixgw bench order-path --json order-path.json --profile profile.txt")
 @click.option("--quick", is_flag=True, help="A few orders only: does it work at all?")
-@click.option("--rounds", type=click.IntRange(1, 1000), default=10, show_default=True, help="Rounds; figures are medians.")
+@click.option("--rounds", type=click.IntRange(1, 1000), help="Rounds; figures are medians.  [default: 10; with --quick 1]")
 @click.option("--party", "names", multiple=True, type=click.Choice(_PARTIES), help="Only these; default: all of them.")
 @click.option("--profile", "profile_file", type=click.Path(path_type=Path, dir_okay=False), help="Write where the time goes.")
 @_DIR
@@ -63,7 +47,7 @@ def _write(json_file: Path | None, found: dict[str, Any], profile_file: Path | N
 @interruptible
 def order_path(
     quick: bool,
-    rounds: int,
+    rounds: int | None,
     names: tuple[str, ...],
     profile_file: Path | None,
     directory: Path | None,
@@ -83,10 +67,12 @@ def order_path(
     check_outputs({"--json": json_file, "--profile": profile_file}, directory)
     console = Console()
     text = ""
-    size = QUICK if quick else Size(rounds=rounds)
-    with _folder(directory) as folder, console.status("starting") as status:
+    size = QUICK if quick else Size()
+    if rounds is not None:
+        size = replace(size, rounds=rounds)
+    with new_folder(directory, "fixgw-bench-") as folder, console.status("starting") as status:
         try:
-            found = measure(size, folder, status.update, names or _PARTIES)
+            found = measure(size, folder, status.update, tuple(dict.fromkeys(names)) or _PARTIES)
             if profile_file is not None:
                 text = profile(size, folder, status.update)
         except BenchError as error:
@@ -104,8 +90,8 @@ def order_path(
 
 
 @bench.command("recovery", epilog="Example: fixgw bench recovery --events 1000000 --json recovery.json")
-@click.option("--events", type=click.IntRange(1000, 100_000_000), default=1_000_000, show_default=True, help="Events journaled.")
-@click.option("--open", "open_count", type=click.IntRange(0, 1_000_000), default=10_000, show_default=True, help="Orders open.")
+@click.option("--events", type=click.IntRange(1000, 100_000_000), default=1_000_000, show_default=True, help="At least.")
+@click.option("--open", "open_count", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, help="Orders open.")
 @click.option("--runs", type=click.IntRange(1, 100), default=3, show_default=True, help="Restarts of each kind; medians count.")
 @_DIR
 @_JSON
@@ -117,7 +103,7 @@ def recovery(events: int, open_count: int, runs: int, directory: Path | None, js
 
     check_outputs({"--json": json_file}, directory)
     console = Console()
-    with _folder(directory) as folder, console.status("starting") as status:
+    with new_folder(directory, "fixgw-bench-") as folder, console.status("starting") as status:
         try:
             found = measure(events, open_count, runs, folder, status.update)
         except BenchError as error:
@@ -128,10 +114,12 @@ def recovery(events: int, open_count: int, runs: int, directory: Path | None, js
         table.add_column(column, justify="left" if not column else "right")
     for key, bound in TARGETS.items():
         value = found[key]
-        table.add_row(key, f"{value:,.0f}" if key.startswith("bytes") else f"{value:.2f}", f"<= {bound:,}")
+        missed = "" if found["targets_met"][key] else "  missed"
+        table.add_row(key, f"{value:,.0f}" if key.startswith("bytes") else f"{value:.2f}", f"<= {bound:,}{missed}")
     console.print(table)
     console.print(
         f"memory counts {found['orders_held']:,} orders that are held, finished ones with them; without those "
-        f"{found['bytes_open_orders_only']:,} bytes per open order"
+        f"{found['bytes_open_orders_only']:,} bytes per open order",
+        soft_wrap=True,
     )
     _write(json_file, found)

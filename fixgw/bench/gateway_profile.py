@@ -9,6 +9,7 @@ locks and for the disk; CPU time does not. SIGUSR1 writes the figures so far and
 from __future__ import annotations
 
 import cProfile
+import importlib
 import io
 import json
 import os
@@ -52,6 +53,8 @@ _STAGES: Final = (
     ("raw log: its thread", "fixgw.fix.rawlog", "RawLog", "_write_round"),
     ("venue link: what one read brought", "fixgw.venues.gateway_link", "VenueLinks", "_dispatch"),
 )
+# the functions in which the threads of the order path spend their lives
+_LIVES: Final = frozenset(("callback fromApp", "deliver: one batch (reply or sender)", "venue link: what one read brought"))
 
 
 class Timers:
@@ -86,7 +89,7 @@ class Timers:
 
 
 class Calls:
-    """cProfile for the functions in which the threads of the order path spend their lives."""
+    """cProfile for _LIVES."""
 
     def __init__(self) -> None:
         self._profiles: dict[str, cProfile.Profile] = {}
@@ -125,10 +128,8 @@ class Calls:
         return out.getvalue()
 
 
-def install(around: Callable[[str, Callable[..., Any]], Callable[..., Any]], labels: set[str] | None = None) -> None:
+def install(around: Callable[[str, Callable[..., Any]], Callable[..., Any]], labels: frozenset[str] | None = None) -> None:
     """Put `around` around the stages (all of them, or those named)."""
-    import importlib
-
     for label, module_name, owner_name, attribute in _STAGES:
         if labels is not None and label.strip() not in labels:
             continue
@@ -209,7 +210,7 @@ def main() -> int:
     output = Path(os.environ[OUTPUT])
     calls, timers = Calls(), Timers()
     if os.environ.get(MODE) == "calls":
-        install(calls.around, {"callback fromApp", "sender: turn", "venue link: one message in"})
+        install(calls.around, _LIVES)
     else:
         install(timers.around)
 

@@ -27,7 +27,6 @@ from .oms import Plan, Turn
 from .party import BenchError, Party, cpu_count, spinner, start_gateway, start_reference
 
 GTC, IOC = "1", "3"
-PARTIES: Final = ("commit", "os", "r1", "r2", "few", "many")
 PRELOAD_TURN: Final = 5_000
 TARGETS: Final = {
     "p50_ratio_durable": ("<=", 1.3),

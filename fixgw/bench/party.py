@@ -28,7 +28,7 @@ class BenchError(Exception):
 
 
 class Party:
-    """The processes of one party; `port` is its front's. A context manager is `running`."""
+    """The processes of one party; `port` is its front's."""
 
     def __init__(self, name: str, directory: Path) -> None:
         self.name = name

@@ -10,7 +10,6 @@ Bytecode is compiled before (a first run that does not count), as it is in an in
 from __future__ import annotations
 
 import json
-import shutil
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..config import Config
+from ..process import tied
 from .firm import make_firm
 from .party import BenchError, environment
 from .recovery_journal import Made, make_journal
@@ -41,7 +41,7 @@ def measure(events: int, open_count: int, runs: int, directory: Path, tell: Call
     _make_snapshot(config, max(1, int(made.records * (1 - TAIL))))
     warm = [_told(tell, "snapshot", number, _start(config, made, directory)) for number in range(runs)]
     open_firm = make_firm(directory / "open")
-    open_made = make_journal(open_firm, 0, max(1, open_count), tell)
+    open_made = make_journal(open_firm, 0, open_count, tell)
     alone = _told(tell, "open orders only", 0, _start(open_firm, open_made, directory))
     grown = {
         name: statistics.median(run["resident_after"] - run["resident_before"] for run in starts)
@@ -51,12 +51,12 @@ def measure(events: int, open_count: int, runs: int, directory: Path, tell: Call
     found = {
         "cold_s": round(statistics.median(run["ready_s"] for run in cold), 3),
         "snapshot_s": round(statistics.median(run["ready_s"] for run in warm), 3),
-        "bytes_per_open_order": round(held / max(1, made.open_orders)),
+        "bytes_per_open_order": round(held / made.open_orders),
     }
     return {
         **found,
         "targets_met": {key: found[key] <= bound for key, bound in TARGETS.items()},
-        "bytes_per_order_held": round(held / max(1, made.orders)),
+        "bytes_per_order_held": round(held / made.orders),
         "bytes_open_orders_only": round(grown["open_orders_only"] / open_made.open_orders),
         "resident_grown": grown,
         "events": made.events,
@@ -93,9 +93,7 @@ def _start(config: Config, made: Made, directory: Path) -> dict[str, Any]:
 
 def _make_snapshot(config: Config, upto_seq: int) -> None:
     """By the process that the gateway uses for it (without archiving)."""
-    shutil.rmtree(config.paths.journal / "snapshots", ignore_errors=True)
-    command = [sys.executable, "-m", "fixgw.journal.snapshotter", str(config.paths.journal)]
-    command += ["--upto", str(upto_seq), "--floor", "0"]
+    command = tied("fixgw.journal.snapshotter", str(config.paths.journal), "--upto", str(upto_seq), "--floor", "0")
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_START_S)
     if done.returncode:
         raise BenchError(f"the snapshotter ended with {done.returncode}: {done.stderr[-1500:]}")

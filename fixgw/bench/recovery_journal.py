@@ -156,16 +156,14 @@ class Maker:
 def make_journal(
     config: Config, events: int, open_count: int, tell: Callable[[str], None], segment_bytes: int = 64 << 20
 ) -> Made:
-    """Fill the journal of `config` with at least `events` events; `open_count` orders are open at the end."""
+    """Fill the journal of `config` with at least `events` events; `open_count` orders (1 or more) are open at the end."""
     maker = Maker(config, segment_bytes)
     try:
         maker.begin()
         while maker.events < events or len(maker.state.open_orders) < open_count:
-            if open_count and len(maker.state.open_orders) >= open_count:
+            if len(maker.state.open_orders) >= open_count:
                 maker.finish()
             maker.place()
-            if not open_count:
-                maker.finish()
             if maker.orders % 2000 == 0:
                 tell(f"writing the journal: {maker.events:,} of {events:,} events")
         maker.journal.commit()

@@ -53,12 +53,14 @@ class Verdict(msgspec.Struct):
 
 
 class _Heard(msgspec.Struct):
-    """The ExecIDs that somebody received, with what was said under each the first time."""
+    """The ExecIDs that somebody received, with what was said under each the first time. `plain`: refusals that were not marked as
+    sent again."""
 
     said: dict[str, tuple[str, ...]]
     fills: dict[str, tuple[tuple[str, str], str, Decimal, Decimal]]
     answered: set[str]
     rejects: Counter[RejectKey]
+    plain: Counter[RejectKey]
 
 
 def judge(
@@ -91,7 +93,7 @@ def judge(
 
 def _listen(verdict: Verdict, journal: Journaled, messages: Iterable[FixMessage], session: str | None) -> _Heard:
     """Take in what one FIX client received; `session` None: the drop copy."""
-    found = _Heard(said={}, fills={}, answered=set(), rejects=Counter())
+    found = _Heard(said={}, fills={}, answered=set(), rejects=Counter(), plain=Counter())
     who = session or "the drop copy"
     plain: set[str] = set()
     newest = -1
@@ -108,7 +110,7 @@ def _listen(verdict: Verdict, journal: Journaled, messages: Iterable[FixMessage]
                     verdict.add("mismatched", f"{who}: ExecID {exec_id} came out of its order")
             newest = max(newest, position)
         elif message.msg_type in "9j":
-            _reject(message, session or "", found)
+            _reject(message, session or "", again, found)
         elif message.msg_type == "3":
             verdict.add("mismatched", f"{who}: Reject(3) of message {message.get(45)}: {message.get(58)}")
     return found
@@ -140,7 +142,7 @@ def _report(verdict: Verdict, journal: Journaled, message: FixMessage, session: 
     return told.position if told is not None else -1
 
 
-def _reject(message: FixMessage, session: str, found: _Heard) -> None:
+def _reject(message: FixMessage, session: str, again: bool, found: _Heard) -> None:
     if message.msg_type == "9":
         ids = (message.get(11), message.get(41))
         found.answered.add(message.get(11))
@@ -148,18 +150,21 @@ def _reject(message: FixMessage, session: str, found: _Heard) -> None:
         ids = (message.get(45), message.get(372))
         found.answered.add(message.get(379))
     found.rejects[session, message.msg_type, *ids] += 1
+    found.plain[session, message.msg_type, *ids] += not again
 
 
 def _check_answers(verdict: Verdict, journal: Journaled, client: Client, heard: _Heard) -> None:
     """Cancel rejects and business rejects by the journal, and every request by the client's own list."""
     verdict.requests += len(client.requests)
-    for key in journal.rejects:
-        if key[0] == client.session and key not in heard.rejects:
+    for key, times in journal.rejects.items():
+        if key[0] == client.session and heard.rejects[key] < times:
             verdict.add("lost", f"the {key[1]} about {key[2]} {key[3]} never reached {client.session}")
-    for key in heard.rejects:
+    for key, times in heard.plain.items():
         # a j may be an answer of the edge (a full disk, an overload), which is not journaled on purpose
         if key[1] == "9" and key not in journal.rejects:
             verdict.add("mismatched", f"{client.session} has a cancel reject about {key[2]}, the journal does not")
+        elif key[1] == "9" and times > journal.rejects[key]:
+            verdict.add("doubled", f"{client.session}: the cancel reject about {key[2]} came {times} times, unmarked")
     for request in client.requests:
         if request.cl_ord_id not in heard.answered:
             verdict.add("stuck", f"{client.session}: request {request.cl_ord_id} ({request.kind}) was never answered")

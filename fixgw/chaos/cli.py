@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +11,14 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from ..fix.client import ClientError
 from ..interrupt import INTERRUPTED, interruptible
-from ..outputs import check_outputs, write_outputs
+from ..outputs import check_outputs, new_folder, write_outputs
 from .check import KINDS
 from .havoc import TARGETS
 from .plants import PLANTS
 from .run import Outcome, run_chaos
+from .world import NotUp
 
 NOT_FOUND = 3  # the planted bug was not found; click itself ends with 2
 _COLUMNS = (*KINDS, "orders", "trades", "reports")
@@ -29,7 +30,7 @@ _COLUMNS = (*KINDS, "orders", "trades", "reports")
 @click.option("--rate", type=click.FloatRange(1, 1000), default=30.0, show_default=True, help="Requests a second.")
 @click.option("--target", "targets", multiple=True, type=click.Choice(TARGETS), help="What to kill; default: all of them.")
 @click.option("--plant", default="", type=click.Choice(["", *PLANTS]), help="Plant a known bug: the run must find it.")
-@click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep everything here.")
+@click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep all in this new folder.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the verdict here.")
 @interruptible
 def chaos(
@@ -56,20 +57,24 @@ def chaos(
     """
     check_outputs({"--json": json_file}, directory)
     console = Console()
-    with tempfile.TemporaryDirectory(prefix="fixgw-chaos-") as temporary:
-        say = _printer(console)
-        outcome = run_chaos(directory or Path(temporary), kills, seed, rate, targets or TARGETS, say, plant)
+    say = _printer(console)
+    try:
+        with new_folder(directory, "fixgw-chaos-") as folder:
+            outcome = run_chaos(folder, kills, seed, rate, targets or TARGETS, say, plant)
+    except (NotUp, TimeoutError, ClientError) as error:
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(NOT_FOUND if plant else 1) from None
     verdict = outcome.verdict
     console.print(_table(outcome, seed, plant))
     for example in verdict.examples:
-        console.print(example, markup=False)
+        say(example)
     for line in outcome.died[:20]:
-        console.print(f"ended by itself: {line}", markup=False)
+        say(f"not by a kill: {line}")
     if plant:
         what = "NOT found" if verdict.clean else "found"
         why = "" if outcome.plant_met else " (the gateway did not come to where it shows)"
-        console.print(f"planted bug {what}: {plant}{why if verdict.clean else ''}", markup=False, highlight=False, soft_wrap=True)
-    told = msgspec.to_builtins(verdict) | {"kills": outcome.kills, "seed": seed, "plant": plant, "requests": outcome.requests}
+        say(f"planted bug {what}: {plant}{why if verdict.clean else ''}")
+    told = msgspec.to_builtins(verdict) | {"kills": outcome.kills, "seed": seed, "plant": plant}
     told |= {"faults": outcome.faults, "at_traps": outcome.at_traps, "died": outcome.died}
     told |= {"plant_met": outcome.plant_met, "plant_found": not verdict.clean} if plant else {}
     told["seconds"] = round(outcome.seconds, 1)
@@ -78,16 +83,18 @@ def chaos(
         raise SystemExit(NOT_FOUND)
     if not (fine and verdict.clean and not outcome.died):
         raise SystemExit(1)
-    raise SystemExit(INTERRUPTED if outcome.kills < kills else 0)
+    raise SystemExit(INTERRUPTED if outcome.interrupted else 0)
 
 
 def _printer(console: Console) -> Callable[[str], None]:
-    return lambda text: console.print(text, markup=False, highlight=False)
+    """Lines are for logs as well: as long as they are."""
+    return lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(outcome: Outcome, seed: int, plant: str) -> Table:
-    title = f"chaos: {outcome.kills} kills ({sum(outcome.at_traps.values())} at traps), {outcome.faults} faults, seed {seed}"
-    table = Table(title=f"{title}, {outcome.requests} requests, {outcome.seconds:.0f} s{f', planted: {plant}' if plant else ''}")
+    title = f"chaos: {outcome.kills} kills ({sum(outcome.at_traps.values())} at traps), {outcome.faults} faults, seed {seed}, "
+    title += f"{outcome.verdict.requests} requests, {outcome.seconds:.0f} s"
+    table = Table(title=f"{title}, planted: {plant}" if plant else title)
     for name in _COLUMNS:
         table.add_column(name, justify="right")
     table.add_row(*(str(getattr(outcome.verdict, name)) for name in _COLUMNS))

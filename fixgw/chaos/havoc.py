@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 from typing import Any, Final
 
-from ..admin.client import NotRunning
 from ..sim.client import SimError
 from .traps import POINTS
 from .world import World
 
 TARGETS: Final = ("gateway", "trap", "front", "venue:sim", "simulator", "connection")
 TRAP_WAIT_S: Final = 4.0
+# a part that was killed is up again long before
+BACK_S: Final = 60.0
 _ENTRY: dict[str, Any] = {}
 _CANCEL: dict[str, Any] = {"op": "order.cancel"}
 _AMEND: dict[str, Any] = {"op": "order.amend.keepPriority"}
@@ -66,24 +66,33 @@ class Havoc:
         return self._random.random() < 0.7
 
     def kill(self) -> str:
-        """One kill; what was done, for people."""
+        """One kill; what was done, for people. What is just getting up is waited for. Raises TimeoutError: it stays away."""
         if not self._queue:
             self._queue = self._random.sample(self._targets, len(self._targets))
         target = self._queue.pop()
         if target == "trap":
-            if not self._points:
-                self._points = self._random.sample(sorted(POINTS), len(POINTS))
-            point, after = self._points.pop(), self._random.randint(1, 12)
-            sprang = self._world.kill_at(point, after, TRAP_WAIT_S)
-            if sprang:
-                self.sprung[point] = self.sprung.get(point, 0) + 1
-            return f"gateway at '{point}' ({after})" if sprang else f"gateway ('{point}' did not come in time)"
-        if target == "connection":
-            with contextlib.suppress(SimError, OSError, NotRunning):
-                self._world.sim().fault("ws_disconnect", target="all")
-                return "connections of the exchange"
-            return "connections of the exchange (was down)"
-        return target if self._world.kill(target) else f"{target} (was down)"
+            return self._kill_at_trap()
+        self._world.wait(f"{target} is there to be killed", lambda: self._hit(target), BACK_S)
+        return "connections of the exchange" if target == "connection" else target
+
+    def _kill_at_trap(self) -> str:
+        if not self._points:
+            self._points = self._random.sample(sorted(POINTS), len(POINTS))
+        point, after = self._points.pop(), self._random.randint(1, 12)
+        self._world.wait("gateway is there to be killed", lambda: self._world.pid_of("gateway") != 0, BACK_S)
+        if not self._world.kill_at(point, after, TRAP_WAIT_S):
+            return f"gateway ('{point}' did not come in time)"
+        self.sprung[point] = self.sprung.get(point, 0) + 1
+        return f"gateway at '{point}' ({after})"
+
+    def _hit(self, target: str) -> bool:
+        """False: it is not there just now."""
+        if target != "connection":
+            return self._world.kill(target)
+        try:
+            return bool(self._world.sim().fault("ws_disconnect", target="all")["hit"])
+        except SimError:
+            return False
 
     def fault(self) -> str:
         """Switch a random fault on, three times of four; what it was, or ""."""

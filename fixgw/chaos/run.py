@@ -28,17 +28,18 @@ PLANTED_S = 30.0
 
 
 class Outcome(msgspec.Struct):
-    """`kills`: how many there were, fewer than asked for where the run was interrupted; `died`: parts that ended by themselves;
-    `at_traps`: kills at each step of the order path. `plant_met`: the gateway died just where the planted bug shows."""
+    """`kills`: how many there were, fewer than asked for where the run was interrupted or a part stayed away; `died`: parts that
+    ended by themselves, and what went wrong in the clients; `at_traps`: kills at each step of the order path. `plant_met`: the
+    gateway died just where the planted bug shows."""
 
     verdict: Verdict
     kills: int
-    requests: int
     faults: int
     at_traps: dict[str, int]
     died: list[str]
     seconds: float
     plant_met: bool = False
+    interrupted: bool = False
 
 
 def run_chaos(
@@ -71,13 +72,13 @@ def run_chaos(
                 client.wait_logon(20)
             for load in loads.values():
                 load.start()
-            struck = 0
+            struck, interrupted = 0, False
             try:
                 for number in range(1, kills + 1):
-                    _strike(world, havoc, clients, number, kills, loads, say)
-                    struck = number
+                    struck += _strike(world, havoc, clients, number, kills, loads, say)
             except KeyboardInterrupt:
                 say("interrupted: judging what there is (once more: give up)")
+                interrupted = True
             with contextlib.suppress(TimeoutError):  # then settling will not come to an end either, and says so
                 _wait_up(world, clients)
             met = bool(plant) and _meet_plant(world, clients, say)
@@ -90,10 +91,10 @@ def run_chaos(
             verdict = judge(world.sim().ledger(), journal, witnesses, hearings[DROP_COPY], "main")
             if settled:
                 verdict.add("stuck", settled)
-            sent = sum(load.sent for load in loads.values())
             died = world.unplanned_exits() + [error for client in clients.values() for error in map(repr, client.errors)]
             died += [error for load in loads.values() for error in load.errors]
-            return Outcome(verdict, struck, sent, havoc.faults, havoc.sprung, died, time.monotonic() - began, met)
+            took_s = time.monotonic() - began
+            return Outcome(verdict, struck, havoc.faults, havoc.sprung, died, took_s, met, interrupted)
         finally:
             for client in clients.values():
                 client.stop(logout=False)
@@ -107,11 +108,15 @@ def _strike(
     kills: int,
     loads: dict[str, Load],
     say: Callable[[str], None],
-) -> None:
-    """A fault perhaps, a kill, and perhaps a wait until all is up and trading."""
+) -> bool:
+    """A fault perhaps, a kill, and perhaps a wait until all is up and trading. False: what was to be killed did not come up."""
     fault = havoc.fault()
     time.sleep(havoc.pause_s())
-    what = havoc.kill()
+    try:
+        what = havoc.kill()
+    except TimeoutError as error:
+        say(str(error))
+        return False
     sent = sum(load.sent for load in loads.values())
     say(f"kill {number}/{kills}: {what}{f', after {fault}' if fault else ''}; {sent} requests sent")
     if havoc.patient():
@@ -119,6 +124,7 @@ def _strike(
             _wait_up(world, clients)
         except TimeoutError as error:
             say(str(error))  # the end of the run tells whether it ever came up
+    return True
 
 
 def _meet_plant(world: World, clients: dict[str, FixClient], say: Callable[[str], None]) -> bool:

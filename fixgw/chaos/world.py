@@ -27,7 +27,12 @@ from .traps import TRAP_FILE
 
 PARTS = ("gateway", "front", "venue:sim", "simulator")
 BACKOFF_MAX_S = 2.0
+_TAIL_LINES = 12
 _VERSIONS = {"OMS42": "FIX.4.2", "OMS44": "FIX.4.4", "OMS50": "FIXT.1.1", "PB44": "FIX.4.4"}
+
+
+class NotUp(Exception):
+    """The installation does not come up; the text says why."""
 
 
 class World:
@@ -43,15 +48,20 @@ class World:
 
     def __enter__(self) -> World:
         if not (self.directory / "fixgw.toml").exists():
-            subprocess.run([sys.executable, "-m", "fixgw.cli", "init", str(self.directory), "--demo"], check=True, stdout=-3)
-        self.start()
+            command = [sys.executable, "-m", "fixgw.cli", "init", str(self.directory), "--demo"]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self, timeout_s: float = 90.0) -> None:
-        """Start and wait until it is ready. Raises RuntimeError."""
+        """Start and wait until it is ready. Raises NotUp."""
         (self.directory / "run" / "ready.json").unlink(missing_ok=True)
         command = tied("fixgw.cli", "run", str(self.directory))
         with (self.directory / "run.out").open("ab") as output:
@@ -62,12 +72,21 @@ class World:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                raise RuntimeError(f"fixgw run ended with {self._process.returncode}: see {self.directory}/run.out")
+                raise self._not_up(f"ended with {self._process.returncode}")
             with contextlib.suppress(OSError, ValueError):
                 if self.ready()["fix"]["port"]:
                     return
             time.sleep(0.05)
-        raise RuntimeError(f"fixgw run was not ready within {timeout_s} s: see {self.directory}/run.out")
+        raise self._not_up(f"was not ready within {timeout_s:g} s")
+
+    def _not_up(self, what: str) -> NotUp:
+        """With what was said last: a temporary folder does not outlive the run."""
+        said = "\n    ".join(self._said()[-_TAIL_LINES:])
+        return NotUp(f"`fixgw run` {what}; it said last:\n    {said}")
+
+    def _said(self) -> list[str]:
+        """Lines of the supervisor."""
+        return (self.directory / "run.out").read_text("utf-8", "replace").splitlines()
 
     def stop(self, timeout_s: float = 30.0) -> int:
         """SIGTERM and wait; the exit status."""
@@ -86,10 +105,15 @@ class World:
         found: dict[str, Any] = json.loads((self.directory / "run" / "ready.json").read_text())
         return found
 
+    def pid_of(self, part: str) -> int:
+        """0: it is not there just now. (A ready file names the dead until others have taken their places.)"""
+        pid: int = self.ready()["pids"].get(part, 0)
+        return pid if is_ours(pid) else 0
+
     def kill(self, target: str) -> bool:
         """kill -9 of one part; False when it is not there just now."""
-        pid = self.ready()["pids"].get(target)
-        if pid is None or not is_ours(pid):
+        pid = self.pid_of(target)
+        if not pid:
             return False
         try:
             os.kill(pid, signal.SIGKILL)
@@ -98,25 +122,27 @@ class World:
         return True
 
     def kill_at(self, point: str, after: int, timeout_s: float) -> bool:
-        """Let the gateway die at a trap (traps.py); after the time it is killed wherever it is. True: the trap sprang."""
-        pid = self.ready()["pids"].get("gateway")
+        """Let the gateway die at a trap (traps.py); after the time it is killed wherever it is. True: the trap sprang. False
+        also where there was no gateway to die."""
+        pid = self.pid_of("gateway")
+        if not pid:
+            return False
         trap = self.directory / "run" / TRAP_FILE
         temporary = trap.with_suffix(".tmp")
         temporary.write_text(json.dumps({"point": point, "after": after}))
         temporary.replace(trap)
         deadline = time.monotonic() + timeout_s
-        while pid is not None and is_ours(pid) and time.monotonic() < deadline:
+        while is_ours(pid) and time.monotonic() < deadline:
             time.sleep(0.01)
-        sprang = pid is not None and not is_ours(pid)
-        if not sprang:
-            trap.unlink(missing_ok=True)
-            self.kill("gateway")
-        return sprang
+        if not is_ours(pid):
+            return True
+        trap.unlink(missing_ok=True)
+        self.kill("gateway")
+        return False
 
     def unplanned_exits(self) -> list[str]:
         """Parts that ended by themselves, as the supervisor saw it: a bug, whatever the witnesses say."""
-        lines = (self.directory / "run.out").read_text("utf-8", "replace").splitlines()
-        return [line for line in lines if " ended: " in line and "SIGKILL" not in line]
+        return [line for line in self._said() if " ended: " in line and "SIGKILL" not in line]
 
     def client(self, session: str, store: Path, **options: Any) -> FixClient:
         """A FIX client of one of the demo's sessions, not started."""
@@ -125,8 +151,7 @@ class World:
 
     def all_up(self) -> bool:
         """Every part runs, the gateway answers and may trade."""
-        pids = self.ready()["pids"]
-        if not all(is_ours(pids.get(part, 0)) for part in PARTS):
+        if not all(self.pid_of(part) for part in PARTS):
             return False
         return all(venue["state"] == "READY" for venue in self.ask("status")["venues"])
 

@@ -106,9 +106,7 @@ def charge(sim: Simulator, weight: Weight, values: Mapping[str, str], account: s
     """Count the request. Raises ApiError(429 or 418) with Retry-After."""
     limited = sim.limiter.charge(weigh(weight, values), account, orders, sim.clock_ns())
     if limited is not None:
-        headers = {"Retry-After": str(limited.retry_after_s)}
-        data = None
-        raise ApiError(limited.status, limited.code, limited.msg, data=data, headers=headers)
+        raise ApiError(limited.status, limited.code, limited.msg, headers={"Retry-After": str(limited.retry_after_s)})
 
 
 def as_text(value: Any) -> str:

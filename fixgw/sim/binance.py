@@ -15,7 +15,7 @@ from aiohttp import web
 from fixgw.sim.config import ConfigError, SimConfig
 from fixgw.sim.control import Control
 from fixgw.sim.core import Liquidity, Simulator
-from fixgw.sim.faults import REQUEST_KINDS, Fault
+from fixgw.sim.faults import Fault
 from fixgw.sim.liquidity import Static, Synthetic
 from fixgw.sim.replay import Replay
 from fixgw.sim.rest import Rest
@@ -132,9 +132,8 @@ class SimServer:
 
     def _down(self, request: web.Request, channel: str) -> bool:
         """True (and the connection cut) while an outage is on."""
-        outage = {"outage": REQUEST_KINDS["outage"]}
         facts = {"channel": channel, "op": "connect", "method": "GET", "path": request.path}
-        if self.sim.faults.take(outage, facts, self.sim.clock_ns()) is None:
+        if self.sim.faults.take(("outage",), facts, self.sim.clock_ns()) is None:
             return False
         if request.transport is not None:
             request.transport.abort()

@@ -90,9 +90,9 @@ class Control:
 
     def _account(self, body: dict[str, Any]) -> str:
         name = body.get("account", STREET)
-        if name not in self._sim.engine.accounts:
+        if not isinstance(name, str) or name not in self._sim.engine.accounts:
             raise ControlError(f"account {name!r}: expected one of {', '.join(self._sim.engine.accounts)}")
-        return str(name)
+        return name
 
     def _order(self, request: web.Request, body: dict[str, Any]) -> Any:
         """Place an order as the street, or as any account (one that its owner's gateway does not know of)."""

@@ -26,6 +26,7 @@ from fixgw.sim.model import BUY, SELL, Event, PublicTrade, Report, text8
 log = logging.getLogger("fixgw.sim")
 _RECENT_TRADES = 1000
 _MAX_REFILLS = 1000  # rounds of liquidity answering its own trades; more would be a loop without end
+_USER_EVENT_FAULTS = EVENT_KINDS.keys() - {"book_gap"}
 Later = Callable[[float, Callable[[], None]], object]
 
 
@@ -182,8 +183,7 @@ class Simulator:
         facts = {
             "event": event["e"], "execution": event.get("x", ""), "symbol": event.get("s", ""), "account": account
         }  # fmt: skip
-        kinds = {kind: known for kind, known in EVENT_KINDS.items() if kind != "book_gap"}
-        fault = self.faults.take(kinds, facts, now_ns)
+        fault = self.faults.take(_USER_EVENT_FAULTS, facts, now_ns)
         copies = 1
         if fault is not None:
             if fault.kind == "ws_missing":
@@ -204,7 +204,7 @@ class Simulator:
 
     def book_gap(self, symbol: str, now_ns: int) -> Fault | None:
         """The fault that swallows the next diff of a book, if one is on."""
-        return self.faults.take({"book_gap": {}}, {"symbol": symbol}, now_ns)
+        return self.faults.take(("book_gap",), {"symbol": symbol}, now_ns)
 
     # ---- views ----------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,8 +46,8 @@ ACTION_KINDS: dict[str, dict[str, Any]] = {
 _ALL = REQUEST_KINDS | EVENT_KINDS | ACTION_KINDS
 _ENTRY_OPS = ("order.place", "order.cancelReplace")
 _EVERY_REQUEST = ("reply_429", "reply_418", "outage")
-# op: this simulator's name of the operation (its WebSocket API method); method: HTTP or WebSocket API method
 ENDS = ("FILLED", "CANCELED", "EXPIRED", "REJECTED")
+# op: this simulator's name of the operation (its WebSocket API method); method: HTTP or WebSocket API method
 MATCH_KEYS = ("op", "method", "path", "symbol", "account", "channel", "event", "execution")
 _EVENT_ONLY = ("event", "execution")
 
@@ -83,7 +84,7 @@ def parse_fault(body: Any, fault_id: int, now_ns: int) -> Fault:
     if unknown:
         raise FaultError(f"unknown field {sorted(unknown)[0]!r}: expected kind, count, seconds, match, params")
     kind = body.get("kind")
-    if kind not in _ALL:
+    if not isinstance(kind, str) or kind not in _ALL:
         raise FaultError(f"kind {kind!r}: expected one of {', '.join(_ALL)}")
     count, seconds = body.get("count"), body.get("seconds")
     if count is not None and (type(count) is not int or count < 1):
@@ -171,7 +172,7 @@ class FaultBoard:
         fault.used += 1
         self.fired[fault.kind] = self.fired.get(fault.kind, 0) + 1
 
-    def take(self, kinds: dict[str, dict[str, Any]], facts: dict[str, str], now_ns: int) -> Fault | None:
+    def take(self, kinds: Container[str], facts: dict[str, str], now_ns: int) -> Fault | None:
         """The first active fault of these kinds that the facts fit, counted as used."""
         if not self._active:
             return None

@@ -40,7 +40,7 @@ def parse_limits(text: str) -> LimitConfig:
     """off, high, binance, or changes to high such as weight=1200,orders10s=50. Raises ValueError."""
     if text in _NAMED:
         return _NAMED[text]
-    changes: dict[str, int] = {}
+    changes: dict[str, Any] = {}
     for part in text.split(","):
         found = re.fullmatch(r"([a-z0-9]+)=([1-9][0-9]{0,11})", part.strip())
         if not found or found[1] not in _KEYS:
@@ -48,14 +48,7 @@ def parse_limits(text: str) -> LimitConfig:
                 f"rate limit {part!r}: expected off, high, binance or name=number with a name of {', '.join(_KEYS)}"
             )
         changes[_KEYS[found[1]]] = int(found[2])
-    high = LimitConfig()
-    return LimitConfig(
-        weight_1m=changes.get("weight_1m", high.weight_1m),
-        orders_10s=changes.get("orders_10s", high.orders_10s),
-        orders_1d=changes.get("orders_1d", high.orders_1d),
-        strikes=changes.get("strikes", high.strikes),
-        ban_s=changes.get("ban_s", high.ban_s),
-    )
+    return LimitConfig(**changes)
 
 
 @dataclass(frozen=True, slots=True)

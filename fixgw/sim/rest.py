@@ -90,9 +90,8 @@ def execute(sim: Simulator, operation: api.Operation | None, req: Request) -> Re
         params = Params(req.values)
         if operation.signed:
             account = api.find_account(sim, req.key)
-            check = params.text("signature")
             api.check_time(sim, params)
-            api.check_signature(account, req.payload, check)
+            api.check_signature(account, req.payload, params.text("signature"))
         body = encode(operation.run(sim, name, params))
         return Reply(200, body, sim.limiter.headers(name, operation.orders, sim.clock_ns()))
     except ApiError as error:

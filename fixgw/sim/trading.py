@@ -270,7 +270,7 @@ def my_trades(sim: Simulator, account: str, params: Params) -> Any:
         raise ApiError(400, -1128, "Combination of optional parameters invalid.")
     if order_id is not None:
         order = sim.engine.find(account, symbol, order_id, None)
-        fills = [fill for fill in (order.fills if order else [])][::-1]
+        fills = order.fills[::-1] if order else []
     else:
         fills = []
         for fill in reversed(sim.engine.trades.get((account, symbol), ())):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import chain
 
 from ..core import events as e
 from ..core.order import OPEN, Order
@@ -28,12 +29,8 @@ class Agreement:
         self.clients = clients
 
     def first(self) -> str | None:
-        """At most the rest that must have come about is looked at before all else: it is cheap."""
-        for found in self._unrest():
-            return found
-        for found in self._differences():
-            return found
-        return None
+        """Whether all is at rest is looked at before all else: it is cheap."""
+        return next(chain(self._unrest(), self._differences()), None)
 
     def _unrest(self) -> Iterator[str]:
         gateway, state = self.gateway, self.gateway.state

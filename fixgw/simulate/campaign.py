@@ -15,6 +15,7 @@ from typing import Final
 
 from .plants import PLANTS
 from .shrink import Case, shrink
+from .world import FAILS
 
 PLANT_SEEDS: Final = 200
 CHUNK: Final = 8
@@ -60,7 +61,7 @@ class Chunk:
 
 @dataclass(slots=True)
 class Found:
-    """One plant. `seed`: the first that shows it, None when none of `tried` seeds did."""
+    """One plant. `seed`: the first that shows it, None when none of `tried` seeds did, or when the plant itself failed."""
 
     plant: str
     seed: int | None
@@ -69,13 +70,18 @@ class Found:
     text: str = ""
 
 
+def case_of(seed: int) -> Case:
+    """As a campaign runs it."""
+    return Case(seed, deep=seed % DEEP_EVERY == 0)
+
+
 def run_chunk(seeds: range) -> Chunk:
     """In a worker."""
     total = Chunk()
     started = time.process_time()
     for seed in seeds:
-        case = Case(seed)
-        outcome = case.run(deep=seed % DEEP_EVERY == 0)
+        case = case_of(seed)
+        outcome = case.run()
         total.seeds += 1
         total.steps += outcome.steps
         total.records += outcome.records
@@ -94,7 +100,7 @@ def find_plant(task: tuple[str, int, int]) -> Found:
     for seed in range(first, first + most):
         violation = Case(seed, plant).run().violation
         if violation is not None:
-            return Found(plant, seed, seed - first + 1, *violation)
+            return Found(plant, seed if violation[0] != FAILS else None, seed - first + 1, *violation)
     gc.collect()
     return Found(plant, None, most)
 
@@ -126,7 +132,7 @@ def run_seeds(pool: Pool, first: int, count: int, say: Callable[[Chunk], None]) 
 def simplify(failures: list[Failure]) -> None:
     """The first few of them."""
     for failure in failures[:MAX_SHRUNK]:
-        case, _ = shrink(Case(failure.seed), failure.invariant)
+        case, _ = shrink(case_of(failure.seed), failure.invariant)
         failure.simpler = case.command()
 
 

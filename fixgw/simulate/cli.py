@@ -76,7 +76,7 @@ def simulate(
     check_outputs({"--json": json_file})
     console = Console()
     if seed is not None:
-        raise SystemExit(_replay(console, Case(seed, plant, off, active), deep, full, json_file))
+        raise SystemExit(_replay(console, Case(seed, plant, off, active, deep), full, json_file))
     if plant and "seeds" not in given:
         seeds = 0
     started = time.monotonic()
@@ -128,9 +128,9 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, console=console)
 
 
-def _replay(console: Console, case: Case, deep: bool, full: bool, json_file: Path | None) -> int:
+def _replay(console: Console, case: Case, full: bool, json_file: Path | None) -> int:
     """Tell the story of one seed; when it fails, look for a simpler one. The exit status."""
-    outcome = case.run(_STORY, deep)
+    outcome = case.run(_STORY)
     for line in lines(outcome, full):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"seed {case.seed}: {outcome.steps} steps, {outcome.records} records, {outcome.virtual_s:.0f} virtual s, "
@@ -159,7 +159,8 @@ def _tell(console: Console, total: Chunk, found: list[Found], seconds: float) ->
         console.print(_exercised(total))
     if found:
         table = Table(title="planted bugs")
-        for name in ("plant", "found at seed", "seeds tried", "by the invariant"):
+        table.add_column("plant", no_wrap=True)  # as --plant takes it
+        for name in ("found at seed", "seeds tried", "by the invariant"):
             table.add_column(name)
         for item in found:
             where = str(item.seed) if item.seed is not None else "NOT FOUND"

@@ -15,7 +15,7 @@ from typing import Any
 from ..core.reports import BusinessReject, CancelReject, Message, Report
 from .channel import Channel
 from .scheduler import SECOND, Sim, Violation
-from .session import Frame
+from .session import Frame, Sent, resend
 
 ZERO = Decimal(0)
 FINAL = {"F": ("4", "9"), "G": ("5", "9"), "D": ("A", "8")}
@@ -68,7 +68,7 @@ class Client:
         self.name = name
         self.trades = trades
         self.books = Books()
-        self.out: dict[int, tuple[str, Any]] = {}
+        self.out: dict[int, Sent] = {}
         self.next_out = 1
         self.expected = 1
         self.connection: Channel | None = None
@@ -119,7 +119,7 @@ class Client:
 
     def _put(self, kind: str, body: Any) -> None:
         number = self.next_out
-        self.out[number] = (kind, body)
+        self.out[number] = (kind, body, False)
         self.next_out += 1
         if self.connection is not None and (self.logged_on or kind == "A"):
             self.connection.send((number, False, kind, body, False))
@@ -194,17 +194,7 @@ class Client:
 
     def _resend(self, first: int) -> None:
         assert self.connection is not None
-        gap = first
-        for number in range(first, self.next_out):
-            kind, body = self.out[number]
-            if kind != "app":
-                continue
-            if gap < number:
-                self.connection.send((gap, True, "4", number, False))
-            self.connection.send((number, True, "app", body, False))
-            gap = number + 1
-        if gap < self.next_out:
-            self.connection.send((gap, True, "4", self.next_out, False))
+        resend(self.connection, self.out, first, self.next_out)
 
     # --- what the reports say ---
 
@@ -219,8 +209,11 @@ class Client:
             books.answers.setdefault(message.ref_id, []).append("j")
         elif isinstance(message, CancelReject):
             key = (message.cl_ord_id, message.transact_ns)
-            if key in books.rejects and again:
-                return  # told before, and history by now
+            if key in books.rejects:
+                if again:
+                    return  # told before, and history by now
+                if message.cl_ord_id not in self.repeated:
+                    raise Violation("nothing told twice", f"{self.name} got it again without 43=Y or 97=Y: {message}")
             books.rejects[key] = message
             books.answers.setdefault(message.cl_ord_id, []).append("9")
             view = books.orders.get(message.order_id)

@@ -1,9 +1,9 @@
 """The venue host and its connector, with the network to the exchange: requests, time-outs, the user stream.
 
 A place starts when its frame is read; each later request for the same order waits until the one before is settled, or the
-user stream has shown the order whose place has no answer yet. What
-the network loses or delays ends as "ambiguous" after the time-out, whatever the exchange did meanwhile. A restart forgets
-everything; requests that are on their way to the exchange still arrive there.
+user stream has shown the order whose place has no answer yet; only an amend waits for nothing. A place that is still held
+back when its cancel comes never leaves. What the network loses or delays ends as "ambiguous" after the time-out, whatever
+the exchange did meanwhile. A restart forgets everything; requests that are on their way to the exchange still arrive there.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ class Host:
         self.generation = 0
         self._link: Channel | None = None
         self._chains: dict[str, deque[Request]] = {}
+        # places that have not left yet
+        self._held: dict[str, wire.PlaceChild] = {}
         self._known: dict[str, str] = {}
         self._reconcile = 0
         self._offset = 0
@@ -103,12 +105,11 @@ class Host:
         self.restart()
 
     def restart(self) -> None:
-        """Everything is forgotten; places that wait were never sent."""
-        for waiting in self._chains.values():
-            for request in waiting:
-                if isinstance(request, wire.PlaceChild):
-                    self.gateway.checker.truth.gone(request.venue_cl_ord_id)
+        """Everything is forgotten; places that are held back were never sent."""
+        for key in self._held:
+            self.gateway.checker.truth.gone(key)
         self.generation += 1
+        self._held.clear()
         self._chains.clear()
         self._known.clear()
         self.up = False
@@ -204,10 +205,16 @@ class Host:
         elif isinstance(message, wire.Reconcile):
             self._reconcile += 1
             self._picture(generation, self._reconcile, message)
+        elif isinstance(message, wire.AmendChild):
+            self._begin(generation, message)
         elif isinstance(message, Request):
             if isinstance(message, wire.PlaceChild):
                 # by the steady clock from here on
                 message = msgspec.structs.replace(message, expires_ns=message.expires_ns - self._offset)
+                self._held[message.venue_cl_ord_id] = message
+            elif isinstance(message, wire.CancelChild) and message.venue_cl_ord_id in self._held:
+                self._withdraw(generation, self._held.pop(message.venue_cl_ord_id))
+                return
             waiting = self._chains.setdefault(message.venue_cl_ord_id, deque())
             if waiting and isinstance(message, wire.QueryChild) and isinstance(waiting[-1], wire.QueryChild) and len(waiting) > 1:
                 return  # one that waits already answers this one too
@@ -237,11 +244,19 @@ class Host:
         else:
             del self._chains[key]
 
+    def _withdraw(self, generation: int, place: wire.PlaceChild) -> None:
+        """It never leaves; its answer is the cancel's too."""
+        self.sim.counts["host withdraws a place"] += 1
+        self.gateway.checker.truth.gone(place.venue_cl_ord_id)
+        word = self._reject(place.venue_cl_ord_id, "WITHDRAWN", sent=False)
+        self._settled(generation, place, msgspec.structs.replace(word, withdrawn=True))
+
     def _run(self, generation: int, request: Request) -> None:
         if generation != self.generation:
             return
         if isinstance(request, wire.PlaceChild):
-            self._place(generation, request)
+            if self._held.pop(request.venue_cl_ord_id, None) is not None:  # else it was withdrawn
+                self._place(generation, request)
         elif isinstance(request, wire.CancelChild):
             self._cancel(generation, request)
         elif isinstance(request, wire.AmendChild):

@@ -26,15 +26,17 @@ REBOOT_GAP: Final = 100_000
 ASK_NS: Final = SECOND
 ASK_AGAIN_NS: Final = 5 * SECOND
 Frame = tuple[int, bool, str, Any, bool]
+# kind, body, poss_resend
+Sent = tuple[str, Any, bool]
 Position = tuple[int, int]
 Key = tuple[str, str, str]
 
 
 class SessionStore:
-    """What is on the gateway's disk of a session: number -> (kind, body, poss_resend) of what was sent, and both numbers."""
+    """What is on the gateway's disk of a session: what was sent, by its number, and both numbers."""
 
     def __init__(self) -> None:
-        self.messages: dict[int, tuple[str, Any, bool]] = {}
+        self.messages: dict[int, Sent] = {}
         self.next_out = 1
         self.next_in = 1
 
@@ -60,6 +62,21 @@ def key_of(message: Message) -> Key:
     if isinstance(message, CancelReject):
         return ("9", message.cl_ord_id, message.orig_cl_ord_id)
     return ("B", str(getattr(message, "transact_ns", "")), str(getattr(message, "ref_seq", "")))
+
+
+def resend(connection: Channel, sent: dict[int, Sent], first: int, end: int) -> None:
+    """What was sent under the numbers `first` to `end` - 1; administrative messages and what is not kept as gap fills."""
+    gap = first
+    for number in sorted(sent):
+        kind, body, poss_resend = sent[number]
+        if number < first or kind != "app":
+            continue
+        if gap < number:
+            connection.send((gap, True, "4", number, False))
+        connection.send((number, True, "app", body, poss_resend))
+        gap = number + 1
+    if gap < end:
+        connection.send((gap, True, "4", end, False))
 
 
 class GatewaySession:
@@ -209,20 +226,8 @@ class GatewaySession:
         self._put("app", message)
 
     def _resend(self, first: int) -> None:
-        """Messages from `first` on, administrative ones as gap fills."""
-        if self.connection is None:
-            return
-        gap = first
-        for number in sorted(self.store.messages):
-            kind, body, poss_resend = self.store.messages[number]
-            if number < first or kind != "app":
-                continue
-            if gap < number:
-                self.connection.send((gap, True, "4", number, False))
-            self.connection.send((number, True, "app", body, poss_resend))
-            gap = number + 1
-        if gap < self.store.next_out:
-            self.connection.send((gap, True, "4", self.store.next_out, False))
+        if self.connection is not None:
+            resend(self.connection, self.store.messages, first, self.store.next_out)
 
     # --- delivery ---
 

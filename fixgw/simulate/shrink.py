@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from .scheduler import FAULTS
@@ -14,16 +14,18 @@ MIN_ACTIVE_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A run that can be replayed. `off`: fault kinds that do not happen; `active_s`: length of the active phase."""
+    """A run that can be replayed. `off`: fault kinds that do not happen; `active_s`: length of the active phase; `deep`: purity
+    and hashes are checked at every single step, which finds more and takes twice as long."""
 
     seed: int
     plant: str = ""
     off: frozenset[str] = frozenset()
     active_s: float = ACTIVE_S
+    deep: bool = False
 
-    def run(self, story: int = 60, deep: bool = False) -> Outcome:
+    def run(self, story: int = 60) -> Outcome:
         """From start to end."""
-        return World(self.seed, self.plant, self.off, self.active_s, deep, story).run()
+        return World(self.seed, self.plant, self.off, self.active_s, self.deep, story).run()
 
     def command(self) -> str:
         """What replays it."""
@@ -34,6 +36,8 @@ class Case:
             words.append("--off " + ",".join(kind for kind in FAULTS if kind in self.off))
         if self.active_s != ACTIVE_S:
             words.append(f"--active {self.active_s:g}")
+        if self.deep:
+            words.append("--deep")
         return " ".join(words)
 
 
@@ -51,13 +55,13 @@ def shrink(case: Case, invariant: str) -> tuple[Case, int]:
         before = case
         for kind in FAULTS:
             if kind not in case.off and tries < MAX_TRIES:
-                candidate = Case(case.seed, case.plant, case.off | {kind}, case.active_s)
+                candidate = replace(case, off=case.off | {kind})
                 if fails(candidate):
                     case = candidate
         for part in (0.25, 0.5, 0.75, 0.9):
             shorter = round(case.active_s * part, 1)
             if shorter >= MIN_ACTIVE_S and tries < MAX_TRIES:
-                candidate = Case(case.seed, case.plant, case.off, shorter)
+                candidate = replace(case, active_s=shorter)
                 if fails(candidate):
                     case = candidate
         if case == before:

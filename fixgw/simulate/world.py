@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final
 
 from ..core import cold
@@ -27,6 +29,8 @@ ACCOUNT: Final = "main"
 TRADERS: Final = ("OMS1", "OMS2")
 COPY: Final = "PB"
 ACTIVE_S: Final = 60
+# the invariant that an exception breaks which nobody foresaw
+FAILS: Final = "no part fails"
 # twice the pace of reconciliations, and the back-off of queries
 QUIET_S: Final = 900
 POLL_NS: Final = 2 * SECOND
@@ -199,6 +203,9 @@ class World:
             self._quiet()
         except Violation as found:
             violation = (found.invariant, found.text)
+        except Exception as bug:  # of the core or of a model: the seed that shows it must be named, and the others told
+            where = traceback.extract_tb(bug.__traceback__)[-1]
+            violation = (FAILS, f"{type(bug).__name__}: {bug} ({Path(where.filename).name}:{where.lineno})")
         sim = self.sim
         self._hash.update(f"{sim.steps} {sim.now} {sim.rng.random()} {violation}".encode())
         if violation is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -12,8 +11,10 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from ..chaos.world import NotUp
+from ..fix.client import ClientError
 from ..interrupt import INTERRUPTED, interruptible
-from ..outputs import check_outputs, write_outputs
+from ..outputs import check_outputs, new_folder, write_outputs
 from .draw import draw
 from .run import Plan, Soak, run_soak
 from .trend import GROWS, MIN_SPAN_S, SHORT, Trend
@@ -35,7 +36,7 @@ MIN_RETENTION_S = 45.0
 )
 @click.option("--warmup", type=click.FloatRange(0), help="Seconds; default: three tenths of the time, at most 540.")
 @click.option("--png", type=click.Path(path_type=Path, dir_okay=False), help="Where the picture goes; default soak.png.")
-@click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep everything here.")
+@click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep all in this new folder.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write samples and trends.")
 @interruptible
 def soak(
@@ -79,8 +80,11 @@ def soak(
         retention_s=retention,
         warmup_s=min(540.0, 0.3 * duration_s) if warmup is None else warmup,
     )
-    with tempfile.TemporaryDirectory(prefix="fixgw-soak-") as temporary:
-        outcome = run_soak(directory or Path(temporary), plan, lambda text: console.print(text, markup=False, highlight=False))
+    try:
+        with new_folder(directory, "fixgw-soak-") as folder:
+            outcome = run_soak(folder, plan, lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
+    except (NotUp, TimeoutError, ClientError) as error:
+        raise click.ClickException(str(error)) from None
     _show(console, outcome)
     data = msgspec.json.format(msgspec.json.encode(outcome), indent=1) + b"\n"
 
@@ -110,7 +114,7 @@ def _show(console: Console, outcome: Soak) -> None:
     if any(trend.verdict == SHORT for trend in outcome.trends):
         console.print(f"too short: a verdict needs {MIN_SPAN_S / 60:.0f} minutes after the warm-up, of one process's life")
     for line in outcome.died[:20]:
-        console.print(f"ended by itself: {line}", markup=False)
+        console.print(f"not by a kill: {line}", markup=False, soft_wrap=True)
 
 
 def _row(trend: Trend) -> tuple[str, str, str, str, str]:

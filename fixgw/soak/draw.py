@@ -24,16 +24,10 @@ SMOOTH_S = 30.0
 _MARKS = {"front": ("#D55E00", "-"), "reconnect": ("#999999", ":")}
 
 
-class NoMatplotlib(Exception):
-    """The drawing library is not installed."""
-
-
 def draw(soak: Soak, path: Path) -> None:
-    """Write the PNG. Raises NoMatplotlib, OSError."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise NoMatplotlib("matplotlib is not installed: pip install matplotlib") from error
+    """Write the PNG. Raises ImportError where matplotlib is not installed, OSError."""
+    import matplotlib
+
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

@@ -93,7 +93,7 @@ class Soak(msgspec.Struct):
 
 
 def run_soak(directory: Path, plan: Plan, say: Callable[[str], None]) -> Soak:
-    """Run, sample and judge. Raises RuntimeError, TimeoutError when the installation does not come up."""
+    """Run, sample and judge. Raises NotUp, TimeoutError, ClientError when the installation does not come up."""
     soak = Soak(plan=plan, samples=[], marks=[], died=[], trends=[], flags=[])
     env = {}
     if plan.retention_s:

@@ -24,7 +24,8 @@ def silent(_: str) -> None:
 @pytest.mark.timeout(280)
 def test_each_part_killed_under_load(tmp_path: Path) -> None:
     outcome = run_chaos(tmp_path / "inst", len(TARGETS), 11, 40.0, TARGETS, silent)
-    assert outcome.requests > 20
+    assert outcome.kills == len(TARGETS)
+    assert outcome.verdict.requests > 20
     assert outcome.verdict.trades > 0
     assert outcome.verdict.clean, outcome.verdict.examples
     assert outcome.died == []

@@ -5,17 +5,28 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
 
 from fixgw.cli import main
+from fixgw.core.reports import CancelReject
+from fixgw.core.state import dump_state
+from fixgw.simulate.campaign import find_plant, run_chunk, simplify
+from fixgw.simulate.channel import Channel
 from fixgw.simulate.disk import SimDisk
+from fixgw.simulate.exchange import LOT, SYMBOL
 from fixgw.simulate.plants import PLANTS
-from fixgw.simulate.scheduler import FAULTS, Sim, Violation
+from fixgw.simulate.scheduler import FAULTS, MS, Sim, Violation
+from fixgw.simulate.session import GatewaySession
 from fixgw.simulate.shrink import Case, shrink
 from fixgw.simulate.world import World
+from fixgw.venues import wire
 
 SEEDS = 60
 CRASH_POINTS = ("evolved, not written", "within a write", "written, not synced", "synced, no effect yet", "a place sent",
@@ -24,7 +35,7 @@ OUTCOMES = ("order 0", "order 2", "order 4", "order 4 IOC_REMAINDER", "order 4 D
             "order 8 NOT_PLACED", "order 8 VENUE_REJECT", "order 8 MAX_NET_POSITION", "order 8 MAX_OPEN_ORDERS",
             "order 8 BUYING_POWER", "orders packed",
             "outcome unknown (place)", "outcome unknown (cancel)", "torn tail cut", "power cut: sector missing",
-            "reports redelivered", "replay hash compared", "snapshot loaded", "event OrderReplaced",
+            "host withdraws a place", "reports redelivered", "replay hash compared", "snapshot loaded", "event OrderReplaced",
             "event StopTriggered", "event ChildNotFound")  # fmt: skip
 
 
@@ -39,13 +50,13 @@ def test_seeds_are_clean_and_exercise_everything() -> None:
 
 
 def test_a_seed_with_every_step_checked() -> None:
-    assert Case(3, active_s=12).run(deep=True).violation is None
+    assert Case(3, active_s=12, deep=True).run().violation is None
 
 
 @pytest.mark.parametrize("plant", PLANTS)
 def test_a_planted_bug_is_found(plant: str) -> None:
     """Within as many seeds as the command promises: the rarest is found by one seed in thirty."""
-    assert any(World(seed, plant).run().violation for seed in range(200)), PLANTS[plant].what
+    assert find_plant((plant, 0, 200)).seed is not None, PLANTS[plant].what
 
 
 def test_only_a_power_cut_shows_a_skipped_sync() -> None:
@@ -73,6 +84,51 @@ def test_a_failing_seed_is_made_simpler_and_its_command_replays_it() -> None:
     assert len(simpler.off) > 5 and tries <= 80
     result = CliRunner().invoke(main, simpler.command().split()[1:])
     assert result.exit_code == 1 and violation[0] in result.output, result.output
+
+
+class Changed(bytes):
+    """Bytes that equal no others."""
+
+    def __ne__(self, other: object) -> bool:
+        return True
+
+
+def test_what_only_checks_at_every_step_find_is_replayed_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fixgw.simulate.gateway.dump_state", lambda state: Changed(dump_state(state)))
+    assert Case(20).run().violation is None
+    (failure,) = run_chunk(range(20, 21)).failures
+    assert failure.invariant == "decide changes nothing"
+    simplify([failure])
+    for command in (failure.command, failure.simpler):
+        code, output = simulate(*command.split()[2:])
+        assert code == 1 and "violated: decide changes nothing" in output, command
+    assert "--off" in failure.simpler
+
+
+def test_what_nobody_foresaw_is_a_failure_of_its_seed_and_no_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_: object) -> None:
+        raise TypeError("a bug of ours")
+
+    monkeypatch.setattr("fixgw.simulate.gateway.evolve", breaks)
+    chunk = run_chunk(range(1, 4))
+    assert chunk.seeds == 3 and [failure.seed for failure in chunk.failures] == [1, 2, 3]
+    assert "TypeError: a bug of ours (test_simulate_seeds.py:" in chunk.failures[0].text
+    code, output = simulate(*chunk.failures[0].command.split()[2:])
+    assert code == 1 and "violated: no part fails: TypeError" in output
+    found = find_plant(("no-trade-dedup", 1, 200))
+    assert (found.seed, found.tried, found.invariant) == (None, 1, "no part fails")
+
+
+def test_a_cancel_reject_told_twice_without_a_mark_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    put = GatewaySession._put
+
+    def unmarked(session: GatewaySession, kind: str, body: Any, again: bool = False) -> None:
+        put(session, kind, body, again and not isinstance(body, CancelReject))
+
+    assert Case(9).run().violation is None
+    monkeypatch.setattr(GatewaySession, "_put", unmarked)
+    violations = filter(None, (World(seed).run().violation for seed in range(9, 60)))
+    assert next(violations)[0] == "nothing told twice"
 
 
 def test_the_command_writes_its_verdict(tmp_path: Path) -> None:
@@ -133,6 +189,80 @@ def test_a_replay_writes_its_verdict_too(tmp_path: Path) -> None:
 def test_options_that_mean_nothing_together_are_refused(words: tuple[str, ...], said: str) -> None:
     code, output = simulate(*words)
     assert code == 2 and said in output
+
+
+@dataclass
+class HostStand:
+    """A host without faults that got the place of one order; `words`: what it told the gateway."""
+
+    world: World = field(default_factory=lambda: World(1, off=frozenset(FAULTS)))
+    words: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        place = wire.PlaceChild(
+            venue_cl_ord_id="C1", symbol=SYMBOL, side="1", ord_type="2", tif="1", qty=LOT, px=Decimal(100), expires_ns=1 << 62
+        )
+        self.world.host._link = cast(Channel, SimpleNamespace(send=self.words.append, cut=lambda: None))
+        self.world.gateway.checker.truth.sent(place, "OMS1")
+        self.receive(place)
+
+    def receive(self, message: wire.ToHost) -> None:
+        self.world.host._receive(self.world.host.generation, message)
+
+    def later(self, ms: int) -> None:
+        self.world.sim.run_until(self.world.sim.now + ms * MS)
+
+    @property
+    def may_trade(self) -> Decimal:
+        truth = self.world.gateway.checker.truth
+        return truth.most["C1"] - truth.done["C1"]
+
+
+def test_a_place_that_has_left_its_host_may_trade_though_the_host_dies() -> None:
+    stand = HostStand()
+    stand.later(2)
+    stand.world.host.restart()
+    assert stand.may_trade == LOT
+
+
+def test_a_place_that_its_host_holds_back_dies_with_it() -> None:
+    stand = HostStand()
+    stand.world.host.restart()
+    assert stand.may_trade == 0
+    stand.later(200)
+    assert stand.world.host.exchange.orders == {}
+
+
+def test_a_cancel_withdraws_a_place_that_has_not_left() -> None:
+    stand = HostStand()
+    stand.receive(wire.CancelChild(venue_cl_ord_id="C1", symbol=SYMBOL))
+    assert [(word.code, word.sent, word.withdrawn) for word in stand.words] == [("WITHDRAWN", False, True)]
+    assert stand.may_trade == 0
+    stand.later(200)
+    assert stand.world.host.exchange.orders == {} and len(stand.words) == 1
+
+
+def test_a_cancel_waits_for_a_place_that_has_left() -> None:
+    stand = HostStand()
+    stand.later(2)
+    stand.receive(wire.CancelChild(venue_cl_ord_id="C1", symbol=SYMBOL))
+    stand.later(400)
+    assert stand.world.host.exchange.orders["C1"].status == "canceled" and "ChildDone" in str(stand.words)
+
+
+def test_an_amend_waits_for_nothing() -> None:
+    """Not for a question whose answer hangs either (venues/chains.py)."""
+    stand = HostStand()
+    host = stand.world.host
+    host.exchange.trading = False
+    stand.later(400)
+    host.venue_up = False
+    stand.receive(wire.QueryChild(venue_cl_ord_id="C1", symbol=SYMBOL))
+    stand.later(200)
+    host.venue_up = True
+    stand.receive(wire.AmendChild(venue_cl_ord_id="C1", symbol=SYMBOL, qty=LOT / 2))
+    stand.later(400)
+    assert host.exchange.orders["C1"].qty == LOT / 2 and "ChildAmended" in str(stand.words)
 
 
 def test_the_disk_forgets_what_was_not_synced() -> None:

@@ -7,23 +7,20 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from fixgw.bench.cli import _PARTIES
-from fixgw.bench.gateway_profile import profile
+from fixgw.bench.gateway_profile import _LIVES, profile
 from fixgw.bench.oms import Turn
-from fixgw.bench.order_path import PARTIES, QUICK, Size, figures, targets_met, turns_of
+from fixgw.bench.order_path import QUICK, Size, figures, targets_met, turns_of
 from fixgw.cli import main
 
 # each gateway takes seconds to start on a busy machine: one of each kind
 PARTY_OPTIONS = ("--party", "os", "--party", "r1", "--party", "many")
 
 
-def test_the_parties_known_to_the_command_are_those_that_are_measured() -> None:
-    assert _PARTIES == PARTIES
-
-
 def test_a_quick_run_measures_the_parties_asked_for(tmp_path: Path) -> None:
     told = tmp_path / "figures.json"
-    result = CliRunner().invoke(main, ["bench", "order-path", "--quick", *PARTY_OPTIONS, "--json", str(told)])
+    # a party that is named twice takes part once
+    options = ("--quick", "--rounds", "2", *PARTY_OPTIONS, "--party", "os", "--json", str(told))
+    result = CliRunner().invoke(main, ["bench", "order-path", *options])
     assert result.exit_code == 0, result.output
     found = json.loads(told.read_text())
     assert found["p50_ratio_os"] > 0 and set(found["targets_met"]) == {"p50_ratio_os"}
@@ -31,7 +28,7 @@ def test_a_quick_run_measures_the_parties_asked_for(tmp_path: Path) -> None:
     assert list(found["raw"]) == ["os", "r1", "many"]
     for name, row in found["raw"].items():
         assert 0 < row["p50_us"] <= row["p99_us"], name
-        assert len(row["p50_us_by_round"]) == QUICK.rounds
+        assert len(row["p50_us_by_round"]) == 2
         assert ("orders_per_s" in row) == (name != "many")
 
 
@@ -42,10 +39,11 @@ def test_the_profile_names_the_stages(tmp_path: Path) -> None:
     assert float(rows["callback fromApp"][0]) == 1.0 and float(rows["journal.commit"][1]) > 0 and "CPU us per order" in text
 
 
-def test_the_folder_must_be_empty(tmp_path: Path) -> None:
-    (tmp_path / "something").write_text("")
-    result = CliRunner().invoke(main, ["bench", "order-path", "--quick", "--dir", str(tmp_path)])
-    assert result.exit_code == 1 and "not empty" in result.output
+def test_the_profile_of_calls_names_what_each_thread_does(tmp_path: Path) -> None:
+    size = Size(rounds=1, single=5, windowed=10, window=4)
+    text = profile(size, tmp_path, lambda _: None, modes=("calls",))
+    profiled = {line.removeprefix("=== ").rpartition(" ")[0] for line in text.splitlines() if line.startswith("=== ")}
+    assert profiled == _LIVES
 
 
 def test_every_round_has_every_party_once_and_turns_their_order() -> None:

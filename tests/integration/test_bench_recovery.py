@@ -54,6 +54,11 @@ def test_the_command_tells_what_it_measured(tmp_path: Path) -> None:
     assert set(found["targets_met"]) == {"cold_s", "snapshot_s", "bytes_per_open_order"}
 
 
+def test_memory_per_open_order_needs_one() -> None:
+    result = CliRunner().invoke(main, ["bench", "recovery", "--open", "0"])
+    assert result.exit_code == 2 and "--open" in result.output
+
+
 def test_the_journal_has_as_many_open_orders_as_asked_for(tmp_path: Path) -> None:
     config, what = made(tmp_path)
     state = replayed(config)

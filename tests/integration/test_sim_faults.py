@@ -239,6 +239,7 @@ def test_outage(sim: RunningSim, refuse: bool) -> None:
         ("POST", "/sim/faults", {"kind": "outage"}, "seconds"),
         ("POST", "/sim/order", {"symbol": "BTCUSDT", "side": "BUY", "quantity": "-1", "price": "5"}, "quantity"),
         ("POST", "/sim/order", {"symbol": "BTCUSDT", "side": "BUY", "account": "nobody"}, "nobody"),
+        ("POST", "/sim/order", {"symbol": "BTCUSDT", "side": "BUY", "account": []}, "expected one of"),
         ("POST", "/sim/price", {"symbol": "XRPUSDT", "mid": "1"}, "XRPUSDT"),
         ("POST", "/sim/price", {"symbol": "BTCUSDT", "mid": "NaN"}, "mid"),
         ("POST", "/sim/bust", {"trade_id": 10**12}, "trade_id 1000000000000"),

@@ -234,6 +234,21 @@ def false_cancel_reject(case: Case) -> None:
     case.heard["OMS44"].append({8: "FIX.4.4", 35: "9", 11: "b", 41: "b", 17: ""})
 
 
+def refused_cancel(case: Case, *marks: dict[int, str]) -> None:
+    """Journaled once, and come as often as there are marks."""
+    case.journal.rejects["OMS44", "9", "x", "b"] += 1
+    case.heard["OMS44"] += [{8: "FIX.4.4", 35: "9", 11: "x", 41: "b", 17: ""} | mark for mark in marks]
+
+
+def cancel_reject_repeated(case: Case) -> None:
+    refused_cancel(case, {}, {})
+
+
+def second_cancel_reject_lost(case: Case) -> None:
+    refused_cancel(case, {})
+    refused_cancel(case)
+
+
 def session_reject(case: Case) -> None:
     case.heard["OMS44"].append({8: "FIX.4.4", 35: "3", 45: "3", 58: "why", 17: ""})
 
@@ -267,10 +282,12 @@ def open_there_only(case: Case) -> None:
         ("lost", copy_misses_report),
         ("lost", copy_misses_fill),
         ("lost", cancel_reject_lost),
+        ("lost", second_cancel_reject_lost),
         ("lost", journal_misses_trade),
         ("doubled", accepted_twice),
         ("doubled", trade_told_twice),
         ("doubled", unmarked_repetition),
+        ("doubled", cancel_reject_repeated),
         ("doubled", executed_too_much),
         ("mismatched", other_quantity_at_client),
         ("mismatched", other_price_at_exchange),
@@ -307,6 +324,7 @@ def test_a_marked_repetition_is_no_harm(mark: int) -> None:
     for exec_id in ("e2", "e4"):
         case.heard["OMS42"].append(case.find(case.heard["OMS42"], exec_id) | {mark: "Y"})
         case.copied.append(case.find(case.copied, exec_id) | {mark: "Y"})
+    refused_cancel(case, {}, {mark: "Y"})
     assert case.judge().clean
 
 

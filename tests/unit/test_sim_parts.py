@@ -166,6 +166,7 @@ def test_fault_lifetimes_and_matches() -> None:
     ("body", "text"),
     [
         ([], "expected an object"),
+        ({"kind": ["hang"]}, "expected one of"),
         ({"kind": "hang", "often": 1}, "often"),
         ({"kind": "hang", "count": True}, "count True"),
         ({"kind": "hang", "seconds": -1}, "seconds -1"),
