@@ -159,9 +159,13 @@ def run(directory: Path, ready_file: Path | None) -> None:
     Example:
       fixgw run demo --ready-file /tmp/ready.json
     """
+    from .stopping import hold_signals
+
+    # from here on: what comes next takes the better part of a second to import
+    held = hold_signals()
     from .supervisor import run as supervise
 
-    raise SystemExit(supervise(directory, ready_file))
+    raise SystemExit(supervise(directory, ready_file, held))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from ..process import describe_exit
+from ..stopping import hold_signals
 from .child import Child, describe_error
 from .lock import RunLock
 from .plan import Plan, PlanError, write_json
@@ -31,7 +32,6 @@ _IDLE_TICK_S: Final = 0.5
 _LOG_CHECK_S: Final = 10.0
 # a ready file that could not be written
 _TELL_AGAIN_S: Final = 1.0
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Supervisor:
@@ -58,8 +58,8 @@ class Supervisor:
 
     def run(self) -> int:
         """0 after a clean stop; the gateway's status after a fatal one; 1 when a start failed or a stop was not clean."""
-        blocked = {*_SIGNALS, signal.SIGCHLD}
-        old = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+        old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        blocked = hold_signals() | {signal.SIGCHLD}
         try:
             with self._status:
                 while self._stop_reason is None:
@@ -79,7 +79,7 @@ class Supervisor:
     def _wait(self, blocked: set[signal.Signals]) -> None:
         idle = all(child.is_ready for child in self._children) and bool(self._told)
         got = signal.sigtimedwait(blocked, _IDLE_TICK_S if idle else _TICK_S)
-        if got is not None and got.si_signo in _SIGNALS:
+        if got is not None and got.si_signo != signal.SIGCHLD:
             self._stop_reason = signal.Signals(got.si_signo).name
 
     def _step(self) -> None:

@@ -222,6 +222,25 @@ def test_ctrl_c_is_a_clean_stop(root: Path, runs: list[Run]) -> None:
     assert run.stop(signal.SIGINT)[0] == 0
 
 
+def test_what_is_ignored_at_the_start_ends_nothing(root: Path, runs: list[Run]) -> None:
+    """As nohup does, and a shell with what it puts into the background."""
+    ignored = [signal.SIGHUP, signal.SIGINT]
+    before = [signal.signal(number, signal.SIG_IGN) for number in ignored]
+    try:
+        run = Run(root, "gateway")
+    finally:
+        for number, handler in zip(ignored, before, strict=True):
+            signal.signal(number, handler)
+    runs.append(run)
+    pid = run.pid("gateway")
+    for number in ignored:
+        run.process.send_signal(number)
+    os.kill(pid, signal.SIGKILL)
+    assert alive(run.new_pid("gateway", pid))
+    status, output = run.stop()
+    assert status == 0 and "SIGTERM: draining" in output
+
+
 def test_a_killed_child_is_replaced_and_told_the_others_stay(root: Path, runs: list[Run]) -> None:
     run = Run(root, *ALL)
     runs.append(run)
