@@ -213,3 +213,11 @@ def test_keys_in_files_and_chosen_passwords_keep_their_form() -> None:
     assert not form_fault("password", "pass wörd") and not form_fault("secret", "a+b/c==")
     assert form_fault("secret", "ab\ncd") and form_fault("secret", f"{PEM}\x00") and form_fault("token", "é")
     assert all(form_fault(name, "a\nb") and not form_fault(name, "abc-123_XYZ=") for name in NAMES)
+
+
+def test_a_byte_order_mark_before_a_text_is_no_part_of_it(demo: Path) -> None:
+    for path in (demo / "fixgw.toml", demo / "sessions" / "OMS44.toml", demo / "venues" / "sim.toml", demo / "secrets" / "sim.key"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    result = check(demo)
+    assert result.exit_code == 0, result.output
+    assert load_venue_file(demo / "venues" / "sim.toml").credential("apiKey").isalnum()
