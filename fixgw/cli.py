@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -78,6 +80,9 @@ def main() -> None:
     Example:
       fixgw init demo --demo && fixgw run demo
     """
+    # what a venue says may have letters that the terminal lacks: nothing ends for them, least of all `run`
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @main.command()
