@@ -13,6 +13,7 @@ GATEWAY_FATAL is not restarted: everything is stopped and the reason is told.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import time
@@ -114,14 +115,15 @@ class Supervisor:
         """What was deleted from run/ while everything runs is told and made again: the folder and what is written from here. The
         gateway binds its sockets there anew by itself."""
         folder = self._plan.config.paths.run
-        if not folder.is_dir():
+        # os.path: what cannot be looked at (no right to, a file system that has gone) is not there, and ends nothing
+        if not os.path.isdir(folder):
             try:
                 self._plan.make_run_folder()
             except OSError as error:
                 self._tell_folder(f"{describe_error(error, folder)}: it was deleted and cannot be made again yet")
                 return
             self._tell_folder(f"{folder} was deleted while this ran: made again")
-        elif self._told and not all(path.exists() for path in self._ready_files):
+        elif self._told and not all(map(os.path.exists, self._ready_files)):
             self._tell_folder(f"the ready file was deleted while this ran: written again ({self._ready_files[0]})")
         else:
             self._folder_trouble = ""

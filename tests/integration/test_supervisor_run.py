@@ -215,6 +215,18 @@ def test_a_run_folder_that_is_deleted_is_made_again_and_nobody_else_gets_in(root
     assert run.process.wait(timeout=20) == 0
 
 
+def test_a_ready_file_that_cannot_be_looked_at_ends_nothing(root: Path, runs: list[Run]) -> None:
+    (root / "tell").mkdir()
+    run = Run(root, "gateway", out=root / "out.txt", TOLD=str(root / "tell" / "told.json"))
+    runs.append(run)
+    run.until((root / "tell" / "told.json").exists, "not ready")
+    (root / "tell").rename(root / "away")
+    (root / "tell").symlink_to("x" * 300)
+    run.until(lambda: "cannot be written" in (root / "out.txt").read_text(), "not told")
+    run.process.send_signal(signal.SIGTERM)
+    assert run.process.wait(timeout=20) == 0
+
+
 def test_ctrl_c_is_a_clean_stop(root: Path, runs: list[Run]) -> None:
     run = Run(root, "gateway")
     runs.append(run)
