@@ -28,7 +28,7 @@ from .plan import Plan, PlanError, write_json
 from .status import StatusLine
 
 _TICK_S: Final = 0.05
-# when everything is up only signals matter (SIGCHLD among them), and those wake the loop at once
+# when everything is up, or late, only signals matter (SIGCHLD among them), and those wake the loop at once
 _IDLE_TICK_S: Final = 0.5
 _LOG_CHECK_S: Final = 10.0
 # a ready file that could not be written
@@ -78,7 +78,8 @@ class Supervisor:
         return self._exit_status
 
     def _wait(self, blocked: set[signal.Signals]) -> None:
-        idle = all(child.is_ready for child in self._children) and bool(self._told)
+        # who is late is asked for at leisure: to be asked costs the gateway time, and an exchange may be away for hours
+        idle = all(child.is_ready or child.late for child in self._children) and bool(self._told)
         got = signal.sigtimedwait(blocked, _IDLE_TICK_S if idle else _TICK_S)
         if got is not None and got.si_signo != signal.SIGCHLD:
             self._stop_reason = signal.Signals(got.si_signo).name

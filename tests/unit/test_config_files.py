@@ -216,7 +216,8 @@ def test_keys_in_files_and_chosen_passwords_keep_their_form() -> None:
 
 
 def test_a_byte_order_mark_before_a_text_is_no_part_of_it(demo: Path) -> None:
-    for path in (demo / "fixgw.toml", demo / "sessions" / "OMS44.toml", demo / "venues" / "sim.toml", demo / "secrets" / "sim.key"):
+    for name in ("fixgw.toml", "sessions/OMS44.toml", "venues/sim.toml", "secrets/sim.key"):
+        path = demo / name
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     result = check(demo)
     assert result.exit_code == 0, result.output
