@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from fixgw.app import Gateway
 from fixgw.journal.space import SpaceWatch
 
 BALLAST = 1 << 20
@@ -74,3 +78,26 @@ def test_a_ballast_that_could_not_be_made_takes_no_room(tmp_path: Path, room: Ro
     assert watch.low and not list(tmp_path.iterdir())
     watch.check()
     assert not watch.low
+
+
+def test_clients_are_told_each_change_in_its_order(tmp_path: Path) -> None:
+    """The journal and the disk for everything else are watched by two threads."""
+    told: list[bool] = []
+    threads: list[threading.Thread] = []
+
+    def now_ns() -> int:
+        if not threads:
+            gateway.space.low = False
+            threads.append(threading.Thread(target=Gateway._space_changed, args=(gateway, False)))
+            threads[0].start()
+            threads[0].join(0.3)
+        return 1
+
+    engine = SimpleNamespace(now_ns=now_ns, submit=lambda command: told.append(command.full))
+    gateway: Any = SimpleNamespace(
+        engine=engine, space=SimpleNamespace(low=True), journal=SimpleNamespace(full=False), _told_full=False,
+        _telling_full=threading.Lock(), _is_full=lambda: Gateway._is_full(gateway),
+    )  # fmt: skip
+    Gateway._space_changed(gateway, True)
+    threads[0].join(5)
+    assert told == [True, False]
