@@ -206,6 +206,8 @@ def order(directory: Path, as_json: bool, order_id: str) -> None:
     print_table("children", child_columns, result.get("children", []))
     print_table("fills", FILL_COLUMNS, result.get("fills", []))
     print_table("history", ["seq", "ts_ns", "event", "text"], result.get("history", []))
+    if incomplete := result.get("incomplete"):
+        print_warning(f"fills and history are not all there is: {incomplete}")
 
 
 @click.command()
