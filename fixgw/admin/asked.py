@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from .protocol import AdminError
 
@@ -19,14 +16,6 @@ def known(kind: str, name: str, among: Iterable[str]) -> None:
     names = sorted(among)
     if name not in names:
         raise AdminError("NOT_FOUND", f"{kind} {name!r} is unknown, expected one of {', '.join(names) or '(none)'}")
-
-
-def ends(path: Path) -> dict[str, str]:
-    """Why processes ended that are not back yet (supervisor/loop.py); empty when nothing is told."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-    except (OSError, msgspec.MsgspecError):
-        return {}
 
 
 def text_of(params: Params, key: str) -> str:

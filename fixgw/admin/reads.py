@@ -9,6 +9,9 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
+from pathlib import Path
+
+import msgspec
 
 from .. import __version__
 from ..config import Config
@@ -23,7 +26,7 @@ from ..fix.acceptor import Acceptor
 from ..journal.projection_watch import ProjectionState
 from ..venues.gateway_link import VenueLinks
 from . import views
-from .asked import Params, ends, limit_of, text_of
+from .asked import Params, limit_of, text_of
 from .engine_access import durable_view
 from .names import Names
 from .protocol import AdminError
@@ -75,7 +78,7 @@ class Reads:
         }
 
     def _status(self, params: Params, user: str) -> object:
-        hosts, ended = self._links.hosts(), ends(self._config.paths.ended)
+        hosts, ended = self._links.hosts(), _ends(self._config.paths.ended)
         journal, full_because, projection = self._engine.journal, self._full_because(), self._projection()
 
         def make(state: State) -> Params:
@@ -283,3 +286,11 @@ class Reads:
         return durable_view(self._engine,
             lambda state: {"limits": views.limit_rows(state, session, now_ns), "levels": views.level_rows(state)}
         )
+
+
+def _ends(path: Path) -> dict[str, str]:
+    """Why processes ended that are not back yet (supervisor/loop.py); empty when nothing is told."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except (OSError, msgspec.MsgspecError):
+        return {}
