@@ -20,8 +20,9 @@ from typing import Final
 import click
 import sqlite_utils
 
+from fixgw.core.codec import decode_record
+
 from .errors import JournalError
-from .plain import decode
 from .projection import BATCH, Projector, lock_projection, matches_journal, rebuild
 from .reader import JournalReader
 
@@ -126,7 +127,7 @@ class ProjectionFollower:
         count, first = 0, projector.last_seq + 1
         try:
             for count, (_, payload) in enumerate(reader.read(first, strict=False), 1):
-                projector.add_record(decode(payload), payload)
+                projector.add_record(decode_record(payload), payload)
                 if count >= BATCH or self._stop.is_set():
                     break
             if count:
