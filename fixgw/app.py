@@ -377,7 +377,6 @@ def main() -> int:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m fixgw.app", description="The gateway process; `fixgw run` starts it.")
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--run-dir", type=Path, help="for the process list only; DIR/run is used")
     args = parser.parse_args()
     die_with_parent()
     allow_files()

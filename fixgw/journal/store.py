@@ -39,10 +39,10 @@ from .identity import (
     take_lock,
     write_run,
 )
-from .layout import read_layout, remove_leftovers, snapshot_files
+from .layout import read_layout, remove_leftovers
 from .prealloc import Preallocator, Slot
 from .reader import JournalReader
-from .recover import Cut, Recovered, recover
+from .recover import Cut, Recovered, durable_floor, recover
 from .segment import HEADER_BYTES, MAX_RECORD_BYTES, RECORD_BYTES, Header, encode_header, encode_record, make_salt
 
 log = logging.getLogger(__name__)
@@ -141,16 +141,13 @@ class Journal:
         self.boot_id_changed = run is not None and (run.boot_id != boot_id() or run.boot_id == "unknown")
         self.install_id = self._known_install_id()
         self._salt = make_salt(self.install_id)
-        floor = max(
-            [run.last_seq if run is not None and self.was_clean else 0] + [seq for seq, _ in snapshot_files(directory)[:1]]
-        )
         holes_ok = run is not None and not self.was_clean and run.sync == "os" and self.boot_id_changed
         found = recover(
             directory,
             disk,
             self.install_id,
             now_ns=self._now_ns(),
-            floor_seq=floor,
+            floor_seq=durable_floor(directory),
             holes_ok=holes_ok,
             check_from_seq=check_from_seq,
             on_record=on_record,
@@ -363,15 +360,11 @@ class Journal:
     def read(self, from_seq: int = 1) -> Iterator[tuple[int, bytes]]:
         """(seq, payload) of the durable records from from_seq to the durable_seq of this moment; archived ones as well.
 
-        Raises JournalFailed, CorruptJournal, JournalGap. A follower that reads often should keep one `reader()`.
+        Raises JournalFailed, CorruptJournal, JournalGap. Who follows keeps a JournalReader, which remembers its place.
         """
         if self._failed is not None:
             raise self._failed
         return JournalReader(self._directory).read(from_seq, self._durable_seq, strict=False)
-
-    def reader(self) -> JournalReader:
-        """A reader that remembers its place: reader.read(from_seq, journal.durable_seq, strict=False)."""
-        return JournalReader(self._directory)
 
     def subscribe(self, after_seq: int, timeout_s: float) -> int:
         """Wait until durable_seq > after_seq, or timeout_s; returns durable_seq. Raises JournalFailed."""
@@ -380,10 +373,6 @@ class Journal:
         if self._failed is not None:
             raise self._failed
         return self._durable_seq
-
-    def poke(self) -> None:
-        """Look for free space now (somebody has made room)."""
-        self._prealloc.poke()
 
     def wait_ready(self, timeout_s: float) -> bool:
         """Wait until spare and reserve segment are there; False if not in time."""
