@@ -9,7 +9,7 @@ from typing import Any
 from .protocol import AdminError
 
 Params = dict[str, Any]
-MAX_ROWS = 10_000
+DEFAULT_ROWS, MAX_ROWS = 100, 10_000
 
 
 def known(kind: str, name: str, among: Iterable[str]) -> None:
@@ -39,9 +39,9 @@ def decimal_of(params: Params, key: str) -> Decimal | None:
 
 
 def limit_of(params: Params) -> int:
-    value = params.get("limit", 100)
+    value = params.get("limit")
     if value is None:
-        return 100
+        return DEFAULT_ROWS
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_ROWS:
         raise AdminError("BAD_PARAMS", f"limit {value!r}: expected 1 to {MAX_ROWS}")
     return value
