@@ -28,7 +28,6 @@ import msgspec
 from .disk import Disk
 from .errors import JournalBusy, JournalDiskError, JournalError, JournalFailed, RecordTooBig
 from .identity import (
-    Lock,
     RunMark,
     boot_id,
     check_directory,
@@ -59,7 +58,7 @@ _SPARE_WAIT_S: Final = 10.0
 class Journal:
     """Make one with Journal.open. Implements base.JournalStore; every method is safe to call from any thread."""
 
-    def __init__(self, directory: Path, sync: SyncMode, disk: Disk, lock: Lock, now_ns: Callable[[], int]) -> None:
+    def __init__(self, directory: Path, sync: SyncMode, disk: Disk, lock: int, now_ns: Callable[[], int]) -> None:
         self._directory, self._sync, self._disk, self._lock, self._now_ns = directory, sync, disk, lock, now_ns
         self._mutex = threading.Lock()  # guards the buffer
         self._progress = threading.Condition(threading.Lock())  # guards durable_seq and who leads
@@ -111,14 +110,16 @@ class Journal:
                 raise ValueError(f"{name} {value}, expected {_MIN_FILE_BYTES} or more")
         disk = disk or Disk()
         path = check_directory(Path(directory), disk)
-        lock = take_lock(path)
-        journal = cls(path, sync, disk, lock, now_ns)
-        journal._full_callback = on_full
-        journal._max_record = min(MAX_RECORD_BYTES, min(segment_bytes, reserve_bytes) - HEADER_BYTES - RECORD_BYTES)
+        lock = -1
         try:
+            lock = take_lock(path)
+            journal = cls(path, sync, disk, lock, now_ns)
+            journal._full_callback = on_full
+            journal._max_record = min(MAX_RECORD_BYTES, min(segment_bytes, reserve_bytes) - HEADER_BYTES - RECORD_BYTES)
             journal._start(segment_bytes, reserve_bytes, check_from_seq, retry_s, on_record)
         except BaseException as error:
-            os.close(lock.fd)
+            if lock >= 0:
+                os.close(lock)
             if isinstance(error, OSError):
                 raise JournalDiskError(f"journal {path} cannot be opened: {error}") from error
             raise
@@ -398,7 +399,7 @@ class Journal:
             if self._current is not None:
                 self._disk.close(self._current.fd)
                 self._current = None
-            os.close(self._lock.fd)
+            os.close(self._lock)
 
     def close_untouched(self) -> None:
         """Give the folder back with the mark of the run before, so that the next start knows how that one ended; nothing may have

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..config import Paths
+from ..journal.identity import note_pid, noted_pid
 from ..stopping import check_held
 
 # children of a supervisor that was killed get SIGTERM from the kernel and drain
@@ -43,13 +44,12 @@ def take(paths: Paths, wait_s: float = EARLIER_RUN_S, held: Set[signal.Signals] 
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        holder = noted_pid(fd) or "unknown"
         os.close(fd)
         raise AlreadyRunning(f"{paths.root} is run already by the process {holder}; stop that one first") from None
-    pid = os.getpid()
-    _note_pid(fd, pid)
+    note_pid(fd)
     children = os.open(paths.children_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    lock = RunLock(pid, fd, children)
+    lock = RunLock(os.getpid(), fd, children)
     deadline = time.monotonic() + wait_s
     try:
         while True:
@@ -65,14 +65,6 @@ def take(paths: Paths, wait_s: float = EARLIER_RUN_S, held: Set[signal.Signals] 
     except BaseException:
         lock.release()
         raise
-
-
-def _note_pid(fd: int, pid: int) -> None:
-    """For who is refused; the lock holds without it. Not truncated first: that would need a new block on a full disk."""
-    try:
-        os.ftruncate(fd, os.pwrite(fd, f"{pid}\n".encode(), 0))
-    except OSError:
-        os.ftruncate(fd, 0)
 
 
 def holders(paths: Paths) -> list[int]:

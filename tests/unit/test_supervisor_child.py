@@ -18,11 +18,12 @@ from fixgw import app
 from fixgw.config import Paths
 from fixgw.fix import front
 from fixgw.journal.disk import Disk
+from fixgw.journal.identity import note_pid, noted_pid
 from fixgw.ready import write_ready
 from fixgw.supervisor import plan
 from fixgw.supervisor.child import BACKOFF_FIRST_S, Child, describe_error
 from fixgw.supervisor.child_log import KEPT_BYTES
-from fixgw.supervisor.lock import RunLock, _note_pid
+from fixgw.supervisor.lock import RunLock
 from fixgw.supervisor.loop import Supervisor
 from fixgw.supervisor.status import StatusLine
 
@@ -103,10 +104,11 @@ def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Pat
 
 def test_a_lock_s_pid_is_written_in_place(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    path.write_text("1234567\n")
+    path.write_text("12345678901234567\n")
     with path.open("r+b") as file:
-        _note_pid(file.fileno(), 42)
-    assert path.read_text() == "42\n"
+        note_pid(file.fileno())
+        assert noted_pid(file.fileno()) == os.getpid()
+    assert path.read_text() == f"{os.getpid()}\n"
 
 
 def test_a_ready_file_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
