@@ -185,13 +185,18 @@ def rebuild(directory: Path, out: Path, progress: Callable[[int, int], None] | N
             last_seq = _fill_new(directory, temporary, progress)
         except JournalGap as error:
             raise JournalError(f"{error}: the projection cannot be made anew") from error
-        for suffix in ("-wal", "-shm"):
-            out.with_name(out.name + suffix).unlink(missing_ok=True)
+        remove_log(out)
         os.replace(temporary, out)
         return last_seq
     finally:
         temporary.unlink(missing_ok=True)
         os.close(lock)
+
+
+def remove_log(path: Path) -> None:
+    """Of a database that is no more: SQLite would take its pages into the next one of that name."""
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _fill_new(directory: Path, path: Path, progress: Callable[[int, int], None] | None) -> int:
