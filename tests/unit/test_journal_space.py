@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from fixgw.app import Gateway
+from fixgw.journal import space
 from fixgw.journal.space import SpaceWatch
 
 BALLAST = 1 << 20
@@ -78,6 +80,31 @@ def test_a_ballast_that_could_not_be_made_takes_no_room(tmp_path: Path, room: Ro
     assert watch.low and not list(tmp_path.iterdir())
     watch.check()
     assert not watch.low
+
+
+def test_a_listener_that_fails_does_not_end_the_watch(tmp_path: Path, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(space, "CHECK_S", 0.01)
+    told: list[bool] = []
+    failed = threading.Event()
+
+    def on_low(low: bool) -> None:
+        told.append(low)
+        if low:
+            failed.set()
+            raise RuntimeError("no thread for it")
+
+    watch = SpaceWatch(tmp_path / "ballast", BALLAST, on_low)
+    watch.start()
+    try:
+        room.free = 0
+        assert failed.wait(10)
+        room.free = 10 * BALLAST
+        deadline = time.monotonic() + 5
+        while told != [True, False]:
+            assert time.monotonic() < deadline, told
+            time.sleep(0.01)
+    finally:
+        watch.stop()
 
 
 def test_clients_are_told_each_change_in_its_order(tmp_path: Path) -> None:
