@@ -17,7 +17,6 @@ import logging
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -62,7 +61,6 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.paths = config.paths
-        self.started_ns = time.time_ns()
         self.clock = GatewayClock()
         if self.clock.resume(self.paths.clock):
             log.info("the clock goes on where the last run was")
@@ -76,6 +74,7 @@ class Gateway:
         from .fix.from_config import acceptor_session
 
         self._failing = threading.Event()
+        self._telling_full = threading.Lock()
         self._told_full = False
         self.space = SpaceWatch(self.paths.data / "ballast", table.reserve_mb << 20, self._space_changed)
         self.engine = self._make_engine(state)
@@ -166,6 +165,7 @@ class Gateway:
         check = told_to_stop.check if not journal.boot_id_changed or journal.was_clean else _no_check
         check()
         self.space.start()
+        self._space_changed(self.journal.full)
         self.edge.start()
         self.links.start()
         self.acceptor.start(check)
@@ -277,11 +277,14 @@ class Gateway:
         return "; ".join(reason for reason, holds in reasons.items() if holds)
 
     def _space_changed(self, _: bool) -> None:
-        """From the journal's preallocating thread or the space watch, possibly before there is an engine."""
+        """From the journal's thread for it or the space watch, possibly before there is an engine (start() tells it then)."""
         engine = getattr(self, "engine", None)
-        if engine is not None and self._is_full() != self._told_full:
-            self._told_full = not self._told_full
-            engine.submit(c.JournalSpace(ts_ns=engine.now_ns(), full=self._told_full))
+        if engine is None:
+            return
+        with self._telling_full:  # else two changes at a time could be told as one, or the older one last
+            if self._is_full() != self._told_full:
+                self._told_full = not self._told_full
+                engine.submit(c.JournalSpace(ts_ns=engine.now_ns(), full=self._told_full))
 
     def _tell_projection(self, what: str, why: str) -> None:
         self._note(what, "data/projection.db", why)
@@ -374,7 +377,6 @@ def main() -> int:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m fixgw.app", description="The gateway process; `fixgw run` starts it.")
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--run-dir", type=Path, help="for the process list only; DIR/run is used")
     args = parser.parse_args()
     die_with_parent()
     allow_files()

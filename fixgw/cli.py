@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -78,6 +80,9 @@ def main() -> None:
     Example:
       fixgw init demo --demo && fixgw run demo
     """
+    # what a venue says may have letters that the terminal lacks: nothing ends for them, least of all `run`
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @main.command()
@@ -159,9 +164,13 @@ def run(directory: Path, ready_file: Path | None) -> None:
     Example:
       fixgw run demo --ready-file /tmp/ready.json
     """
+    from .stopping import hold_signals
+
+    # from here on: what comes next takes the better part of a second to import
+    held = hold_signals()
     from .supervisor import run as supervise
 
-    raise SystemExit(supervise(directory, ready_file))
+    raise SystemExit(supervise(directory, ready_file, held))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,17 @@
-"""SIGTERM and SIGINT of the gateway: heard at any moment, its start included, and acted on at places that are fit for it."""
+"""Being told to end: heard at any moment, a start included, and acted on at places that are fit for it.
+
+The gateway hears it by a handler (StopRequest); `fixgw run` has the signals blocked and looks for them.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Set
 from typing import Final
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_OF_A_RUN: Final = (*SIGNALS, signal.SIGHUP)
 
 
 class Stopping(Exception):
@@ -47,3 +52,17 @@ class StopRequest:
         except BlockingIOError:
             # it holds thousands of them
             pass
+
+
+def hold_signals() -> set[signal.Signals]:
+    """Block what tells `fixgw run` to end, and return it: it waits until it is looked for. What is ignored (nohup, jobs in the
+    background) stays so: blocked, it would be heard."""
+    held = {number for number in _OF_A_RUN if signal.getsignal(number) is not signal.SIG_IGN}
+    signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    return held
+
+
+def check_held(held: Set[signal.Signals]) -> None:
+    """Raises Stopping when one of them has come."""
+    if signal.sigpending() & held:
+        raise Stopping

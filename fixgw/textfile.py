@@ -32,7 +32,8 @@ class FileFault(Exception):
 
 
 def read_text(path: Path, most: int = CONFIG_BYTES) -> str:
-    """The text of a regular file (or a link to one) of at most `most` bytes. Raises FileFault."""
+    """The text of a regular file (or a link to one) of at most `most` bytes, without the byte order mark that some editors put
+    before it. Raises FileFault."""
     try:
         # a FIFO without a writer is opened at once, and no terminal becomes ours
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -57,7 +58,7 @@ def read_text(path: Path, most: int = CONFIG_BYTES) -> str:
         raise FileFault(f"a file of at most {most} bytes")
     try:
         # as text files are read: one kind of line end
-        return content.decode("utf-8").replace("\r\n", "\n")
+        return content.decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise FileFault(f"a text in UTF-8: {error.reason} at byte {error.start}") from None
 

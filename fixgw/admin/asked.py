@@ -4,29 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from .protocol import AdminError
 
 Params = dict[str, Any]
-MAX_ROWS = 10_000
+DEFAULT_ROWS, MAX_ROWS = 100, 10_000
 
 
 def known(kind: str, name: str, among: Iterable[str]) -> None:
     names = sorted(among)
     if name not in names:
         raise AdminError("NOT_FOUND", f"{kind} {name!r} is unknown, expected one of {', '.join(names) or '(none)'}")
-
-
-def ends(path: Path) -> dict[str, str]:
-    """Why processes ended that are not back yet (supervisor/loop.py); empty when nothing is told."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-    except (OSError, msgspec.MsgspecError):
-        return {}
 
 
 def text_of(params: Params, key: str) -> str:
@@ -50,9 +39,9 @@ def decimal_of(params: Params, key: str) -> Decimal | None:
 
 
 def limit_of(params: Params) -> int:
-    value = params.get("limit", 100)
+    value = params.get("limit")
     if value is None:
-        return 100
+        return DEFAULT_ROWS
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_ROWS:
         raise AdminError("BAD_PARAMS", f"limit {value!r}: expected 1 to {MAX_ROWS}")
     return value

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from ..config.paths import Paths
+from .asked import DEFAULT_ROWS, MAX_ROWS
 from .client import AdminClient, NotRunning
 from .protocol import AdminError
 from .render import print_fields, print_json, print_table, print_warning
@@ -75,21 +76,22 @@ LIMIT_COLUMNS = ["scope", "name", "limit", "symbol", "used", "max"]
 VENUE_COLUMNS = ["name", "account", "state", "up", "level", "unknown_orders", "host_pid", "reason"]
 
 
-def _directory(command: _F) -> _F:
-    return click.option(
-        "--dir",
-        "directory",
-        type=click.Path(path_type=Path, file_okay=False),
-        envvar="FIXGW_DIR",
-        default=".",
-        show_envvar=True,
-        help="The installation's folder.  [default: .]",
-    )(command)
-
-
-def _json(command: _F) -> _F:
-    # eager: what asks for a reason must know of it
-    return click.option("--json", "as_json", is_flag=True, is_eager=True, help="Print JSON.")(command)
+_directory = click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="FIXGW_DIR",
+    default=".",
+    show_envvar=True,
+    help="The installation's folder.  [default: .]",
+)
+# eager: what asks for a reason must know of it
+_json = click.option("--json", "as_json", is_flag=True, is_eager=True, help="Print JSON.")
+_of_session = click.option("--session", metavar="NAME", help="Only of this session.")
+_of_symbol = click.option("--symbol", metavar="SYMBOL", help="Only of this instrument: BTC/USDT, or as any session calls it.")
+_limit = click.option(
+    "--limit", type=click.IntRange(1, MAX_ROWS), default=DEFAULT_ROWS, show_default=True, help="At most so many."
+)
 
 
 def _reason_or_ask(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
@@ -103,9 +105,12 @@ def _reason_or_ask(ctx: click.Context, param: click.Parameter, value: str | None
     return NO_REASON
 
 
-def _reason(command: _F) -> _F:
-    help_text = f"Why; journaled with your name. When left out: asked for on a terminal, else {NO_REASON!r}."
-    return click.option("--reason", callback=_reason_or_ask, metavar="TEXT", help=help_text)(command)
+_reason = click.option(
+    "--reason",
+    callback=_reason_or_ask,
+    metavar="TEXT",
+    help=f"Why; journaled with your name. When left out: asked for on a terminal, else {NO_REASON!r}.",
+)
 
 
 class _NotRunning(click.ClickException):
@@ -166,10 +171,10 @@ def _at_least(row: dict[str, Any]) -> str:
 
 
 @click.command()
-@click.option("--session", metavar="NAME", help="Only of this session.")
+@_of_session
 @click.option("--open", "only_open", is_flag=True, help="Only orders that are not finished.")
-@click.option("--symbol", metavar="SYMBOL", help="Only of this instrument: BTC/USDT, or as any session calls it.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many.")
+@_of_symbol
+@_limit
 @_directory
 @_json
 def orders(directory: Path, as_json: bool, session: str | None, only_open: bool, symbol: str | None, limit: int) -> None:
@@ -206,12 +211,14 @@ def order(directory: Path, as_json: bool, order_id: str) -> None:
     print_table("children", child_columns, result.get("children", []))
     print_table("fills", FILL_COLUMNS, result.get("fills", []))
     print_table("history", ["seq", "ts_ns", "event", "text"], result.get("history", []))
+    if incomplete := result.get("incomplete"):
+        print_warning(f"fills and history are not all there is: {incomplete}")
 
 
 @click.command()
-@click.option("--session", metavar="NAME", help="Only of this session.")
-@click.option("--symbol", metavar="SYMBOL", help="Only of this instrument: BTC/USDT, or as any session calls it.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many.")
+@_of_session
+@_of_symbol
+@_limit
 @_directory
 @_json
 def fills(directory: Path, as_json: bool, session: str | None, symbol: str | None, limit: int) -> None:
@@ -234,7 +241,7 @@ def fills(directory: Path, as_json: bool, session: str | None, symbol: str | Non
 
 @click.command()
 @click.option("--account", metavar="NAME", help="Only of this account.")
-@click.option("--symbol", metavar="SYMBOL", help="Only of this instrument: BTC/USDT, or as any session calls it.")
+@_of_symbol
 @_directory
 @_json
 def positions(directory: Path, as_json: bool, account: str | None, symbol: str | None) -> None:

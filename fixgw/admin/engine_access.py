@@ -38,4 +38,5 @@ def journaled(engine: Engine, command: c.Command) -> Record | None:
         code = "NOT_FOUND" if isinstance(refusal, NoSuch) else "REFUSED"
         raise AdminError(code, str(refusal)) from refusal
     except TimeoutError as error:
-        raise AdminError("BUSY", str(error)) from error
+        # it stays in the inbox
+        raise AdminError("BUSY", f"{error}; it may still be, once the gateway goes on: look before you ask again") from error

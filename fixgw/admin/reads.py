@@ -9,6 +9,9 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
+from pathlib import Path
+
+import msgspec
 
 from .. import __version__
 from ..config import Config
@@ -23,11 +26,11 @@ from ..fix.acceptor import Acceptor
 from ..journal.projection_watch import ProjectionState
 from ..venues.gateway_link import VenueLinks
 from . import views
-from .asked import Params, ends, limit_of, text_of
+from .asked import Params, limit_of, text_of
 from .engine_access import durable_view
 from .names import Names
 from .protocol import AdminError
-from .recent import RECENT_FILLS, Recent
+from .recent import RECENT_FILLS, Recent, kept
 from .server import Method
 
 MAX_HISTORY_RECORDS = 500_000
@@ -75,7 +78,7 @@ class Reads:
         }
 
     def _status(self, params: Params, user: str) -> object:
-        hosts, ended = self._links.hosts(), ends(self._config.paths.ended)
+        hosts, ended = self._links.hosts(), _ends(self._config.paths.ended)
         journal, full_because, projection = self._engine.journal, self._full_because(), self._projection()
 
         def make(state: State) -> Params:
@@ -199,26 +202,28 @@ class Reads:
         found = durable_view(self._engine, make)
         if found is None:
             raise AdminError("NOT_FOUND", f"order {order_id!r} is unknown")
-        history, fills = self._history(order_id)
-        return {"order": found[0], "children": found[1], "fills": fills, "history": history}
+        return {"order": found[0], "children": found[1], **self._history(order_id)}
 
-    def _history(self, order_id: str) -> tuple[list[Params], list[Params]]:
-        """From the journal; the record that made the order stands in its id."""
+    def _history(self, order_id: str) -> Params:
+        """Its fills and history, from the journal; the record that made the order stands in its id."""
         rows: list[Params] = []
         reports: list[e.Reported] = []
-        start = int(order_id[8:15], 36)
-        for seq, payload in islice(self._engine.journal.read(start), MAX_HISTORY_RECORDS):
+        made = int(order_id[8:15], 36)
+        start, records = kept(self._engine, made)
+        lacks = [f"records {made} to {start - 1} are not in the journal's folder any more"] if start > made else []
+        for seq, payload in records:
+            if seq >= start + MAX_HISTORY_RECORDS or len(rows) >= MAX_HISTORY:
+                lacks.append(f"records from {seq} on were not looked through: `fixgw journal export --from {seq}` has them")
+                break
             if order_id.encode() not in payload:
                 continue
             for event in decode_record(payload).events:
-                if len(rows) >= MAX_HISTORY:
-                    return rows, self._fill_rows(reports)
                 row = views.history_row(seq, event, order_id)
                 if row is not None:
                     rows.append(row)
                 if isinstance(event, e.Reported) and getattr(event.message, "order_id", "") == order_id:
                     reports.append(event)
-        return rows, self._fill_rows(reports)
+        return {"fills": self._fill_rows(reports), "history": rows, "incomplete": "; ".join(lacks)}
 
     def _fill_rows(self, reports: list[e.Reported]) -> list[Params]:
         """Those of them that are fills, a few at a time: orders wait while the state is read."""
@@ -281,3 +286,11 @@ class Reads:
         return durable_view(self._engine,
             lambda state: {"limits": views.limit_rows(state, session, now_ns), "levels": views.level_rows(state)}
         )
+
+
+def _ends(path: Path) -> dict[str, str]:
+    """Why processes ended that are not back yet (supervisor/loop.py); empty when nothing is told."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except (OSError, msgspec.MsgspecError):
+        return {}

@@ -23,7 +23,7 @@ RECENT_FILLS = 2_000
 SEED_RECORDS = 50_000
 
 
-def _kept(engine: Engine, start: int) -> tuple[int, Iterator[tuple[int, bytes]]]:
+def kept(engine: Engine, start: int) -> tuple[int, Iterator[tuple[int, bytes]]]:
     """Records from `start` on, or from the first one behind it that is there, and which that is: lists of what was do not need
     those that were taken away. Its place is looked for once: it may be in an archived segment."""
     rows = iter(engine.journal.read(start))
@@ -42,7 +42,7 @@ class Recent:
         self.fills: deque[e.Reported] = deque(maxlen=RECENT_FILLS)
         # session -> (last logon, last logout) in ns, None where not seen
         self.logons: dict[str, tuple[int | None, int | None]] = {}
-        start, rows = _kept(engine, max(engine.durable_seq - SEED_RECORDS, 0) + 1)
+        start, rows = kept(engine, max(engine.durable_seq - SEED_RECORDS, 0) + 1)
         self.owed = Owed((acceptor_session(config, name) for name in config.sessions), start, engine.journal.read)
         for _seq, payload in rows:
             self.note(decode_record(payload))

@@ -14,6 +14,7 @@ import pwd
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -73,7 +74,7 @@ class AdminServer:
         hang_up(old)
 
     def close(self, timeout_s: float = 2.0) -> None:
-        """Stop listening, end every connection, wait for running methods at most `timeout_s` each."""
+        """Stop listening, end every connection, wait for running methods at most `timeout_s` in all."""
         with self._lock:
             self._closing = True
             connections, threads = list(self._open), list(self._threads)
@@ -82,10 +83,11 @@ class AdminServer:
             self._path.unlink(missing_ok=True)
         for connection in connections:
             _shutdown(connection)
+        deadline = time.monotonic() + timeout_s
         for thread in threads:
             # one that is only now being started cannot be joined; it ends by itself, its connection is shut down
             if thread.is_alive():
-                thread.join(timeout_s)
+                thread.join(max(0.0, deadline - time.monotonic()))
 
     def _accept(self, listener: socket.socket) -> None:
         accept_each(listener, self._take, lambda: self._closing or self._listener is not listener, "admin socket")
@@ -154,8 +156,8 @@ class AdminServer:
             return Reply(id=request.id, error=Fault(error.code, error.message))
         except (ValueError, KeyError, TypeError) as error:
             log.warning("admin %s refused: %r", request.method, error)
-            text = f"missing parameter {error}" if isinstance(error, KeyError) else str(error)
-            return Reply(id=request.id, error=Fault("BAD_PARAMS", text))
+            why = f"missing parameter {error}" if isinstance(error, KeyError) else str(error)
+            return Reply(id=request.id, error=Fault("BAD_PARAMS", why))
         except Exception as error:
             log.exception("admin %s failed", request.method)
             return Reply(id=request.id, error=Fault("FAILED", f"{type(error).__name__}: {error}"))

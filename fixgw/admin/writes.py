@@ -7,7 +7,6 @@ import logging
 from ..core import commands as c
 from ..core import events as e
 from ..core.codec import decode_record
-from ..core.order import Order
 from ..core.reports import Report
 from ..core.state import State
 from ..engine import Engine
@@ -82,18 +81,10 @@ class Writes:
                 liquidity=before.liquidity if before is not None else "",
             ),
         )
-
-        def make(state: State) -> Order | None:
-            return state.find_order(order_id)
-
-        order = durable_view(self._engine, make)
+        order = durable_view(self._engine, lambda state: state.find_order(order_id))
         assert order is not None
-        return {
-            "order_id": order_id,
-            "outcome": outcome,
-            "ord_status": order.ord_status,
-            "cum_qty": order.cum_qty,
-        } | ({"fee": before.fee, "fee_asset": before.fee_asset} if before is not None else {})
+        told = {"order_id": order_id, "outcome": outcome, "ord_status": order.ord_status, "cum_qty": order.cum_qty}
+        return told | ({"fee": before.fee, "fee_asset": before.fee_asset} if before is not None else {})
 
     def _last_told(self, order_id: str, trade_id: str) -> Report | None:
         """The report that tells a trade now, from the journal: its record stands in its ExecID. None for an unknown trade."""

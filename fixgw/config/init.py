@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
+from typing import TextIO
 
 from ..journal.identity import make_install_id
 from . import templates
@@ -23,8 +24,8 @@ class InitError(Exception):
 def init(directory: str | Path, *, demo: bool) -> list[Path]:
     """Create DIR with its configuration; returns the files written. Raises InitError.
 
-    An existing file is never overwritten: if any of the files is there already, nothing is written at all. The install
-    id of an existing journal is kept.
+    An existing file is never overwritten: if any of the files is there already, nothing is written at all. Where one cannot
+    be written none is left, so that it can be tried again. The install id of an existing journal is kept.
     """
     paths = Paths(Path(directory).resolve())
     files = {paths.root / name: text for name, text in configuration(demo=demo).items()}
@@ -35,17 +36,22 @@ def init(directory: str | Path, *, demo: bool) -> list[Path]:
     if there:
         listed = ", ".join(str(path.relative_to(paths.root)) for path in there)
         raise InitError(f"{paths.root}: {listed}: already there, expected a folder without a configuration")
+    written: list[Path] = []
     try:
         paths.make_directories()
         if demo:
             (paths.root / "secrets").mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         for path, text in files.items():
-            _write_new(path, text)
+            with _new(path) as file:
+                written.append(path)
+                file.write(text)
         make_install_id(paths.journal)
     except OSError as error:
+        for path in written:
+            path.unlink(missing_ok=True)
         place = error.filename or paths.root
         raise InitError(f"{place}: {error.strerror}, expected a folder that can be written") from error
-    return list(files)
+    return written
 
 
 def configuration(*, demo: bool) -> dict[str, str]:
@@ -110,8 +116,6 @@ def _appl_ver(begin_string: str) -> str:
     return '\nappl_ver = "FIX.5.0SP2"' if begin_string == "FIXT.1.1" else ""
 
 
-def _write_new(path: Path, text: str) -> None:
-    """Create a file for the owner only. Raises FileExistsError."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
-    with open(fd, "w", encoding="utf-8") as file:
-        file.write(text)
+def _new(path: Path) -> TextIO:
+    """A new file for the owner only. Raises FileExistsError."""
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE), "w", encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import typing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,9 +27,6 @@ def load(directory: str | Path) -> Config:
     """Read, validate and cross-check the configuration of DIR. Raises ConfigErrors with ALL problems found."""
     paths = Paths(Path(directory).resolve())
     problems: list[Problem] = []
-    if not paths.firm_file.is_file():
-        expected = "a folder made by `fixgw init DIR`; this file is missing"
-        raise ConfigErrors([Problem("fixgw.toml", "", "", f"{paths.root}: {expected}")])
     firm = _read_file(paths.firm_file, paths.root, FirmFile, problems)
     sessions = _read_folder(paths.sessions, paths.root, SessionFile, problems)
     if not sessions and not problems:
@@ -44,7 +42,7 @@ def load(directory: str | Path) -> Config:
             venues={venue.name: venue for _, venue in venues},
         )
         # A file that could not be read must not make every name in it look unknown as well.
-        broken = {Path(problem.file).parent.name for problem in problems}
+        broken = {Path(problem.file).parts[0] for problem in problems}
         problems += cross_check(config, sessions, venues, broken)
     if problems or config is None:
         raise ConfigErrors(sorted(problems, key=lambda problem: (problem.file != "fixgw.toml", problem.file)))
@@ -54,7 +52,13 @@ def load(directory: str | Path) -> Config:
 def _read_folder(folder: Path, root: Path, model: type[_M], problems: list[Problem]) -> list[tuple[str, _M]]:
     """(file relative to DIR, model) of every readable *.toml of a folder, in order of name."""
     found: list[tuple[str, _M]] = []
-    paths = sorted(folder.glob("*.toml"))
+    try:
+        paths = sorted(folder / name for name in os.listdir(folder) if name.endswith(".toml"))
+    except FileNotFoundError:
+        return found
+    except OSError as error:
+        problems.append(Problem(folder.name, "", "", f"a folder that can be read: {error.strerror}"))
+        return found
     if len(paths) > _MAX_FILES:
         problems.append(Problem(folder.name, "", "", f"at most {_MAX_FILES} files, found {len(paths)}"))
         paths = paths[:_MAX_FILES]
@@ -71,7 +75,8 @@ def _read_file(path: Path, root: Path, model: type[_M], problems: list[Problem])
     try:
         content = read_toml(path)
     except FileFault as fault:
-        problems.append(Problem(name, "", "", str(fault)))
+        missing = f"{root}: a folder made by `fixgw init DIR`; this file is missing"
+        problems.append(Problem(name, "", "", missing if fault.missing and model is FirmFile else str(fault)))
         return None
     if model is VenueFileSettings:
         _prepare_venue(path, content)

@@ -111,5 +111,5 @@ def _replay(config: Config) -> Iterator[Problem]:
     if simulator is None or not simulator.enabled or simulator.replay is None:
         return
     path = config.paths.root / simulator.replay
-    if not path.is_file() or not os.access(path, os.R_OK):
+    if not os.path.isfile(path) or not os.access(path, os.R_OK):
         yield Problem("fixgw.toml", "simulator.replay", shown(simulator.replay), f"expected a file that can be read: {path}")

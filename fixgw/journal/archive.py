@@ -12,7 +12,6 @@ import fcntl
 import gzip
 import itertools
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -78,11 +77,6 @@ def _archive(directory: Path, segment: Segment, last_seq: int, disk: Disk) -> Pa
     disk.sync_dir(folder)
     segment.path.unlink()
     return path
-
-
-def free_bytes(directory: Path) -> int:
-    """Bytes that this process may still use on the journal's file system."""
-    return shutil.disk_usage(directory).free
 
 
 @contextlib.contextmanager

@@ -18,9 +18,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from fixgw.core.codec import decode_record
+
 from .errors import JournalError
 from .layout import read_layout
-from .plain import decode, record_data
+from .plain import record_data
 from .projection import rebuild
 from .reader import JournalReader
 from .verify import Verification, verify
@@ -154,7 +156,7 @@ def _start_of_last(folder: Path, count: int) -> int:
 
 def _data(seq: int, payload: bytes) -> dict[str, Any]:
     try:
-        return record_data(decode(payload))
+        return record_data(decode_record(payload))
     except ValueError as error:
         return {"seq": seq, "error": str(error), "payload_hex": payload.hex()}
 

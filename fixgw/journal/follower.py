@@ -2,7 +2,7 @@
 
 It only reads the journal's files, so nothing on the order path ever waits for it; a failure here is logged, told to the
 gateway (projection_watch.py), tried again at intervals, and harms nobody else. If the projection does not fit the journal
-(a power cut, another schema) it is made anew.
+(a power cut, another schema) or was deleted it is made anew.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from typing import Final
 import click
 import sqlite_utils
 
+from fixgw.core.codec import decode_record
+
 from .errors import JournalError
-from .plain import decode
-from .projection import BATCH, Projector, lock_projection, matches_journal, rebuild
+from .projection import BATCH, Projector, lock_projection, matches_journal, rebuild, remove_log
 from .reader import JournalReader
 
 log = logging.getLogger(__name__)
@@ -97,13 +98,18 @@ class ProjectionFollower:
             rebuild(self._directory, self._path)
         lock = lock_projection(self._path)
         try:
+            if not self._path.exists():
+                remove_log(self._path)
             with contextlib.closing(sqlite3.connect(self._path)) as connection:
                 connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
+                opened = self._path.stat().st_ino
                 projector = Projector(sqlite_utils.Database(connection))
                 reader = JournalReader(self._directory)
                 self._advance(projector.last_seq)
                 while not self._stop.is_set():
                     more = self._step(projector, reader)
+                    if self._path.stat().st_ino != opened:
+                        raise JournalError("another file was put in its place")
                     self._say("")
                     if not more:
                         self._stop.wait(self._poll_s)
@@ -126,7 +132,7 @@ class ProjectionFollower:
         count, first = 0, projector.last_seq + 1
         try:
             for count, (_, payload) in enumerate(reader.read(first, strict=False), 1):
-                projector.add_record(decode(payload), payload)
+                projector.add_record(decode_record(payload), payload)
                 if count >= BATCH or self._stop.is_set():
                     break
             if count:

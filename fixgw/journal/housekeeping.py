@@ -27,6 +27,8 @@ CHECK_S = 5.0
 RESTART_S = 10.0
 # after a snapshot that failed: each try fills the disk by the size of the state for a moment
 SNAPSHOT_RETRY_S = 60.0
+# of what its processes say: a follower that fails for days tells the same again and again
+LOG_BYTES = 16 << 20
 
 
 class Housekeeping:
@@ -98,6 +100,8 @@ class Housekeeping:
 
     def _look(self, output: IO[bytes]) -> None:
         try:
+            if os.fstat(output.fileno()).st_size > LOG_BYTES:
+                os.ftruncate(output.fileno(), 0)  # whoever writes there appends
             self._look_after_follower(output)
             self._look_after_snapshots(output)
         finally:

@@ -14,7 +14,6 @@ import re
 import secrets
 import string
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -39,25 +38,33 @@ class RunMark(msgspec.Struct, frozen=True, kw_only=True):
     last_seq: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
-    """A held lock; close `fd` to give it back."""
-
-    fd: int
-
-
-def take_lock(directory: Path) -> Lock:
-    """Take the folder for this process. Raises JournalLocked naming the holder."""
+def take_lock(directory: Path) -> int:
+    """Take the folder for this process: a descriptor, to be closed to give it back. Raises JournalLocked naming the holder."""
     path = directory / "lock"
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _flock(fd)
     except BlockingIOError:
-        text = os.pread(fd, 32, 0).split(b"\n")[0]
+        holder = noted_pid(fd)
         os.close(fd)
-        raise JournalLocked(directory, int(text) if text.isdigit() else None) from None
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)  # not truncated first: that would need a new block on a full disk
-    return Lock(fd)
+        raise JournalLocked(directory, holder) from None
+    note_pid(fd)
+    return fd
+
+
+def note_pid(fd: int) -> None:
+    """Who holds a lock, for who is refused; it holds without this. Not truncated first: that would need a new block on a full
+    disk."""
+    try:
+        os.ftruncate(fd, os.pwrite(fd, f"{os.getpid()}\n".encode(), 0))
+    except OSError:
+        os.ftruncate(fd, 0)
+
+
+def noted_pid(fd: int) -> int | None:
+    """What note_pid has written."""
+    text = os.pread(fd, 32, 0).split(b"\n")[0]
+    return int(text) if text.isdigit() else None
 
 
 def _flock(fd: int) -> None:
@@ -80,8 +87,7 @@ def lock_holder(directory: Path) -> int | None:
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        text = os.pread(fd, 32, 0).split(b"\n")[0]
-        return int(text) if text.isdigit() else None
+        return noted_pid(fd)
     finally:
         os.close(fd)
     return None

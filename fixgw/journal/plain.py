@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
+from fixgw.core.codec import Record
 from fixgw.core.numbers import text
 
 # a figure beyond it is nonsense of a venue, which as fixed-point text could fill the memory
 _MAX_EXPONENT: Final = 60
-
-
-class RecordLike(Protocol):
-    """What the journal's tools need of core.codec.Record."""
-
-    @property
-    def seq(self) -> int: ...
-    @property
-    def ts_ns(self) -> int: ...
-    @property
-    def part(self) -> str: ...
-    @property
-    def command(self) -> Any: ...
-    @property
-    def events(self) -> Any: ...
 
 
 def plain(value: Any) -> Any:
@@ -43,7 +29,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def record_data(record: RecordLike) -> dict[str, Any]:
+def record_data(record: Record) -> dict[str, Any]:
     """{"seq", "ts_ns", "part", "command": {"type", ...}, "events": [{"type", ...}, ...]}."""
     return {
         "seq": record.seq,
@@ -52,11 +38,3 @@ def record_data(record: RecordLike) -> dict[str, Any]:
         "command": {"type": type(record.command).__name__, **plain(record.command)},
         "events": [{"type": type(event).__name__, **plain(event)} for event in record.events],
     }
-
-
-def decode(payload: bytes) -> RecordLike:
-    """The codec's record. Raises ValueError (msgspec's errors are ValueErrors) if the bytes are none."""
-    from fixgw.core.codec import decode_record
-
-    record: RecordLike = decode_record(payload)
-    return record

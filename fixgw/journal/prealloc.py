@@ -86,11 +86,6 @@ class Preallocator:
             self._cond.notify_all()
             return slot
 
-    def poke(self) -> None:
-        """Try again now instead of at the next interval."""
-        with self._cond:
-            self._cond.notify_all()
-
     def wait_ready(self, timeout_s: float) -> bool:
         """Wait until spare and reserve are there; False if they are not in time."""
         with self._cond:

@@ -19,12 +19,13 @@ import google_crc32c
 import msgspec
 import sqlite_utils
 
+from fixgw.core.codec import Record, decode_record
 from fixgw.core.events import ChildPlaced, OrderEvent, Reported
 from fixgw.core.reports import BusinessReject, CancelReject, Notice, Report
 
 from .errors import JournalError, JournalGap
 from .layout import read_layout
-from .plain import RecordLike, decode, plain
+from .plain import plain
 from .projection_orders import OrderRows
 from .projection_tables import CHILD_STATUS, IGNORED, INDEXES, SCHEMA, SESSION_EVENTS, TABLES
 from .reader import JournalReader
@@ -50,7 +51,7 @@ class Projector:
         """Last projected record, 0 if there is none; flushed or not."""
         return self._last[0] if self._last is not None else int(read_meta(self.db, "last_seq") or 0)
 
-    def add_record(self, record: RecordLike, payload: bytes) -> None:
+    def add_record(self, record: Record, payload: bytes) -> None:
         """Project one decoded record; payload: its bytes, for the checksum."""
         self.add(record.seq, record.ts_ns, record.part, type(record.command).__name__, record.events)
         self._last = (record.seq, f"{google_crc32c.value(payload):08x}")
@@ -184,13 +185,18 @@ def rebuild(directory: Path, out: Path, progress: Callable[[int, int], None] | N
             last_seq = _fill_new(directory, temporary, progress)
         except JournalGap as error:
             raise JournalError(f"{error}: the projection cannot be made anew") from error
-        for suffix in ("-wal", "-shm"):
-            out.with_name(out.name + suffix).unlink(missing_ok=True)
+        remove_log(out)
         os.replace(temporary, out)
         return last_seq
     finally:
         temporary.unlink(missing_ok=True)
         os.close(lock)
+
+
+def remove_log(path: Path) -> None:
+    """Of a database that is no more: SQLite would take its pages into the next one of that name."""
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _fill_new(directory: Path, path: Path, progress: Callable[[int, int], None] | None) -> int:
@@ -201,7 +207,7 @@ def _fill_new(directory: Path, path: Path, progress: Callable[[int, int], None] 
         projector = Projector(sqlite_utils.Database(connection))
         seq = 0
         for seq, payload in JournalReader(directory).read():
-            projector.add_record(decode(payload), payload)
+            projector.add_record(decode_record(payload), payload)
             if seq % BATCH == 0:
                 projector.flush()
                 if progress is not None:

@@ -85,4 +85,8 @@ class SpaceWatch:
 
     def _run(self) -> None:
         while not self._stop.wait(CHECK_S):
-            self.check()
+            try:
+                self.check()
+            except Exception:
+                # this thread must go on: nobody else would see that there is room again
+                log.exception("space: %s", self._ballast)

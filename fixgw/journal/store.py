@@ -28,7 +28,6 @@ import msgspec
 from .disk import Disk
 from .errors import JournalBusy, JournalDiskError, JournalError, JournalFailed, RecordTooBig
 from .identity import (
-    Lock,
     RunMark,
     boot_id,
     check_directory,
@@ -39,10 +38,10 @@ from .identity import (
     take_lock,
     write_run,
 )
-from .layout import read_layout, remove_leftovers, snapshot_files
+from .layout import read_layout, remove_leftovers
 from .prealloc import Preallocator, Slot
 from .reader import JournalReader
-from .recover import Cut, Recovered, recover
+from .recover import Cut, Recovered, durable_floor, recover
 from .segment import HEADER_BYTES, MAX_RECORD_BYTES, RECORD_BYTES, Header, encode_header, encode_record, make_salt
 
 log = logging.getLogger(__name__)
@@ -59,7 +58,7 @@ _SPARE_WAIT_S: Final = 10.0
 class Journal:
     """Make one with Journal.open. Implements base.JournalStore; every method is safe to call from any thread."""
 
-    def __init__(self, directory: Path, sync: SyncMode, disk: Disk, lock: Lock, now_ns: Callable[[], int]) -> None:
+    def __init__(self, directory: Path, sync: SyncMode, disk: Disk, lock: int, now_ns: Callable[[], int]) -> None:
         self._directory, self._sync, self._disk, self._lock, self._now_ns = directory, sync, disk, lock, now_ns
         self._mutex = threading.Lock()  # guards the buffer
         self._progress = threading.Condition(threading.Lock())  # guards durable_seq and who leads
@@ -111,14 +110,16 @@ class Journal:
                 raise ValueError(f"{name} {value}, expected {_MIN_FILE_BYTES} or more")
         disk = disk or Disk()
         path = check_directory(Path(directory), disk)
-        lock = take_lock(path)
-        journal = cls(path, sync, disk, lock, now_ns)
-        journal._full_callback = on_full
-        journal._max_record = min(MAX_RECORD_BYTES, min(segment_bytes, reserve_bytes) - HEADER_BYTES - RECORD_BYTES)
+        lock = -1
         try:
+            lock = take_lock(path)
+            journal = cls(path, sync, disk, lock, now_ns)
+            journal._full_callback = on_full
+            journal._max_record = min(MAX_RECORD_BYTES, min(segment_bytes, reserve_bytes) - HEADER_BYTES - RECORD_BYTES)
             journal._start(segment_bytes, reserve_bytes, check_from_seq, retry_s, on_record)
         except BaseException as error:
-            os.close(lock.fd)
+            if lock >= 0:
+                os.close(lock)
             if isinstance(error, OSError):
                 raise JournalDiskError(f"journal {path} cannot be opened: {error}") from error
             raise
@@ -141,16 +142,13 @@ class Journal:
         self.boot_id_changed = run is not None and (run.boot_id != boot_id() or run.boot_id == "unknown")
         self.install_id = self._known_install_id()
         self._salt = make_salt(self.install_id)
-        floor = max(
-            [run.last_seq if run is not None and self.was_clean else 0] + [seq for seq, _ in snapshot_files(directory)[:1]]
-        )
         holes_ok = run is not None and not self.was_clean and run.sync == "os" and self.boot_id_changed
         found = recover(
             directory,
             disk,
             self.install_id,
             now_ns=self._now_ns(),
-            floor_seq=floor,
+            floor_seq=durable_floor(directory),
             holes_ok=holes_ok,
             check_from_seq=check_from_seq,
             on_record=on_record,
@@ -363,15 +361,11 @@ class Journal:
     def read(self, from_seq: int = 1) -> Iterator[tuple[int, bytes]]:
         """(seq, payload) of the durable records from from_seq to the durable_seq of this moment; archived ones as well.
 
-        Raises JournalFailed, CorruptJournal, JournalGap. A follower that reads often should keep one `reader()`.
+        Raises JournalFailed, CorruptJournal, JournalGap. Who follows keeps a JournalReader, which remembers its place.
         """
         if self._failed is not None:
             raise self._failed
         return JournalReader(self._directory).read(from_seq, self._durable_seq, strict=False)
-
-    def reader(self) -> JournalReader:
-        """A reader that remembers its place: reader.read(from_seq, journal.durable_seq, strict=False)."""
-        return JournalReader(self._directory)
 
     def subscribe(self, after_seq: int, timeout_s: float) -> int:
         """Wait until durable_seq > after_seq, or timeout_s; returns durable_seq. Raises JournalFailed."""
@@ -380,10 +374,6 @@ class Journal:
         if self._failed is not None:
             raise self._failed
         return self._durable_seq
-
-    def poke(self) -> None:
-        """Look for free space now (somebody has made room)."""
-        self._prealloc.poke()
 
     def wait_ready(self, timeout_s: float) -> bool:
         """Wait until spare and reserve segment are there; False if not in time."""
@@ -409,7 +399,7 @@ class Journal:
             if self._current is not None:
                 self._disk.close(self._current.fd)
                 self._current = None
-            os.close(self._lock.fd)
+            os.close(self._lock)
 
     def close_untouched(self) -> None:
         """Give the folder back with the mark of the run before, so that the next start knows how that one ended; nothing may have

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Set
 from pathlib import Path
 
 from ..config import ConfigErrors, load
 from ..config.preflight import preflight
 from ..outputs import check_ready_file
+from ..stopping import Stopping, check_held
 from .child import describe_error
 from .lock import AlreadyRunning, take
 from .loop import Supervisor
@@ -15,9 +18,10 @@ from .plan import Plan
 from .status import StatusLine
 
 
-def run(directory: str | Path, ready_file: Path | None = None) -> int:
-    """Run DIR until SIGTERM, SIGINT or a fatal end; returns the exit status (0 clean, 1 refused to start or not clean,
-    3 / 4 / 5 the gateway's configuration, journal or disk). Call it from the main thread of a process without others."""
+def run(directory: str | Path, ready_file: Path | None = None, held: Set[signal.Signals] = frozenset()) -> int:
+    """Run DIR until SIGTERM, SIGINT, SIGHUP or a fatal end; returns the exit status (0 clean, 1 refused to start or not clean,
+    3 to 6 as in plan.GATEWAY_FATAL). `held`: signals that are blocked already (hold_signals): one that comes before anything
+    is started is a clean stop too. Call it from the main thread of a process without others."""
     try:
         config = load(directory)
         found = preflight(config)
@@ -38,7 +42,9 @@ def run(directory: str | Path, ready_file: Path | None = None) -> int:
             return 1
     try:
         config.paths.make_directories()
-        lock = take(config.paths)
+        lock = take(config.paths, held=held)
+    except Stopping:
+        return _not_started()
     except AlreadyRunning as error:
         print(error, file=sys.stderr)
         return 1
@@ -51,6 +57,14 @@ def run(directory: str | Path, ready_file: Path | None = None) -> int:
         # what an earlier run wrote is not true any more
         for path in [*ready_files, paths.gateway_ready, paths.front_ready, paths.simulator_ready, paths.ended]:
             path.unlink(missing_ok=True)
+        check_held(held)
         return Supervisor(Plan(config), lock, ready_files, StatusLine()).run()
+    except Stopping:
+        return _not_started()
     finally:
         lock.release()
+
+
+def _not_started() -> int:
+    print("told to end before anything was started")
+    return 0

@@ -6,7 +6,6 @@ supervisor knows when everything of an earlier run is gone.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import signal
@@ -17,14 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ..process import die_with_parent
 from .child_log import ChildLog
 
 BACKOFF_FIRST_S: Final = 0.1
 BACKOFF_MAX_S: Final = 10.0
 # a child that lived so long has earned a quick restart
 BACKOFF_RESET_S: Final = 60.0
-_PR_SET_PDEATHSIG: Final = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(slots=True)
@@ -159,9 +157,7 @@ def _before_exec(parent: int) -> Callable[[], None]:
     """Run in the child between fork and exec: die with the parent, and take signals again (the supervisor blocks them)."""
 
     def prepare() -> None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
+        die_with_parent(parent=parent)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
     return prepare

@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import time
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Final
 
 from ..config import Paths
+from ..journal.identity import note_pid, noted_pid
+from ..stopping import check_held
 
 # children of a supervisor that was killed get SIGTERM from the kernel and drain
 EARLIER_RUN_S: Final = 30.0
@@ -33,39 +37,34 @@ class RunLock:
         os.close(self.children_fd)
 
 
-def take(paths: Paths, wait_s: float = EARLIER_RUN_S) -> RunLock:
-    """Take DIR; waits at most wait_s for the children of an earlier run to end. Raises AlreadyRunning, OSError."""
+def take(paths: Paths, wait_s: float = EARLIER_RUN_S, held: Set[signal.Signals] = frozenset()) -> RunLock:
+    """Take DIR; waits at most wait_s for the children of an earlier run to end, unless one of the `held` signals comes. Raises
+    AlreadyRunning, OSError, Stopping."""
     fd = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        holder = noted_pid(fd) or "unknown"
         os.close(fd)
         raise AlreadyRunning(f"{paths.root} is run already by the process {holder}; stop that one first") from None
-    pid = os.getpid()
-    _note_pid(fd, pid)
+    note_pid(fd)
     children = os.open(paths.children_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = RunLock(os.getpid(), fd, children)
     deadline = time.monotonic() + wait_s
-    while True:
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(children, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return RunLock(pid, fd, children)
-        if time.monotonic() >= deadline:
-            os.close(children)
-            os.close(fd)
-            pids = ", ".join(str(pid) for pid in holders(paths)) or "unknown"
-            raise AlreadyRunning(
-                f"{paths.root}: processes of an earlier run are still alive after {wait_s:.0f} s (pids: {pids}); end them first"
-            )
-        time.sleep(0.05)
-
-
-def _note_pid(fd: int, pid: int) -> None:
-    """For who is refused; the lock holds without it. Not truncated first: that would need a new block on a full disk."""
     try:
-        os.ftruncate(fd, os.pwrite(fd, f"{pid}\n".encode(), 0))
-    except OSError:
-        os.ftruncate(fd, 0)
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(children, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return lock
+            if time.monotonic() >= deadline:
+                pids = ", ".join(str(pid) for pid in holders(paths)) or "unknown"
+                since = f"are still alive after {wait_s:.0f} s (pids: {pids}); end them first"
+                raise AlreadyRunning(f"{paths.root}: processes of an earlier run {since}")
+            check_held(held)
+            time.sleep(0.05)
+    except BaseException:
+        lock.release()
+        raise
 
 
 def holders(paths: Paths) -> list[int]:

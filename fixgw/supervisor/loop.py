@@ -13,6 +13,7 @@ GATEWAY_FATAL is not restarted: everything is stopped and the reason is told.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import time
@@ -20,18 +21,18 @@ from pathlib import Path
 from typing import Final
 
 from ..process import describe_exit
+from ..stopping import hold_signals
 from .child import Child, describe_error
 from .lock import RunLock
 from .plan import Plan, PlanError, write_json
 from .status import StatusLine
 
 _TICK_S: Final = 0.05
-# when everything is up only signals matter (SIGCHLD among them), and those wake the loop at once
+# when everything is up, or late, only signals matter (SIGCHLD among them), and those wake the loop at once
 _IDLE_TICK_S: Final = 0.5
 _LOG_CHECK_S: Final = 10.0
 # a ready file that could not be written
 _TELL_AGAIN_S: Final = 1.0
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Supervisor:
@@ -58,8 +59,8 @@ class Supervisor:
 
     def run(self) -> int:
         """0 after a clean stop; the gateway's status after a fatal one; 1 when a start failed or a stop was not clean."""
-        blocked = {*_SIGNALS, signal.SIGCHLD}
-        old = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+        old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        blocked = hold_signals() | {signal.SIGCHLD}
         try:
             with self._status:
                 while self._stop_reason is None:
@@ -77,9 +78,10 @@ class Supervisor:
         return self._exit_status
 
     def _wait(self, blocked: set[signal.Signals]) -> None:
-        idle = all(child.is_ready for child in self._children) and bool(self._told)
+        # who is late is asked for at leisure: to be asked costs the gateway time, and an exchange may be away for hours
+        idle = all(child.is_ready or child.late for child in self._children) and bool(self._told)
         got = signal.sigtimedwait(blocked, _IDLE_TICK_S if idle else _TICK_S)
-        if got is not None and got.si_signo in _SIGNALS:
+        if got is not None and got.si_signo != signal.SIGCHLD:
             self._stop_reason = signal.Signals(got.si_signo).name
 
     def _step(self) -> None:
@@ -114,14 +116,15 @@ class Supervisor:
         """What was deleted from run/ while everything runs is told and made again: the folder and what is written from here. The
         gateway binds its sockets there anew by itself."""
         folder = self._plan.config.paths.run
-        if not folder.is_dir():
+        # os.path: what cannot be looked at (no right to, a file system that has gone) is not there, and ends nothing
+        if not os.path.isdir(folder):
             try:
                 self._plan.make_run_folder()
             except OSError as error:
                 self._tell_folder(f"{describe_error(error, folder)}: it was deleted and cannot be made again yet")
                 return
             self._tell_folder(f"{folder} was deleted while this ran: made again")
-        elif self._told and not all(path.exists() for path in self._ready_files):
+        elif self._told and not all(map(os.path.exists, self._ready_files)):
             self._tell_folder(f"the ready file was deleted while this ran: written again ({self._ready_files[0]})")
         else:
             self._folder_trouble = ""

@@ -147,9 +147,7 @@ class Plan:
         return True
 
     def _gateway_argv(self) -> list[str]:
-        paths = self._paths
-        argv = [*PYTHON, "-m", os.environ.get(GATEWAY_MODULE_ENV, "fixgw.app"), str(paths.root)]
-        return [*argv, "--run-dir", str(paths.run)]
+        return [*PYTHON, "-m", os.environ.get(GATEWAY_MODULE_ENV, "fixgw.app"), str(self._paths.root)]
 
     def _gateway_ready(self, pid: int) -> bool:
         return _read_ready(self._paths.gateway_ready, pid) is not None

@@ -33,8 +33,9 @@ def start(home: Path, largest_file: int = -1) -> subprocess.CompletedProcess[str
     )  # fmt: skip
 
 
-def test_a_disk_without_room_for_the_journal_is_status_5(home: Path) -> None:
-    ended = start(home, MEGABYTE)
+@pytest.mark.parametrize("room", [MEGABYTE, 0])
+def test_a_disk_without_room_for_the_journal_is_status_5(home: Path, room: int) -> None:
+    ended = start(home, room)
     assert "cannot be opened" in ended.stderr
     assert ended.returncode == 5
 

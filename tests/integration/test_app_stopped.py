@@ -1,6 +1,7 @@
 """A gateway that is told to stop while it starts ends soon, with status 0, and leaves its journal so that the next start knows
-what this one would have known."""
+what this one would have known. `fixgw run` that is told so before it has started anything starts nothing."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -116,3 +117,30 @@ def test_while_it_comes_up(paths: Paths, place: str) -> None:
     else:
         assert after.state == "clean" and after.last_seq > RECORDS
     assert paths.gateway_ready.exists() == (place == "last")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_told_to_end_before_anything_is_started_is_a_clean_stop(paths: Paths, number: int) -> None:
+    with paths.children_lock.open("w") as left:
+        # children of an earlier run that are not gone yet: so nothing is started meanwhile
+        fcntl.flock(left, fcntl.LOCK_EX)
+        command = [sys.executable, "-m", "fixgw.cli", "run", str(paths.root)]
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            deadline = time.monotonic() + 15
+            while not holds_back(run.pid, number):
+                assert time.monotonic() < deadline and run.poll() is None
+                time.sleep(0.01)
+            run.send_signal(number)
+            output, _ = run.communicate(timeout=15)
+        finally:
+            run.kill()
+            run.wait()
+    assert (run.returncode, output) == (0, "told to end before anything was started\n")
+    assert not (paths.log / "gateway.log").exists()
+
+
+def holds_back(pid: int, number: int) -> bool:
+    """Is the signal blocked in that process?"""
+    words = Path(f"/proc/{pid}/status").read_text().split()
+    return bool(int(words[words.index("SigBlk:") + 1], 16) & 1 << number - 1)

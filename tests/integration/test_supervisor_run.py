@@ -215,11 +215,42 @@ def test_a_run_folder_that_is_deleted_is_made_again_and_nobody_else_gets_in(root
     assert run.process.wait(timeout=20) == 0
 
 
+def test_a_ready_file_that_cannot_be_looked_at_ends_nothing(root: Path, runs: list[Run]) -> None:
+    (root / "tell").mkdir()
+    run = Run(root, "gateway", out=root / "out.txt", TOLD=str(root / "tell" / "told.json"))
+    runs.append(run)
+    run.until((root / "tell" / "told.json").exists, "not ready")
+    (root / "tell").rename(root / "away")
+    (root / "tell").symlink_to("x" * 300)
+    run.until(lambda: "cannot be written" in (root / "out.txt").read_text(), "not told")
+    run.process.send_signal(signal.SIGTERM)
+    assert run.process.wait(timeout=20) == 0
+
+
 def test_ctrl_c_is_a_clean_stop(root: Path, runs: list[Run]) -> None:
     run = Run(root, "gateway")
     runs.append(run)
     run.ready()
     assert run.stop(signal.SIGINT)[0] == 0
+
+
+def test_what_is_ignored_at_the_start_ends_nothing(root: Path, runs: list[Run]) -> None:
+    """As nohup does, and a shell with what it puts into the background."""
+    ignored = [signal.SIGHUP, signal.SIGINT]
+    before = [signal.signal(number, signal.SIG_IGN) for number in ignored]
+    try:
+        run = Run(root, "gateway")
+    finally:
+        for number, handler in zip(ignored, before, strict=True):
+            signal.signal(number, handler)
+    runs.append(run)
+    pid = run.pid("gateway")
+    for number in ignored:
+        run.process.send_signal(number)
+    os.kill(pid, signal.SIGKILL)
+    assert alive(run.new_pid("gateway", pid))
+    status, output = run.stop()
+    assert status == 0 and "SIGTERM: draining" in output
 
 
 def test_a_killed_child_is_replaced_and_told_the_others_stay(root: Path, runs: list[Run]) -> None:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fixgw.admin.recent import _kept
+from fixgw.admin.recent import kept
 from fixgw.journal.errors import JournalGap
 
 
@@ -22,5 +22,5 @@ def test_records_that_were_taken_away_are_not_needed(oldest: int, start: int, re
         for seq in range(wanted, 8):
             yield seq, b""
 
-    found, rows = _kept(SimpleNamespace(journal=SimpleNamespace(read=read)), start)  # type: ignore[arg-type]
+    found, rows = kept(SimpleNamespace(journal=SimpleNamespace(read=read)), start)  # type: ignore[arg-type]
     assert found == max(oldest, start) and [seq for seq, _ in rows] == list(range(found, 8)) and asked == reads

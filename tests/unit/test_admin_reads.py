@@ -13,12 +13,14 @@ import pytest
 from admin_rig import Engine, fixgw, serving, told
 from core_world import ACCOUNT, SYMBOL, VENUE, VENUE_ACCOUNT, World, core_settings, session_settings
 
+from fixgw.admin import reads
 from fixgw.app import Gateway
 from fixgw.core import commands as c
 from fixgw.core import events as e
 from fixgw.core.codec import decode_record
 from fixgw.core.settings import Limits
 from fixgw.fix import owed
+from fixgw.journal.errors import JournalGap
 from fixgw.journal.plain import record_data
 from fixgw.journal.projection_watch import ProjectionState
 
@@ -177,6 +179,35 @@ def test_a_projection_that_is_not_up_to_date_is_told(directory: Path, engine: En
     shown = fixgw(directory, "fills")
     assert "data/projection.db, where the older ones stand, is not up to date: its follower ended" in shown.stderr
     assert "warning" not in shown.stdout and SYMBOL in shown.stdout
+
+
+def test_an_order_is_shown_without_the_records_that_were_moved_away(directory: Path, world: World, engine: Engine) -> None:
+    order_id = next(iter(world.state.orders))
+    whole, records = told(directory, "order", order_id), engine.journal.read
+    assert whole["incomplete"] == "" and len(whole["fills"]) == 1
+    first, last = whole["history"][0]["seq"], whole["history"][-1]["seq"]
+
+    def read(start: int) -> Iterator[tuple[int, bytes]]:
+        if start < last:
+            raise JournalGap(start, last, "is not kept any more")
+        yield from records(start)
+
+    engine.journal.read = read
+    part = told(directory, "order", order_id)
+    assert part["order"] == whole["order"] and part["children"] == whole["children"] and len(part["fills"]) == 1
+    assert part["incomplete"] == f"records {first} to {last - 1} are not in the journal's folder any more"
+    assert "not all there is: records" in fixgw(directory, "order", order_id).stderr
+
+
+def test_an_old_order_is_not_searched_for_without_end(
+    directory: Path, world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_id = next(iter(world.state.orders))
+    monkeypatch.setattr(reads, "MAX_HISTORY_RECORDS", 2)
+    part = told(directory, "order", order_id)
+    assert part["fills"] == [] and part["order"]["cum_qty"] != "0"
+    after = part["history"][0]["seq"] + 2
+    assert part["incomplete"].startswith(f"records from {after} on were not looked through")
 
 
 @pytest.mark.parametrize("journal", [False, True])

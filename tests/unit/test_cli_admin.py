@@ -6,8 +6,9 @@ import pwd
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class Gateway:
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any], str]] = []
         self.hold = threading.Event()
+        self.slow = 0
 
     def methods(self) -> dict[str, Any]:
         made = {name: self._method(name) for name in METHODS}
@@ -58,6 +60,7 @@ class Gateway:
         return params["needed"]
 
     def _slow(self, params: dict[str, Any], user: str) -> object:
+        self.slow += 1
         assert self.hold.wait(10)
         return "done"
 
@@ -381,3 +384,28 @@ def test_a_socket_left_by_a_dead_process_is_replaced(tmp_path: Path) -> None:
     with AdminClient(path, timeout_s=5) as client:
         assert client.call("status") == os.getpid()
     server.close()
+
+
+def test_however_many_methods_run_on_the_end_comes_soon(tmp_path: Path, gateway: Gateway) -> None:
+    """The supervisor kills a gateway that takes its time."""
+    server = AdminServer(tmp_path / "admin.sock", gateway.methods())
+    server.start()
+    asking = [threading.Thread(target=_ask_slowly, args=(tmp_path / "admin.sock",)) for _ in range(6)]
+    for thread in asking:
+        thread.start()
+    deadline = time.monotonic() + 10
+    while gateway.slow < len(asking):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    began = time.monotonic()
+    server.close(0.3)
+    took_s = time.monotonic() - began
+    gateway.hold.set()
+    for thread in asking:
+        thread.join(10)
+    assert 0.2 < took_s < 1.2
+
+
+def _ask_slowly(path: Path) -> None:
+    with AdminClient(path) as client, suppress(NotRunning):
+        client.call("slow")

@@ -59,3 +59,9 @@ def test_a_broken_part_does_not_break_the_others(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(cli._LAZY, "decode", ("fixgw.no_such_module:decode", "A line."))
     assert "not available" in fixgw("decode", "file", "--flag", code=1)
     fixgw("init", str(tmp_path / "d"), "--demo")
+
+
+def test_letters_that_the_terminal_lacks_end_nothing(tmp_path: Path) -> None:
+    result = CliRunner(charset="iso-8859-1").invoke(main, ["init", str(tmp_path / "交易所"), "--demo"])
+    assert result.exit_code == 0, result.output
+    assert "\\u4ea4\\u6613\\u6240/fixgw.toml" in result.output

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -213,3 +214,36 @@ def test_keys_in_files_and_chosen_passwords_keep_their_form() -> None:
     assert not form_fault("password", "pass wörd") and not form_fault("secret", "a+b/c==")
     assert form_fault("secret", "ab\ncd") and form_fault("secret", f"{PEM}\x00") and form_fault("token", "é")
     assert all(form_fault(name, "a\nb") and not form_fault(name, "abc-123_XYZ=") for name in NAMES)
+
+
+def test_a_byte_order_mark_before_a_text_is_no_part_of_it(demo: Path) -> None:
+    for name in ("fixgw.toml", "sessions/OMS44.toml", "venues/sim.toml", "secrets/sim.key"):
+        path = demo / name
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    result = check(demo)
+    assert result.exit_code == 0, result.output
+    assert load_venue_file(demo / "venues" / "sim.toml").credential("apiKey").isalnum()
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A configuration that everybody may read, not below pytest's folders, which nobody else may enter."""
+    with tempfile.TemporaryDirectory() as made:
+        init(made, demo=True)
+        for path in (Path(made), *Path(made).rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        yield Path(made)
+
+
+@pytest.mark.parametrize(("closed", "said"), [(".", "fixgw.toml: a file"), ("venues", "venues: a folder")])
+def test_a_folder_without_a_right_to_it_is_said_to_be_that(public: Path, closed: str, said: str) -> None:
+    (public / closed).chmod(0)
+    user = os.geteuid()
+    try:
+        os.seteuid(user or 65534)
+        result = check(public)
+    finally:
+        os.seteuid(user)
+        (public / closed).chmod(0o700)
+    assert result.exit_code == 1
+    assert result.output.startswith(f"{said} that can be read: Permission denied\n")

@@ -1,5 +1,6 @@
 """The configuration: what init writes is valid; every mistake is told with file, key, value and what was expected."""
 
+import resource
 import shutil
 from decimal import Decimal
 from pathlib import Path
@@ -532,3 +533,17 @@ def test_a_symbol_that_the_session_is_not_entitled_to_is_known_to_it(demo: Path)
     session = load(demo).core_settings().sessions["OMS44"]
     assert session.entitlements.symbols == {"BTC/USDT"}
     assert session.symbols["ETH-USDT"] == "ETH/USDT" and session.symbols["XBTUSDT"] == "BTC/USDT"
+
+
+def test_what_init_cannot_finish_it_takes_back(tmp_path: Path) -> None:
+    """Else the next try would find a configuration there already."""
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, most[1]))
+    try:
+        with pytest.raises(InitError, match="File too large"):
+            init(tmp_path / "d", demo=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+    assert [path for path in (tmp_path / "d").rglob("*") if path.is_file()] == []
+    init(tmp_path / "d", demo=True)
+    load(tmp_path / "d")

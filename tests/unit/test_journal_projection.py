@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
@@ -20,6 +21,7 @@ from fixgw.core.codec import Record, encode_record
 from fixgw.core.reports import Report
 from fixgw.journal.errors import JournalError
 from fixgw.journal.follower import ProjectionFollower
+from fixgw.journal.projected import projected_seq
 from fixgw.journal.projection import Projector, lock_projection, matches_journal, read_meta, rebuild
 from fixgw.journal.projection_tables import CHILD_STATUS, IGNORED, SESSION_EVENTS, TABLES
 from fixgw.journal.store import Journal
@@ -213,6 +215,25 @@ def test_a_projection_that_knows_records_the_journal_lost_is_made_anew(tmp_path:
     follower.stop()
     journal.close()
     assert {row["key"]: row["value"] for row in contents(tmp_path / "p.db")["meta"]}["last_seq"] == "1"
+
+
+@pytest.mark.parametrize("left", [[], ["-wal", "-shm"]])
+def test_a_projection_that_is_deleted_is_made_anew(tmp_path: Path, left: list[str]) -> None:
+    """`left`: what is not deleted with it."""
+    journal, path = fill_journal(tmp_path / "journal"), tmp_path / "p.db"
+    follower = ProjectionFollower(tmp_path / "journal", path, poll_s=0.01, retry_s=0.05)
+    follower.start()
+    assert follower.wait_for(journal.last_seq, 10)
+    for suffix in {"", "-wal", "-shm"} - set(left):
+        path.with_name(path.name + suffix).unlink()
+    deadline = time.monotonic() + 10
+    while projected_seq(path) != journal.last_seq:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    follower.stop()
+    journal.close()
+    rebuild(tmp_path / "journal", tmp_path / "r.db")
+    assert contents(path) == contents(tmp_path / "r.db")
 
 
 def test_a_failed_rebuild_leaves_the_old_projection(tmp_path: Path) -> None:

@@ -297,6 +297,18 @@ def test_housekeeping_clears_up_after_a_failed_snapshot_and_waits(
     assert not list((tmp_path / "snapshots").iterdir())
 
 
+def test_what_housekeeping_s_processes_say_is_bounded(journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping_module, "CHECK_S", 0.01)
+    keeper = _keeper(journal, tmp_path, "exit 0")
+    (tmp_path / "h.log").write_bytes(b"x" * 100 + b"\n")
+    monkeypatch.setattr(housekeeping_module, "LOG_BYTES", 100, raising=False)
+    keeper.start()
+    try:
+        _until(lambda: (tmp_path / "h.log").stat().st_size == 0, "the log was not cut")
+    finally:
+        keeper.stop()
+
+
 def test_housekeeping_clears_up_when_it_stops_in_a_snapshot(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

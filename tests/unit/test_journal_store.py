@@ -177,7 +177,7 @@ def test_a_follower_sees_every_record_once_while_the_writer_runs(tmp_path: Path)
     total = 600
 
     def follow() -> None:
-        reader, last = journal.reader(), 0
+        reader, last = JournalReader(tmp_path), 0
         while last < total:
             upto = journal.subscribe(last, 10.0)
             if upto == last:

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from fixgw import app
+from fixgw.config import Paths
 from fixgw.fix import front
 from fixgw.journal.disk import Disk
+from fixgw.journal.identity import note_pid, noted_pid
 from fixgw.ready import write_ready
 from fixgw.supervisor import plan
 from fixgw.supervisor.child import BACKOFF_FIRST_S, Child, describe_error
 from fixgw.supervisor.child_log import KEPT_BYTES
-from fixgw.supervisor.lock import _note_pid
+from fixgw.supervisor.lock import RunLock
+from fixgw.supervisor.loop import Supervisor
+from fixgw.supervisor.status import StatusLine
 
 
 @pytest.fixture
@@ -98,10 +104,11 @@ def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Pat
 
 def test_a_lock_s_pid_is_written_in_place(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    path.write_text("1234567\n")
+    path.write_text("12345678901234567\n")
     with path.open("r+b") as file:
-        _note_pid(file.fileno(), 42)
-    assert path.read_text() == "42\n"
+        note_pid(file.fileno())
+        assert noted_pid(file.fileno()) == os.getpid()
+    assert path.read_text() == f"{os.getpid()}\n"
 
 
 def test_a_ready_file_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,3 +190,20 @@ def test_what_waits_for_its_log_is_bounded(child: Child, lock_fd: int) -> None:
     text = child.log.read_text()
     assert "bytes are missing here" in text.splitlines()[0] and text.endswith(f"{KEPT_BYTES // 5 - 1:010}\n")
     assert KEPT_BYTES * 0.9 < len(text) < KEPT_BYTES * 1.1
+
+
+def test_who_is_late_is_not_asked_for_all_the_time(child: Child, lock_fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look asks the gateway, which has orders to see to."""
+    asked: list[int] = []
+    child.ready, child.ready_within_s = lambda pid: bool(asked.append(pid)), 0.0
+    fix = {"fix": {"host": "127.0.0.1", "port": 1}}
+    made = SimpleNamespace(children=lambda: [child], addresses=lambda: fix, config=SimpleNamespace(paths=Paths(child.log.parent)))
+    (child.log.parent / "run").mkdir()
+    supervisor = Supervisor(made, RunLock(1, lock_fd, lock_fd), [child.log.parent / "ready.json"], StatusLine())  # type: ignore[arg-type]
+    waits: list[float] = []
+    monkeypatch.setattr(signal, "sigtimedwait", lambda signals, timeout_s: waits.append(timeout_s))
+    for _ in range(5):
+        supervisor._step()
+        supervisor._wait(set())
+    assert child.late and len(asked) == 5
+    assert set(waits) == {0.5}
