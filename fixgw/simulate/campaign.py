@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.pool import Pool
-from typing import Final
+from itertools import islice
+from typing import Final, TypeVar
 
+from ..process import die_with_parent
 from .plants import PLANTS
 from .shrink import Case, shrink
 from .world import FAILS
@@ -23,6 +27,15 @@ CHUNK: Final = 8
 DEEP_EVERY: Final = 20
 # failing seeds that are made simpler; the others are only named
 MAX_SHRUNK: Final = 3
+# tasks that each worker has waiting
+AHEAD: Final = 4
+
+_A = TypeVar("_A")
+_B = TypeVar("_B")
+
+
+class WorkerDied(Exception):
+    """A process that ran seeds was killed: what it ran has no verdict."""
 
 
 @dataclass(slots=True)
@@ -105,24 +118,56 @@ def find_plant(task: tuple[str, int, int]) -> Found:
     return Found(plant, None, most)
 
 
-def _begin() -> None:
+def _begin(parent: int) -> None:
     """A world is full of cycles that die with it: collected by chunks. Ctrl-C is for the one who ends the workers."""
     gc.disable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent(parent=parent)
+
+
+@dataclass(slots=True)
+class Workers:
+    """Processes that run seeds, started anew so that nothing of this one is in them."""
+
+    pool: ProcessPoolExecutor
+    jobs: int
+
+    def run(self, task: Callable[[_A], _B], arguments: Iterable[_A]) -> Iterator[_B]:
+        """Answers as they come. Raises WorkerDied."""
+        left = iter(arguments)
+        asked: set[Future[_B]] = set()
+        try:
+            while True:
+                # few at a time, since of millions each would take its memory
+                for argument in islice(left, AHEAD * self.jobs - len(asked)):
+                    asked.add(self.pool.submit(task, argument))
+                if not asked:
+                    return
+                done, asked = wait(asked, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        except BrokenProcessPool as error:
+            raise WorkerDied("a worker was killed (out of memory?): its seeds are not judged") from error
 
 
 @contextmanager
-def workers(jobs: int) -> Iterator[Pool]:
-    """Processes of their own, started anew so that nothing of this one is in them."""
-    with multiprocessing.get_context("spawn").Pool(jobs, _begin) as pool:
-        yield pool
+def workers(jobs: int) -> Iterator[Workers]:
+    """Ended at once with the block, also in the middle of a seed."""
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, context, _begin, (os.getpid(),))
+    try:
+        yield Workers(pool, jobs)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in multiprocessing.active_children():
+            worker.terminate()
 
 
-def run_seeds(pool: Pool, first: int, count: int, say: Callable[[Chunk], None]) -> Chunk:
-    """Seeds first .. first + count - 1; `say` hears the sum so far."""
+def run_seeds(pool: Workers, first: int, count: int, say: Callable[[Chunk], None]) -> Chunk:
+    """Seeds first .. first + count - 1; `say` hears the sum so far. Raises WorkerDied."""
     total = Chunk()
-    chunks = [range(at, min(at + CHUNK, first + count)) for at in range(first, first + count, CHUNK)]
-    for chunk in pool.imap_unordered(run_chunk, chunks):
+    chunks = (range(at, min(at + CHUNK, first + count)) for at in range(first, first + count, CHUNK))
+    for chunk in pool.run(run_chunk, chunks):
         total.add(chunk)
         say(total)
     total.failures.sort(key=lambda failure: failure.seed)
@@ -136,6 +181,6 @@ def simplify(failures: list[Failure]) -> None:
         failure.simpler = case.command()
 
 
-def run_plants(pool: Pool, first: int, names: tuple[str, ...] = tuple(PLANTS)) -> Iterator[Found]:
-    """Each plant until found, at most PLANT_SEEDS seeds."""
-    yield from pool.imap(find_plant, [(name, first, PLANT_SEEDS) for name in names])
+def run_plants(pool: Workers, first: int, names: tuple[str, ...] = tuple(PLANTS)) -> Iterator[Found]:
+    """Each plant until found, at most PLANT_SEEDS seeds; as they are found. Raises WorkerDied."""
+    yield from pool.run(find_plant, ((name, first, PLANT_SEEDS) for name in names))

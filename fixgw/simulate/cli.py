@@ -17,7 +17,7 @@ from rich.table import Table
 
 from ..interrupt import interruptible
 from ..outputs import check_outputs, write_outputs
-from .campaign import Chunk, Found, run_plants, run_seeds, simplify, workers
+from .campaign import Chunk, Found, WorkerDied, run_plants, run_seeds, simplify, workers
 from .plants import PLANTS
 from .scheduler import FAULTS
 from .shrink import Case, shrink
@@ -79,27 +79,36 @@ def simulate(
         raise SystemExit(_replay(console, Case(seed, plant, off, active, deep), full, json_file))
     if plant and "seeds" not in given:
         seeds = 0
-    started = time.monotonic()
-    with workers(jobs) as pool, _progress(console) as progress:
-        task = progress.add_task("seeds", total=seeds, failures=0)
-        shown = task
-
-        def say(sum_: Chunk) -> None:
-            progress.update(shown, completed=sum_.seeds, failures=len(sum_.failures))
-
-        total = run_seeds(pool, first, seeds, say)
-        seeds_s = time.monotonic() - started
-        found: list[Found] = []
-        names = (plant,) if plant else tuple(PLANTS) if plants else ()
-        task = progress.add_task("plants", total=len(names), failures=0)
-        for item in run_plants(pool, first, names):
-            found.append(item)
-            progress.update(task, completed=len(found))
+    try:
+        total, found, seeds_s = _campaign(console, first, seeds, jobs, (plant,) if plant else tuple(PLANTS) if plants else ())
+    except WorkerDied as error:
+        raise click.ClickException(str(error)) from error
     simplify(total.failures)
     _tell(console, total, found, seeds_s)
     fine = _write(json_file, _json(total, found, seeds_s, first, jobs))
     fine = fine and not total.failures and all(item.seed is not None for item in found)
     raise SystemExit(0 if fine else 1)
+
+
+def _campaign(
+    console: Console, first: int, seeds: int, jobs: int, plants: tuple[str, ...]
+) -> tuple[Chunk, list[Found], float]:
+    """The sum of all seeds, what was found of each plant, and the seconds that the seeds took."""
+    started = time.monotonic()
+    with workers(jobs) as pool, _progress(console) as progress:
+        running = progress.add_task("seeds", total=seeds, failures=0)
+
+        def say(sum_: Chunk) -> None:
+            progress.update(running, completed=sum_.seeds, failures=len(sum_.failures))
+
+        total = run_seeds(pool, first, seeds, say)
+        seeds_s = time.monotonic() - started
+        found: list[Found] = []
+        looking = progress.add_task("plants", total=len(plants), failures=0)
+        for item in run_plants(pool, first, plants):
+            found.append(item)
+            progress.update(looking, completed=len(found))
+    return total, sorted(found, key=lambda item: plants.index(item.plant)), seeds_s
 
 
 def _check_together(given: set[str], seed: int | None, seeds: int, plant: str, plants: bool) -> None:

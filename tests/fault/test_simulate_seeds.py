@@ -1,6 +1,7 @@
 """`fixgw simulate`: clean seeds stay clean and exercise everything, planted bugs are found, a seed is the whole story."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from click.testing import CliRunner
 from fixgw.cli import main
 from fixgw.core.reports import CancelReject
 from fixgw.core.state import dump_state
-from fixgw.simulate.campaign import find_plant, run_chunk, simplify
+from fixgw.simulate.campaign import WorkerDied, find_plant, run_chunk, run_seeds, simplify, workers
 from fixgw.simulate.channel import Channel
 from fixgw.simulate.disk import SimDisk
 from fixgw.simulate.exchange import LOT, SYMBOL
@@ -117,6 +118,17 @@ def test_what_nobody_foresaw_is_a_failure_of_its_seed_and_no_find(monkeypatch: p
     assert code == 1 and "violated: no part fails: TypeError" in output
     found = find_plant(("no-trade-dedup", 1, 200))
     assert (found.seed, found.tried, found.invariant) == (None, 1, "no part fails")
+
+
+def test_a_worker_that_is_killed_ends_the_campaign() -> None:
+    def kill(_: object) -> None:
+        multiprocessing.active_children()[0].kill()
+
+    with pytest.raises(WorkerDied), workers(2) as pool:
+        run_seeds(pool, 1, 1000, kill)
+    for process in multiprocessing.active_children():
+        process.join(timeout=30)
+    assert not multiprocessing.active_children()
 
 
 def test_a_cancel_reject_told_twice_without_a_mark_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
