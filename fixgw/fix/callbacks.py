@@ -96,9 +96,12 @@ class SessionLink:
     def session(self) -> fix.Session:
         return fix.Session.lookupSession(self.session_id)
 
-    def resends_too_often(self, begin: str, now_s: float) -> bool:
-        """Counts one ResendRequest from BeginSeqNo(7) on; True when it is one too many."""
-        span = self.session.getExpectedSenderNum() - whole(begin) if begin.isascii() and begin.isdigit() else 0
+    def resends_too_often(self, begin: str, end: str, now_s: float) -> bool:
+        """Counts one ResendRequest from BeginSeqNo(7) to EndSeqNo(16); True when it is one too many."""
+        span = 0
+        if all(text.isascii() and text.isdigit() for text in (begin, end)):  # else QuickFIX refuses it
+            newest = self.session.getExpectedSenderNum() - 1
+            span = min(whole(end) or newest, newest) - whole(begin) + 1
         while self.resends and now_s - self.resends[0][0] > RESEND_WINDOW_S:
             self.resends.popleft()
         self.resends.append((now_s, max(span, 1)))
@@ -336,7 +339,9 @@ class Application(fix.Application):  # type: ignore[misc]
                 # its answer could not leave; this ends the connection, in the one thread that may
                 self._admin(link, fields)
                 refusal = link.logout_reason = link.store_failed or STORE_FAILED
-            elif fields.get("35") == "2" and link.resends_too_often(fields.get("7", ""), time.monotonic()):
+            elif fields.get("35") == "2" and link.resends_too_often(
+                fields.get("7", ""), fields.get("16", ""), time.monotonic()
+            ):
                 # QuickFIX would go on resending what nobody reads, long after the connection is gone. RejectLogon ends it
                 # with a Logout
                 refusal = f"more than {MAX_RESENDS} ResendRequests for more than {MAX_RESENT} messages in {RESEND_WINDOW_S:.0f} s"
