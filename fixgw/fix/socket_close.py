@@ -70,8 +70,8 @@ def is_closed(number: int) -> bool:
 
 
 def _close(number: int) -> None:
-    """In the place of FIX::socket_close; the session's lock may be held. At a stop a connection is closed twice: by who stops, and
-    by its own thread, which is the one to wait for."""
+    """In the place of FIX::socket_close; the session's lock may be held. At a stop a connection is closed twice: by who stops,
+    and by its own thread, which is the one to wait for."""
     _libc.shutdown(number, _SHUT_RDWR)
     # to Python those of QuickFIX are dummies, because it has not started them
     ours = not isinstance(threading.current_thread(), threading._DummyThread)
