@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fixgw.fix.dictionary import Dictionary, load
+from fixgw.fix.dictionary import FILES, Dictionary, load
 from fixgw.fix.rawlog import mask, unescape
 
-SPECS: Final = {"FIX.4.2": "FIX42", "FIX.4.4": "FIX44", "FIXT.1.1": "FIX50SP2", "FIX.5.0SP2": "FIX50SP2"}
+SPECS: Final = {**{version: files[-1] for version, files in FILES.items()}, "FIX.5.0SP2": "FIX50SP2"}
 _OURS: Final = re.compile(rb"(\d{16,20}) ([IOio!]) (.*)", re.DOTALL)
 _FILE_LOG: Final = re.compile(rb"(\d{8}-\d\d:\d\d:\d\d(?:\.\d+)?) : (.*)", re.DOTALL)
 _MESSAGE: Final = re.compile(rb"8=(FIX[^|\x01^]{1,12})(\x01|\||\^A)9=")

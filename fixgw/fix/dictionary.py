@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Final
 
 VERSIONS: Final = ("FIX42", "FIX44", "FIXT11", "FIX50SP2")
+# BeginString(8) -> the dictionaries of session and application, of which some versions have one for both
+FILES: Final = {"FIX.4.2": ("FIX42",), "FIX.4.4": ("FIX44",), "FIXT.1.1": ("FIXT11", "FIX50SP2")}
 _APPLICATION: Final = ("FIX42", "FIX44", "FIX50SP2")
 _LOGON: Final = ("FIX42", "FIX44", "FIXT11")
 _REPORT: Final = ("ExecutionReport",)

@@ -290,8 +290,7 @@ class ClientSide(asyncio.Protocol):
             self.transport.resume_reading()
 
     def _unanswered(self) -> None:
-        """Whatever the reason is: to a Logon that the dictionary does not admit QuickFIX says nothing, and keeps the connection for
-        ever."""
+        """To a Logon that the dictionary does not admit QuickFIX says nothing, and keeps the connection for ever."""
         if self.phase is Phase.OPEN and not self._written:
             assert self.backend is not None
             unread = unacknowledged(self.backend.transport.get_extra_info("socket").fileno())
