@@ -34,13 +34,13 @@ from typing import Final
 import quickfix as fix
 
 from fixgw.core.codec import Record
-from fixgw.core.commands import AdminNote, Delivered
+from fixgw.core.commands import Delivered
 from fixgw.core.events import Reported
 from fixgw.core.reports import Message, Notice
 from fixgw.fix.acceptor_settings import AcceptorSession
 from fixgw.fix.outbound import encode
 from fixgw.fix.owed import concerns
-from fixgw.fix.port import EnginePort, RecordCursor
+from fixgw.fix.port import EnginePort, RecordCursor, note
 from fixgw.fix.session_store import TEST_REQUEST_PREFIX, Key, key_of
 from fixgw.journal.errors import JournalGap
 
@@ -272,11 +272,7 @@ class Delivery:
         """Records were taken out of the journal's folder: what comes after them must arrive all the same."""
         text = f"{gap}: the reports in between are not delivered"
         log.critical("session %s: %s", self.session.name, text)
-        self._engine.submit(
-            AdminNote(
-                ts_ns=self._engine.now_ns(), action="session reports lost", target=self.session.name, user="gateway", reason=text
-            )
-        )
+        note(self._engine, "session reports lost", self.session.name, text)
         with self._mutex:
             if wipes == self._wipes and position == self._done:
                 self._done = (gap.kept_from - 1, END)
@@ -346,14 +342,13 @@ class Delivery:
     def _confess(self, message: Message, again: bool) -> bool:
         """In place of a report that cannot be encoded: the client hears which one is missing, operations as well. False: not
         taken by QuickFIX."""
-        now_ns = self._engine.now_ns()
         named = ", ".join(f"{tag} {getattr(message, name)}" for name, tag in _NAMES.items() if getattr(message, name, ""))
         text = f"a {type(message).__name__} could not be sent: {named or 'without ids'}"
         try:
             notice = Notice(
                 headline="a report could not be sent",
                 text=f"{text}; ask for the order status, operations have been told",
-                transact_ns=now_ns,
+                transact_ns=self._engine.now_ns(),
             )
             encoded = encode(notice, self.session.version, poss_resend=again)
         except Exception:
@@ -361,9 +356,7 @@ class Delivery:
             return True
         if not self._send(encoded):
             return False
-        self._engine.submit(
-            AdminNote(ts_ns=now_ns, action="undeliverable report", target=self.session.name, user="gateway", reason=text)
-        )
+        note(self._engine, "undeliverable report", self.session.name, text)
         return True
 
     def _settle(self, position: Position, wipes: int, report_seq: int = 0) -> bool:

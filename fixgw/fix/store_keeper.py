@@ -24,8 +24,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from fixgw.core.commands import AdminNote
-from fixgw.fix.port import EnginePort
+from fixgw.fix.port import EnginePort, note
 
 if TYPE_CHECKING:
     from fixgw.fix.callbacks import SessionLink
@@ -153,5 +152,4 @@ class StoreKeeper:
 
     def _note(self, action: str, link: SessionLink, reason: str) -> None:
         log.warning("session %s: %s", link.spec.name, reason)
-        now_ns = self._engine.now_ns()
-        self._engine.submit(AdminNote(ts_ns=now_ns, action=action, target=link.spec.name, user="gateway", reason=reason))
+        note(self._engine, action, link.spec.name, reason)
