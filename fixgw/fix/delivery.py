@@ -146,7 +146,8 @@ class Delivery:
         try:
             if self._logged_on and self._engine.durable_seq - self._done[0] <= REPLY_RECORDS:
                 self._pending = False
-                self._pending = not self._hand_over() or self._pending
+                if not self._hand_over():
+                    self._pending = True
         except Exception:
             log.exception("session %s: a reply failed, the sender tries again", self.session.name)
             self._pending = True
