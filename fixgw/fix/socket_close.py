@@ -13,15 +13,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import logging
+import functools
 import os
 import threading
 import time
 from typing import Final
 
 from fixgw.fix import call_table
-
-log = logging.getLogger("fixgw.fix.acceptor")
 
 # FIX::socket_close(int)
 SYMBOL: Final = "_ZN3FIX12socket_closeEi"
@@ -34,34 +32,20 @@ _LONGEST_S: Final = 30.0
 _UNKNOWN: Final = 0
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
-_lock: Final = threading.Lock()
 # file descriptor -> the thread of QuickFIX that closed it last, monotonic time
 _closed: Final[dict[int, tuple[int, float]]] = {}
 _some: Final = threading.Event()
-_installed: bool | None = None
 
 
+@functools.cache
 def install() -> bool:
-    """Once per process, before QuickFIX opens a socket; it holds until the process ends. False (and a warning): the library
-    is built in another way than is known here, and QuickFIX closes its sockets itself, as described above."""
-    global _installed
-    with _lock:
-        if _installed is None:
-            try:
-                _installed = _redirect()
-            except (OSError, ValueError, AttributeError) as error:
-                log.warning("QuickFIX's sockets: %s: %s", type(error).__name__, error)
-                _installed = False
-            if not _installed:
-                log.warning("QuickFIX closes its sockets itself: who logs on right after a logout may get no answer")
-        return _installed
-
-
-def _redirect() -> bool:
-    if not call_table.redirect(SYMBOL, _callback):
-        return False
-    threading.Thread(target=_reap, name="fix-sockets", daemon=True).start()
-    return True
+    """Before QuickFIX opens a socket; it holds until the process ends. False (and a warning): the library is built in another way
+    than is known here, and QuickFIX closes its sockets itself, as described above."""
+    otherwise = "QuickFIX closes its sockets itself: who logs on right after a logout may get no answer"
+    led = call_table.lead({SYMBOL: _callback}, otherwise)
+    if led:
+        threading.Thread(target=_reap, name="fix-sockets", daemon=True).start()
+    return led
 
 
 def is_closed(number: int) -> bool:
