@@ -325,41 +325,43 @@ class Application(fix.Application):  # type: ignore[misc]
 
     def fromAdmin(self, message: fix.Message, session_id: fix.SessionID) -> None:
         pin_thread()
-        refusal: str | None = None
+        link = self._links.get(session_id.toString())
         try:
-            fields = split(message.toString())
-            link = self._links[session_id.toString()]
-            if fields.get("35") == "A":
-                refusal = self._logon(link, fields)
-            elif fields.get("35") in LOGON_OR_NOT and not link.session.receivedLogon():
-                # read in one piece with what ended the session. QuickFIX takes these two all the same, and to refuse a
-                # SequenceReset it would throw what ends the process
-                refusal = "the session is not logged on"
-            elif link.store_failed and fields.get("35") != "5":
-                # its answer could not leave; this ends the connection, in the one thread that may
-                self._admin(link, fields)
-                refusal = link.logout_reason = link.store_failed or STORE_FAILED
-            elif fields.get("35") == "2" and link.resends_too_often(
-                fields.get("7", ""), fields.get("16", ""), time.monotonic()
-            ):
-                # QuickFIX would go on resending what nobody reads, long after the connection is gone. RejectLogon ends it
-                # with a Logout
-                refusal = f"more than {MAX_RESENDS} ResendRequests for more than {MAX_RESENT} messages in {RESEND_WINDOW_S:.0f} s"
-                link.logout_reason = refusal
-                log.warning("session %s: disconnected: %s", link.spec.name, refusal)
-            else:
-                self._admin(link, fields)
+            assert link is not None, "QuickFIX knows the configured sessions only"
+            refusal = self._from_admin(link, split(message.toString()))
         except Exception:
             log.exception("session %s: an admin message could not be processed", session_id.toString())
-            link_or_none = self._links.get(session_id.toString())
-            if link_or_none is not None:
-                link_or_none.errors += 1
-            if message.getHeader().getField(35) == "A":
-                refusal = NO_LOGONS
-                if link_or_none is not None:
-                    link_or_none.present = False
+            refusal = NO_LOGONS if message.getHeader().getField(35) == "A" else None
+            if link is not None:
+                link.errors += 1
+                if refusal is not None:
+                    link.present = False
         if refusal is not None:
             raise fix.RejectLogon(refusal)
+
+    def _from_admin(self, link: SessionLink, fields: Mapping[str, str]) -> str | None:
+        """Why the connection is to be ended with a Logout; None: it goes on."""
+        msg_type = fields.get("35")
+        if msg_type == "A":
+            return self._logon(link, fields)
+        if msg_type in LOGON_OR_NOT and not link.session.receivedLogon():
+            # read in one piece with what ended the session. QuickFIX takes these two all the same, and to refuse a
+            # SequenceReset it would throw what ends the process
+            return "the session is not logged on"
+        if link.store_failed and msg_type != "5":
+            # its answer could not leave; this ends the connection, in the one thread that may
+            self._admin(link, fields)
+            link.logout_reason = link.store_failed or STORE_FAILED
+            return link.logout_reason
+        if msg_type == "2" and link.resends_too_often(fields.get("7", ""), fields.get("16", ""), time.monotonic()):
+            # QuickFIX would go on resending what nobody reads, long after the connection is gone
+            link.logout_reason = (
+                f"more than {MAX_RESENDS} ResendRequests for more than {MAX_RESENT} messages in {RESEND_WINDOW_S:.0f} s"
+            )
+            log.warning("session %s: disconnected: %s", link.spec.name, link.logout_reason)
+            return link.logout_reason
+        self._admin(link, fields)
+        return None
 
     def _admin(self, link: SessionLink, fields: Mapping[str, str]) -> None:
         msg_type, number = fields.get("35"), whole(fields["34"])
