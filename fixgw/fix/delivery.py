@@ -41,7 +41,7 @@ from fixgw.fix.acceptor_settings import AcceptorSession
 from fixgw.fix.outbound import encode
 from fixgw.fix.owed import concerns
 from fixgw.fix.port import EnginePort, RecordCursor, note
-from fixgw.fix.session_store import TEST_REQUEST_PREFIX, Key, key_of
+from fixgw.fix.session_store import TEST_REQUEST_PREFIX, Key, confirming, key_of
 from fixgw.journal.errors import JournalGap
 
 log = logging.getLogger("fixgw.fix.delivery")
@@ -179,14 +179,14 @@ class Delivery:
 
     def test_request_sent(self, number: int, test_req_id: str) -> None:
         """One of our TestRequests left as message `number`."""
-        seq = _journal_seq(test_req_id)
+        seq = confirming(test_req_id)
         if seq:
             with self._lock:
                 self._asked_numbers.append((number, seq))
 
     def heartbeat(self, test_req_id: str) -> None:
         """A Heartbeat with this TestReqID came in."""
-        seq = _journal_seq(test_req_id)
+        seq = confirming(test_req_id)
         # it must be one of ours under these numbers: a counterparty cannot confirm what it was not sent
         with self._lock:
             valid = 0 < seq <= self._asked
@@ -416,8 +416,3 @@ class Router:
                     found.update(copy for copy in self._copies if copy not in found and copy.concerns(event) is not None)
         for delivery in found:
             delivery.wake()
-
-
-def _journal_seq(test_req_id: str) -> int:
-    number = test_req_id.removeprefix(TEST_REQUEST_PREFIX)
-    return int(number) if number != test_req_id and number.isdigit() and len(number) < 19 else 0

@@ -209,6 +209,7 @@ def test_confirmation(run):
     until(lambda: wire.asked)
     assert wire.asked == ["fixgw-2"]
     delivery.heartbeat("fixgw-3")
+    delivery.heartbeat("fixgw-\u00b2")  # a digit to str.isdigit(), and none to int()
     assert engine.submitted == []
     delivery.heartbeat("fixgw-2")
     delivery.heartbeat("fixgw-2")
