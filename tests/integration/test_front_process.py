@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -513,6 +514,20 @@ def test_a_front_full_of_live_sessions_lets_nobody_in(tmp_path: Path, backend: B
         assert all(echoes(client) for client in live)
     finally:
         assert front.stop() == 0
+
+
+def test_it_may_have_as_many_files_as_a_later_configuration_needs(tmp_path: Path, backend: Backend) -> None:
+    """max_connections can grow by a reload."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1024), hard))
+    try:
+        front = FrontProcess(tmp_path, backend.port)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    try:
+        assert resource.prlimit(front.process.pid, resource.RLIMIT_NOFILE)[0] in (65_536, hard)
+    finally:
+        front.stop()
 
 
 def test_reload_on_sighup(front: FrontProcess) -> None:
