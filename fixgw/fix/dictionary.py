@@ -63,7 +63,7 @@ class Extension:
     """What a version's dictionary lacks of the standard's later fields and values.
 
     fields: (number, name, type) to define; members: message -> field names to admit; groups: message -> group name ->
-    members; types: field -> other type; values: field -> enum values (named as in FIX 5.0SP2, or here); renamed: field ->
+    members; types: field -> other type; values: field -> enum values (named as in FIX 5.0SP2); renamed: field ->
     enum values that are there under a name that is not theirs (they get that of FIX 5.0SP2).
     """
 
