@@ -203,13 +203,6 @@ class Delivery:
     def delivered_seq(self) -> int:
         return self._delivered
 
-    @property
-    def handed_seq(self) -> int:
-        """Journal sequence up to which everything was handed to QuickFIX."""
-        with self._lock:
-            seq, index = self._done
-        return seq if index == END else seq - 1
-
     def _advance(self, seq: int) -> None:
         if seq <= self._delivered:
             return
@@ -297,14 +290,10 @@ class Delivery:
     def _record(self, record: Record, wipes: int) -> bool:
         for index, event in enumerate(record.events):
             if type(event) is Reported:
-                copy_of = self.concerns(event)
+                copy_of = concerns(self.session, event)
                 if copy_of is not None and not self._report(event, copy_of, (record.seq, index), wipes):
                     return False
         return self._settle((record.seq, END), wipes)
-
-    def concerns(self, event: Reported) -> str | None:
-        """None: not for this session; "": its own; else the session whose report is copied."""
-        return concerns(self.session, event)
 
     def _report(self, event: Reported, copy_of: str, position: Position, wipes: int) -> bool:
         with self._mutex:
@@ -413,6 +402,6 @@ class Router:
                     own = self._own.get(event.session)
                     if own is not None:
                         found.add(own)
-                    found.update(copy for copy in self._copies if copy not in found and copy.concerns(event) is not None)
+                    found.update(copy for copy in self._copies if copy not in found and concerns(copy.session, event) is not None)
         for delivery in found:
             delivery.wake()
