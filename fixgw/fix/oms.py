@@ -55,7 +55,7 @@ class Screen:
     def _line(self, message: FixMessage) -> str:
         kind = self.names.messages.get(message.msg_type, message.msg_type)
         if message.msg_type == "8":
-            names = [self.names.value_name(tag, message.get(tag)) or message.get(tag) for tag in (54, 150, 39)]
+            names = [self._named(tag, message.get(tag)) for tag in (54, 150, 39)]
             price = f" @ {message.get(44)}" if message.get(44) else ""
             parts = [message.get(11), names[0], f"{message.get(38)} {message.get(55)}{price}:", names[1], "->", names[2]]
             parts += [f"cum {message.get(14)} leaves {message.get(151)}"]
