@@ -24,13 +24,14 @@ import quickfix as fix
 
 from fixgw.fix import loopback, quickfix_accept, socket_close
 from fixgw.fix.acceptor_settings import AcceptorSession, settings_text
-from fixgw.fix.callbacks import Application, SessionLink
+from fixgw.fix.callbacks import Application
 from fixgw.fix.delivery import Delivery, Router
 from fixgw.fix.gap_keeper import GapKeeper
 from fixgw.fix.out_numbers import OutNumbers
 from fixgw.fix.outbound import dictionaries
 from fixgw.fix.port import EnginePort, RawLogPort, note
 from fixgw.fix.raw_messages import RawMessages
+from fixgw.fix.session_link import SessionLink
 from fixgw.fix.session_store import Key, StoreFiles
 from fixgw.fix.store_keeper import StoreKeeper
 
@@ -309,9 +310,7 @@ class Acceptor:
         """Ends the connection within about a second; the client may log on again. Raises SessionError."""
         link = self._link(name)
         if link.logged_on:
-            link.logout_reason = reason
-            link.reopen = True
-            link.session.logout(reason)
+            link.log_out(reason)
 
     def disable(self, name: str, reason: str) -> None:
         """Logs out and refuses logons with this reason until enable() (besides the journal's own switch)."""

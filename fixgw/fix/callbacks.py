@@ -13,10 +13,8 @@ Rules
 
 from __future__ import annotations
 
-import collections
 import ctypes
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -27,13 +25,13 @@ from fixgw.core.commands import CLIENT_LOGOUT, NewOrder, ReplaceOrder, SeqSeen, 
 from fixgw.core.errors import JournalFull, Overloaded
 from fixgw.core.reasons import Reason
 from fixgw.core.reports import BusinessReject
-from fixgw.fix.acceptor_settings import AcceptorSession
-from fixgw.fix.delivery import Delivery
 from fixgw.fix.front_refusal import message_refused, refusal_of, reject_text
 from fixgw.fix.inbound import Context, parse
 from fixgw.fix.inbound.fields import clean, split, whole
 from fixgw.fix.outbound import encode
 from fixgw.fix.port import EnginePort
+from fixgw.fix.session_link import MAX_RESENDS, MAX_RESENT, RESEND_WINDOW_S, SessionLink
+from fixgw.fix.session_link import this_thread as _thread
 from fixgw.fix.store_keeper import STORE_FAILED
 
 log = logging.getLogger("fixgw.fix.acceptor")
@@ -51,89 +49,10 @@ LOGON_OR_NOT: Final = ("3", "4")
 # more messages than one connection brings out
 UNCOUNTED: Final = 10_000_000
 NO_LOGONS: Final = "the gateway cannot take logons now"
-# A client may ask again and again, and may ask for very much, but not both within this time
-RESEND_WINDOW_S: Final = 60.0
-MAX_RESENDS: Final = 20
-MAX_RESENT: Final = 50_000
 # a connection's thread that slept for less than this found the next message at hand
 MORE_IDLE_NS: Final = 10_000
 MORE_MAX: Final = 8
 _YES_NO: Final = {"Y": True, "1": True, "S": True, "N": False, "0": False}
-
-
-class SessionLink:
-    """One session at run time. Written by its connection thread; the flags are read by others."""
-
-    def __init__(self, spec: AcceptorSession, engine: EnginePort) -> None:
-        self.spec = spec
-        self.session_id = spec.session_id
-        self.delivery: Delivery
-        self.engine = engine
-        self.epoch = engine.session_cursor(spec.name).reset_epoch
-        self.logged_on = False
-        # from the Logon that was let in until onLogout has returned
-        self.present = False
-        self.barred = ""
-        # like barred, while operations change the message numbers; `gate`: no Logon is judged, no number changed meanwhile
-        self.held = ""
-        # why its store cannot be written, and how often that was tried (store_keeper.py); refusals that it could not take
-        self.store_failed = ""
-        self.store_failures = 0
-        self.unsaid: collections.deque[BusinessReject] = collections.deque(maxlen=1000)
-        self.gate = threading.Lock()
-        self.changing = threading.Lock()
-        self.reopen = False
-        self.connected_ns: int | None = None
-        self.logout_reason = ""
-        self.next_out = 1
-        self.errors = 0
-        self.refused = 0
-        # QuickFIX's file of its numbers was missing at the start
-        self.numbers_lost = False
-        self.resends: collections.deque[tuple[float, int]] = collections.deque(maxlen=1000)
-
-    @property
-    def session(self) -> fix.Session:
-        return fix.Session.lookupSession(self.session_id)
-
-    def resends_too_often(self, begin: str, end: str, now_s: float) -> bool:
-        """Counts one ResendRequest from BeginSeqNo(7) to EndSeqNo(16); True when it is one too many."""
-        span = 0
-        if all(text.isascii() and text.isdigit() for text in (begin, end)):  # else QuickFIX refuses it
-            newest = self.session.getExpectedSenderNum() - 1
-            span = min(whole(end) or newest, newest) - whole(begin) + 1
-        while self.resends and now_s - self.resends[0][0] > RESEND_WINDOW_S:
-            self.resends.popleft()
-        self.resends.append((now_s, max(span, 1)))
-        return len(self.resends) > MAX_RESENDS and sum(count for _, count in self.resends) > MAX_RESENT
-
-    def send(self, message: fix.Message) -> bool:
-        """True when QuickFIX has the message in its store under a number."""
-        _thread.sending = self
-        try:
-            return bool(fix.Session.sendToTarget(message, self.session_id))
-        finally:
-            _thread.sending = None
-
-
-class _Thread(threading.local):
-    """What a thread of QuickFIX need not ask QuickFIX for: each such question lets other threads take the interpreter."""
-
-    pinned = False
-    # of a connection's thread: its session, from onLogon on
-    link: SessionLink | None = None
-    # while it is in SessionLink.send
-    sending: SessionLink | None = None
-    # of a connection's thread: it brought a Logon that was refused
-    refused = False
-    # wall and CPU time at which the last fromApp was left, and how often in a row (MORE_MAX at most) the next message was
-    # there already
-    left_ns = 0
-    left_cpu_ns = 0
-    streak = 0
-
-
-_thread = _Thread()
 
 
 def more_at_hand() -> bool:
@@ -192,11 +111,8 @@ class Application(fix.Application):  # type: ignore[misc]
         link.connected_ns = None
         link.delivery.logged_out()
         try:
-            session = link.session
-            link.next_out = session.getExpectedSenderNum()
-            if link.reopen:
-                link.reopen = False
-                session.logon()
+            link.next_out = link.session.getExpectedSenderNum()
+            link.may_log_on()
             reason, link.logout_reason = link.logout_reason or "connection closed", ""
             log.info("session %s: logged out (%s)", link.spec.name, reason)
             self._engine.submit(SessionLogout(ts_ns=self._engine.now_ns(), session=link.spec.name, reason=reason))

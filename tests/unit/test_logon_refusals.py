@@ -12,6 +12,7 @@ from fixgw.fix import callbacks
 from fixgw.fix.front_logon import FrontSession, Logon
 from fixgw.fix.front_refusal import refused_logon
 from fixgw.fix.inbound.fields import split
+from fixgw.fix.session_link import SessionLink
 
 FIELDS = {"35": "A", "34": "1", "108": "30"}
 
@@ -52,11 +53,11 @@ def test_a_connection_gets_one_try() -> None:
 
 def requests(*ranges: tuple[str, str], sent: int = 100_000) -> list[bool]:
     """What is said of ResendRequests one after the other, with `sent` messages out."""
-    link = callbacks.SessionLink.__new__(callbacks.SessionLink)
+    link = SessionLink.__new__(SessionLink)
     link.resends = collections.deque(maxlen=1000)
     session = SimpleNamespace(getExpectedSenderNum=lambda: sent + 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(callbacks.SessionLink, "session", session)
+        patch.setattr(SessionLink, "session", session)
         return [link.resends_too_often(begin, end, 0.0) for begin, end in ranges]
 
 
