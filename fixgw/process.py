@@ -27,11 +27,11 @@ def give_back_memory() -> None:
 MANY_FILES = 65_536
 
 
-def allow_files(wanted: int = MANY_FILES) -> None:
-    """So many open files, or as many as the system allows."""
+def allow_files() -> None:
+    """MANY_FILES open files, or as many as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < MANY_FILES:
+        allowed = MANY_FILES if hard == resource.RLIM_INFINITY else min(MANY_FILES, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 

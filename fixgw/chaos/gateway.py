@@ -16,7 +16,7 @@ from .. import app
 from ..config import Config
 from ..core import commands as c
 from ..core.codec import Record
-from ..fix.callbacks import SessionLink
+from ..fix.session_link import SessionLink
 from ..venues import gateway_link
 from .plants import PLANTS
 from .traps import TRAP_FILE, Trap, spring

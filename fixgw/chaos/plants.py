@@ -27,6 +27,7 @@ from ..core.reports import Report
 from ..engine import Engine
 from ..fix import acceptor
 from ..fix.delivery import END, Delivery
+from ..fix.owed import concerns
 from ..fix.session_store import key_of
 from .traps import PLANTED, Trap
 
@@ -106,7 +107,7 @@ class _EagerDelivery(Delivery):
     core: Engine
 
     def _record(self, record: Record, wipes: int) -> bool:
-        if any(isinstance(event, e.Reported) and self.concerns(event) is not None for event in record.events):
+        if any(isinstance(event, e.Reported) and concerns(self.session, event) is not None for event in record.events):
             self._advance(record.seq)
             if self.trap.armed(PLANTED) and self._still_to_send(record) and self._is_durable(record.seq):
                 self.trap.hit(PLANTED)

@@ -22,16 +22,16 @@ from typing import Final
 import msgspec
 import quickfix as fix
 
-from fixgw.core.commands import AdminNote
 from fixgw.fix import loopback, quickfix_accept, socket_close
 from fixgw.fix.acceptor_settings import AcceptorSession, settings_text
-from fixgw.fix.callbacks import Application, SessionLink
+from fixgw.fix.callbacks import Application
 from fixgw.fix.delivery import Delivery, Router
 from fixgw.fix.gap_keeper import GapKeeper
 from fixgw.fix.out_numbers import OutNumbers
 from fixgw.fix.outbound import dictionaries
-from fixgw.fix.port import EnginePort, RawLogPort
+from fixgw.fix.port import EnginePort, RawLogPort, note
 from fixgw.fix.raw_messages import RawMessages
+from fixgw.fix.session_link import SessionLink
 from fixgw.fix.session_store import Key, StoreFiles
 from fixgw.fix.store_keeper import StoreKeeper
 
@@ -201,7 +201,8 @@ class Acceptor:
         number = min(max(known if known is not None else guess, self._files(link).highest() + 1), MAX_NUMBER // 2)
         link.session.setNextSenderMsgSeqNum(number)
         why = "no lower one was used" if known is not None else "an estimate: data/fix-numbers.json does not know the session"
-        self._note(
+        note(
+            engine,
             "session numbers lost",
             name,
             f"QuickFIX's files of it are missing or cut; the next message out is {number} ({why}), "
@@ -267,13 +268,9 @@ class Acceptor:
             return
         log.warning("session %s: QuickFIX's numbers were reset, the journal's last one in is %d: reset as well", name, last)
         reason = f"a reset (141=Y) was cut short by the end of the process; the last message in was {last}"
-        self._note("session reset", name, reason)
+        note(self._engine, "session reset", name, reason)
         if expected > 1:
-            self._note("session set-seq in", f"{name} {expected}", reason)
-
-    def _note(self, action: str, target: str, reason: str) -> None:
-        now_ns = self._engine.now_ns()
-        self._engine.submit(AdminNote(ts_ns=now_ns, action=action, target=target, user="gateway", reason=reason))
+            note(self._engine, "session set-seq in", f"{name} {expected}", reason)
 
     def stop(self, timeout_s: float = 5.0, reason: str = "the gateway is going down") -> None:
         """Says goodbye to all, at most `timeout_s`, then ends all threads."""
@@ -313,9 +310,7 @@ class Acceptor:
         """Ends the connection within about a second; the client may log on again. Raises SessionError."""
         link = self._link(name)
         if link.logged_on:
-            link.logout_reason = reason
-            link.reopen = True
-            link.session.logout(reason)
+            link.log_out(reason)
 
     def disable(self, name: str, reason: str) -> None:
         """Logs out and refuses logons with this reason until enable() (besides the journal's own switch)."""

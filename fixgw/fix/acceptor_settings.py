@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import quickfix as fix
 
-from fixgw.fix.dictionary import fix_specs_dir
+from fixgw.fix.dictionary import FILES, fix_specs_dir
 from fixgw.fix.outbound import Version, version_of
 
 
@@ -85,10 +85,9 @@ def settings_text(sessions: Iterable[AcceptorSession], port: int, store: Path) -
     text = _DEFAULT.format(port=port, store=store)
     for spec in sessions:
         text += _SESSION.format(spec=spec, user_defined="N" if spec.user_defined_fields == "ignore" else "Y")
-        if spec.begin_string == "FIXT.1.1":
-            text += f"DefaultApplVerID={spec.appl_ver}\n"
-            text += f"TransportDataDictionary={specs / 'FIXT11.xml'}\n"
-            text += f"AppDataDictionary={specs / (spec.appl_ver.replace('.', '') + '.xml')}\n"
+        files = [specs / f"{name}.xml" for name in FILES[spec.begin_string]]
+        if len(files) == 1:
+            text += f"DataDictionary={files[0]}\n"
         else:
-            text += f"DataDictionary={specs / (spec.begin_string.replace('.', '') + '.xml')}\n"
+            text += f"DefaultApplVerID={spec.appl_ver}\nTransportDataDictionary={files[0]}\nAppDataDictionary={files[1]}\n"
     return text

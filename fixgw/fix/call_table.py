@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import logging
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ import quickfix as fix
 from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
+
+log = logging.getLogger("fixgw.fix.acceptor")
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -24,9 +27,20 @@ def address_of(symbol: str) -> int:
     return ctypes.cast(getattr(library, symbol), ctypes.c_void_p).value or 0
 
 
-def redirect(symbol: str, target: Any) -> bool:
-    """The library's calls of `symbol` go to `target` (a ctypes callback, which must live on) until the interpreter ends. False
-    when it does not call it by its table. Raises OSError, ValueError, AttributeError."""
+def lead(calls: Mapping[str, Any], otherwise: str) -> bool:
+    """The library's calls of each symbol go to its ctypes callback (which must live on) until the interpreter ends. False, and a
+    warning that says what is so `otherwise`: the library is built in another way than is known here."""
+    try:
+        if all(_redirect(symbol, target) for symbol, target in calls.items()):
+            return True
+    except (OSError, ValueError, AttributeError) as error:
+        log.warning("QuickFIX's calls of %s: %s: %s", ", ".join(calls), type(error).__name__, error)
+    log.warning("%s", otherwise)
+    return False
+
+
+def _redirect(symbol: str, target: Any) -> bool:
+    """False when the library does not call it by its table. Raises OSError, ValueError, AttributeError."""
     slots = list(_slots(Path(fix._quickfix.__file__), symbol, address_of(symbol)))
     for slot in slots:
         _writable(slot)

@@ -13,10 +13,8 @@ Rules
 
 from __future__ import annotations
 
-import collections
 import ctypes
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -27,13 +25,13 @@ from fixgw.core.commands import CLIENT_LOGOUT, NewOrder, ReplaceOrder, SeqSeen, 
 from fixgw.core.errors import JournalFull, Overloaded
 from fixgw.core.reasons import Reason
 from fixgw.core.reports import BusinessReject
-from fixgw.fix.acceptor_settings import AcceptorSession
-from fixgw.fix.delivery import Delivery
 from fixgw.fix.front_refusal import message_refused, refusal_of, reject_text
 from fixgw.fix.inbound import Context, parse
 from fixgw.fix.inbound.fields import clean, split, whole
 from fixgw.fix.outbound import encode
 from fixgw.fix.port import EnginePort
+from fixgw.fix.session_link import MAX_RESENDS, MAX_RESENT, RESEND_WINDOW_S, SessionLink
+from fixgw.fix.session_link import this_thread as _thread
 from fixgw.fix.store_keeper import STORE_FAILED
 
 log = logging.getLogger("fixgw.fix.acceptor")
@@ -44,93 +42,17 @@ HEARTBEAT_S: Final = (1, 3600)
 CANCEL_ON_DISCONNECT: Final = ("20008", "8013", "9001")
 # QuickFIX counts to 2^64; whoever reads the journal (SQLite) to 2^63 - 1
 MAX_SEQ: Final = 2**62
-# Until the record of a Logon is durable; who waits for our Logon waits longer
-LOGON_DURABLE_S: Final = 5.0
+# Until the record of a Logon is durable; the front waits longer for our answer (logon_deadline_s, 5 s by default)
+LOGON_DURABLE_S: Final = 4.0
 # messages that QuickFIX does not ask a Logon for
 LOGON_OR_NOT: Final = ("3", "4")
 # more messages than one connection brings out
 UNCOUNTED: Final = 10_000_000
 NO_LOGONS: Final = "the gateway cannot take logons now"
-# A client may ask again and again, and may ask for very much, but not both within this time
-RESEND_WINDOW_S: Final = 60.0
-MAX_RESENDS: Final = 20
-MAX_RESENT: Final = 50_000
 # a connection's thread that slept for less than this found the next message at hand
 MORE_IDLE_NS: Final = 10_000
 MORE_MAX: Final = 8
 _YES_NO: Final = {"Y": True, "1": True, "S": True, "N": False, "0": False}
-
-
-class SessionLink:
-    """One session at run time. Written by its connection thread; the flags are read by others."""
-
-    def __init__(self, spec: AcceptorSession, engine: EnginePort) -> None:
-        self.spec = spec
-        self.session_id = spec.session_id
-        self.delivery: Delivery
-        self.engine = engine
-        self.epoch = engine.session_cursor(spec.name).reset_epoch
-        self.logged_on = False
-        # from the Logon that was let in until onLogout has returned
-        self.present = False
-        self.barred = ""
-        # like barred, while operations change the message numbers; `gate`: no Logon is judged, no number changed meanwhile
-        self.held = ""
-        # why its store cannot be written, and how often that was tried (store_keeper.py); refusals that it could not take
-        self.store_failed = ""
-        self.store_failures = 0
-        self.unsaid: collections.deque[BusinessReject] = collections.deque(maxlen=1000)
-        self.gate = threading.Lock()
-        self.changing = threading.Lock()
-        self.reopen = False
-        self.connected_ns: int | None = None
-        self.logout_reason = ""
-        self.next_out = 1
-        self.errors = 0
-        self.refused = 0
-        # QuickFIX's file of its numbers was missing at the start
-        self.numbers_lost = False
-        self.resends: collections.deque[tuple[float, int]] = collections.deque(maxlen=1000)
-
-    @property
-    def session(self) -> fix.Session:
-        return fix.Session.lookupSession(self.session_id)
-
-    def resends_too_often(self, begin: str, now_s: float) -> bool:
-        """Counts one ResendRequest from BeginSeqNo(7) on; True when it is one too many."""
-        span = self.session.getExpectedSenderNum() - whole(begin) if begin.isascii() and begin.isdigit() else 0
-        while self.resends and now_s - self.resends[0][0] > RESEND_WINDOW_S:
-            self.resends.popleft()
-        self.resends.append((now_s, max(span, 1)))
-        return len(self.resends) > MAX_RESENDS and sum(count for _, count in self.resends) > MAX_RESENT
-
-    def send(self, message: fix.Message) -> bool:
-        """True when QuickFIX has the message in its store under a number."""
-        _thread.sending = self
-        try:
-            return bool(fix.Session.sendToTarget(message, self.session_id))
-        finally:
-            _thread.sending = None
-
-
-class _Thread(threading.local):
-    """What a thread of QuickFIX need not ask QuickFIX for: each such question lets other threads take the interpreter."""
-
-    pinned = False
-    # of a connection's thread: its session, from onLogon on
-    link: SessionLink | None = None
-    # while it is in SessionLink.send
-    sending: SessionLink | None = None
-    # of a connection's thread: it brought a Logon that was refused
-    refused = False
-    # wall and CPU time at which the last fromApp was left, and how often in a row (MORE_MAX at most) the next message was
-    # there already
-    left_ns = 0
-    left_cpu_ns = 0
-    streak = 0
-
-
-_thread = _Thread()
 
 
 def more_at_hand() -> bool:
@@ -189,11 +111,8 @@ class Application(fix.Application):  # type: ignore[misc]
         link.connected_ns = None
         link.delivery.logged_out()
         try:
-            session = link.session
-            link.next_out = session.getExpectedSenderNum()
-            if link.reopen:
-                link.reopen = False
-                session.logon()
+            link.next_out = link.session.getExpectedSenderNum()
+            link.may_log_on()
             reason, link.logout_reason = link.logout_reason or "connection closed", ""
             log.info("session %s: logged out (%s)", link.spec.name, reason)
             self._engine.submit(SessionLogout(ts_ns=self._engine.now_ns(), session=link.spec.name, reason=reason))
@@ -322,39 +241,43 @@ class Application(fix.Application):  # type: ignore[misc]
 
     def fromAdmin(self, message: fix.Message, session_id: fix.SessionID) -> None:
         pin_thread()
-        refusal: str | None = None
+        link = self._links.get(session_id.toString())
         try:
-            fields = split(message.toString())
-            link = self._links[session_id.toString()]
-            if fields.get("35") == "A":
-                refusal = self._logon(link, fields)
-            elif fields.get("35") in LOGON_OR_NOT and not link.session.receivedLogon():
-                # read in one piece with what ended the session. QuickFIX takes these two all the same, and to refuse a
-                # SequenceReset it would throw what ends the process
-                refusal = "the session is not logged on"
-            elif link.store_failed and fields.get("35") != "5":
-                # its answer could not leave; this ends the connection, in the one thread that may
-                self._admin(link, fields)
-                refusal = link.logout_reason = link.store_failed or STORE_FAILED
-            elif fields.get("35") == "2" and link.resends_too_often(fields.get("7", ""), time.monotonic()):
-                # QuickFIX would go on resending what nobody reads, long after the connection is gone. RejectLogon ends it
-                # with a Logout
-                refusal = f"more than {MAX_RESENDS} ResendRequests for more than {MAX_RESENT} messages in {RESEND_WINDOW_S:.0f} s"
-                link.logout_reason = refusal
-                log.warning("session %s: disconnected: %s", link.spec.name, refusal)
-            else:
-                self._admin(link, fields)
+            assert link is not None, "QuickFIX knows the configured sessions only"
+            refusal = self._from_admin(link, split(message.toString()))
         except Exception:
             log.exception("session %s: an admin message could not be processed", session_id.toString())
-            link_or_none = self._links.get(session_id.toString())
-            if link_or_none is not None:
-                link_or_none.errors += 1
-            if message.getHeader().getField(35) == "A":
-                refusal = NO_LOGONS
-                if link_or_none is not None:
-                    link_or_none.present = False
+            refusal = NO_LOGONS if message.getHeader().getField(35) == "A" else None
+            if link is not None:
+                link.errors += 1
+                if refusal is not None:
+                    link.present = False
         if refusal is not None:
             raise fix.RejectLogon(refusal)
+
+    def _from_admin(self, link: SessionLink, fields: Mapping[str, str]) -> str | None:
+        """Why the connection is to be ended with a Logout; None: it goes on."""
+        msg_type = fields.get("35")
+        if msg_type == "A":
+            return self._logon(link, fields)
+        if msg_type in LOGON_OR_NOT and not link.session.receivedLogon():
+            # read in one piece with what ended the session. QuickFIX takes these two all the same, and to refuse a
+            # SequenceReset it would throw what ends the process
+            return "the session is not logged on"
+        if link.store_failed and msg_type != "5":
+            # its answer could not leave; this ends the connection, in the one thread that may
+            self._admin(link, fields)
+            link.logout_reason = link.store_failed or STORE_FAILED
+            return link.logout_reason
+        if msg_type == "2" and link.resends_too_often(fields.get("7", ""), fields.get("16", ""), time.monotonic()):
+            # QuickFIX would go on resending what nobody reads, long after the connection is gone
+            link.logout_reason = (
+                f"more than {MAX_RESENDS} ResendRequests for more than {MAX_RESENT} messages in {RESEND_WINDOW_S:.0f} s"
+            )
+            log.warning("session %s: disconnected: %s", link.spec.name, link.logout_reason)
+            return link.logout_reason
+        self._admin(link, fields)
+        return None
 
     def _admin(self, link: SessionLink, fields: Mapping[str, str]) -> None:
         msg_type, number = fields.get("35"), whole(fields["34"])

@@ -29,12 +29,11 @@ from typing import Any, Final, Self
 import quickfix
 
 from fixgw.fix.client_orders import OrderBook, OrderView
-from fixgw.fix.dictionary import fix_specs_dir
+from fixgw.fix.dictionary import FILES, fix_specs_dir
 
 SOH: Final = "\x01"
 INBOX_MESSAGES: Final = 200_000
 _MAX_ERRORS: Final = 100
-_SPECS: Final = {"FIX.4.2": ("FIX42",), "FIX.4.4": ("FIX44",), "FIXT.1.1": ("FIXT11", "FIX50SP2")}
 _ADMIN: Final = frozenset(["0", "1", "2", "3", "4", "5", "A"])
 
 Fields = Mapping[int, object] | Iterable[tuple[int, object]]
@@ -101,8 +100,8 @@ class FixClient:
         """store_dir: where the sequence numbers live (None: in memory). reset: log on with 141=Y. dictionary: a
         folder of dictionaries instead of fix_specs; "" validates nothing. logon_fields: more fields for the Logon.
         on_message runs on the engine's thread. inbox_max: how many messages `messages` keeps."""
-        if begin_string not in _SPECS:
-            raise ClientError(f"begin_string: {begin_string!r}, expected one of {', '.join(_SPECS)}")
+        if begin_string not in FILES:
+            raise ClientError(f"begin_string: {begin_string!r}, expected one of {', '.join(FILES)}")
         self.begin_string, self.sender, self.target = begin_string, sender, target
         self.session_id = quickfix.SessionID(begin_string, sender, target, qualifier)
         self.orders = OrderBook()
@@ -118,7 +117,7 @@ class FixClient:
         self._ids = itertools.count(1)
         self._id_prefix = f"{sender[:8]}-{time.time_ns() // 1_000_000 % 10**9}"
         folder = fix_specs_dir() if dictionary is None else Path(dictionary) if dictionary else None
-        self._specs = [folder / f"{name}.xml" for name in _SPECS[begin_string]] if folder else []
+        self._specs = [folder / f"{name}.xml" for name in FILES[begin_string]] if folder else []
         self._group_dictionaries: list[Any] = []
         self._settings_text = self._settings(host, port, store_dir, reset, heartbeat_s, qualifier)
         self._stored = store_dir is not None

@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fixgw.fix.dictionary import Dictionary, load
+from fixgw.fix.dictionary import FILES, Dictionary, load
 from fixgw.fix.rawlog import mask, unescape
 
-SPECS: Final = {"FIX.4.2": "FIX42", "FIX.4.4": "FIX44", "FIXT.1.1": "FIX50SP2", "FIX.5.0SP2": "FIX50SP2"}
+SPECS: Final = {**{version: files[-1] for version, files in FILES.items()}, "FIX.5.0SP2": "FIX50SP2"}
 _OURS: Final = re.compile(rb"(\d{16,20}) ([IOio!]) (.*)", re.DOTALL)
 _FILE_LOG: Final = re.compile(rb"(\d{8}-\d\d:\d\d:\d\d(?:\.\d+)?) : (.*)", re.DOTALL)
 _MESSAGE: Final = re.compile(rb"8=(FIX[^|\x01^]{1,12})(\x01|\||\^A)9=")
@@ -76,7 +76,7 @@ def decode_line(line: bytes, spec: str | None = None) -> Iterator[Decoded | str]
 def decode(raw: bytes, when: str = "", direction: str = "", spec: str | None = None) -> Decoded:
     """One message with SOH between its fields."""
     masked = mask(raw)
-    flags = _flags(raw, was_masked=b"=***" in raw)
+    flags = _flags(raw)
     pairs: list[tuple[int, str]] = []
     for part in masked.split(b"\x01"):
         tag, equals, value = part.partition(b"=")
@@ -104,14 +104,14 @@ def _dictionary(version: str, flags: list[str]) -> Dictionary:
     return load(SPECS.get(version, "FIX44"))
 
 
-def _flags(raw: bytes, was_masked: bool) -> list[str]:
+def _flags(raw: bytes) -> list[str]:
     head = re.match(rb"8=[^\x01]*\x019=(\d{1,9})\x01", raw)
     trailer = re.search(rb"\x0110=([^\x01]*)\x01?$", raw)
     if head is None:
         return ["BodyLength(9) is missing or no number"]
     if trailer is None:
         return ["CheckSum(10) is missing: the message is cut off"]
-    if was_masked:
+    if b"=***" in raw:
         return []  # its length and sum are those of the message before its secrets were masked
     flags = []
     length = trailer.start() + 1 - head.end()

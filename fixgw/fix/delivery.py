@@ -34,14 +34,14 @@ from typing import Final
 import quickfix as fix
 
 from fixgw.core.codec import Record
-from fixgw.core.commands import AdminNote, Delivered
+from fixgw.core.commands import Delivered
 from fixgw.core.events import Reported
 from fixgw.core.reports import Message, Notice
 from fixgw.fix.acceptor_settings import AcceptorSession
 from fixgw.fix.outbound import encode
 from fixgw.fix.owed import concerns
-from fixgw.fix.port import EnginePort, RecordCursor
-from fixgw.fix.session_store import TEST_REQUEST_PREFIX, Key, key_of
+from fixgw.fix.port import EnginePort, RecordCursor, note
+from fixgw.fix.session_store import TEST_REQUEST_PREFIX, Key, confirming, key_of
 from fixgw.journal.errors import JournalGap
 
 log = logging.getLogger("fixgw.fix.delivery")
@@ -146,7 +146,8 @@ class Delivery:
         try:
             if self._logged_on and self._engine.durable_seq - self._done[0] <= REPLY_RECORDS:
                 self._pending = False
-                self._pending = not self._hand_over() or self._pending
+                if not self._hand_over():
+                    self._pending = True
         except Exception:
             log.exception("session %s: a reply failed, the sender tries again", self.session.name)
             self._pending = True
@@ -178,14 +179,14 @@ class Delivery:
 
     def test_request_sent(self, number: int, test_req_id: str) -> None:
         """One of our TestRequests left as message `number`."""
-        seq = _journal_seq(test_req_id)
+        seq = confirming(test_req_id)
         if seq:
             with self._lock:
                 self._asked_numbers.append((number, seq))
 
     def heartbeat(self, test_req_id: str) -> None:
         """A Heartbeat with this TestReqID came in."""
-        seq = _journal_seq(test_req_id)
+        seq = confirming(test_req_id)
         # it must be one of ours under these numbers: a counterparty cannot confirm what it was not sent
         with self._lock:
             valid = 0 < seq <= self._asked
@@ -201,13 +202,6 @@ class Delivery:
     @property
     def delivered_seq(self) -> int:
         return self._delivered
-
-    @property
-    def handed_seq(self) -> int:
-        """Journal sequence up to which everything was handed to QuickFIX."""
-        with self._lock:
-            seq, index = self._done
-        return seq if index == END else seq - 1
 
     def _advance(self, seq: int) -> None:
         if seq <= self._delivered:
@@ -272,11 +266,7 @@ class Delivery:
         """Records were taken out of the journal's folder: what comes after them must arrive all the same."""
         text = f"{gap}: the reports in between are not delivered"
         log.critical("session %s: %s", self.session.name, text)
-        self._engine.submit(
-            AdminNote(
-                ts_ns=self._engine.now_ns(), action="session reports lost", target=self.session.name, user="gateway", reason=text
-            )
-        )
+        note(self._engine, "session reports lost", self.session.name, text)
         with self._mutex:
             if wipes == self._wipes and position == self._done:
                 self._done = (gap.kept_from - 1, END)
@@ -300,14 +290,10 @@ class Delivery:
     def _record(self, record: Record, wipes: int) -> bool:
         for index, event in enumerate(record.events):
             if type(event) is Reported:
-                copy_of = self.concerns(event)
+                copy_of = concerns(self.session, event)
                 if copy_of is not None and not self._report(event, copy_of, (record.seq, index), wipes):
                     return False
         return self._settle((record.seq, END), wipes)
-
-    def concerns(self, event: Reported) -> str | None:
-        """None: not for this session; "": its own; else the session whose report is copied."""
-        return concerns(self.session, event)
 
     def _report(self, event: Reported, copy_of: str, position: Position, wipes: int) -> bool:
         with self._mutex:
@@ -346,14 +332,13 @@ class Delivery:
     def _confess(self, message: Message, again: bool) -> bool:
         """In place of a report that cannot be encoded: the client hears which one is missing, operations as well. False: not
         taken by QuickFIX."""
-        now_ns = self._engine.now_ns()
         named = ", ".join(f"{tag} {getattr(message, name)}" for name, tag in _NAMES.items() if getattr(message, name, ""))
         text = f"a {type(message).__name__} could not be sent: {named or 'without ids'}"
         try:
             notice = Notice(
                 headline="a report could not be sent",
                 text=f"{text}; ask for the order status, operations have been told",
-                transact_ns=now_ns,
+                transact_ns=self._engine.now_ns(),
             )
             encoded = encode(notice, self.session.version, poss_resend=again)
         except Exception:
@@ -361,9 +346,7 @@ class Delivery:
             return True
         if not self._send(encoded):
             return False
-        self._engine.submit(
-            AdminNote(ts_ns=now_ns, action="undeliverable report", target=self.session.name, user="gateway", reason=text)
-        )
+        note(self._engine, "undeliverable report", self.session.name, text)
         return True
 
     def _settle(self, position: Position, wipes: int, report_seq: int = 0) -> bool:
@@ -419,11 +402,6 @@ class Router:
                     own = self._own.get(event.session)
                     if own is not None:
                         found.add(own)
-                    found.update(copy for copy in self._copies if copy not in found and copy.concerns(event) is not None)
+                    found.update(copy for copy in self._copies if copy not in found and concerns(copy.session, event) is not None)
         for delivery in found:
             delivery.wake()
-
-
-def _journal_seq(test_req_id: str) -> int:
-    number = test_req_id.removeprefix(TEST_REQUEST_PREFIX)
-    return int(number) if number != test_req_id and number.isdigit() and len(number) < 19 else 0

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Final
 
 VERSIONS: Final = ("FIX42", "FIX44", "FIXT11", "FIX50SP2")
+# BeginString(8) -> the dictionaries of session and application, of which some versions have one for both
+FILES: Final = {"FIX.4.2": ("FIX42",), "FIX.4.4": ("FIX44",), "FIXT.1.1": ("FIXT11", "FIX50SP2")}
 _APPLICATION: Final = ("FIX42", "FIX44", "FIX50SP2")
 _LOGON: Final = ("FIX42", "FIX44", "FIXT11")
 _REPORT: Final = ("ExecutionReport",)
@@ -61,7 +63,7 @@ class Extension:
     """What a version's dictionary lacks of the standard's later fields and values.
 
     fields: (number, name, type) to define; members: message -> field names to admit; groups: message -> group name ->
-    members; types: field -> other type; values: field -> enum values (named as in FIX 5.0SP2, or here); renamed: field ->
+    members; types: field -> other type; values: field -> enum values (named as in FIX 5.0SP2); renamed: field ->
     enum values that are there under a name that is not theirs (they get that of FIX 5.0SP2).
     """
 

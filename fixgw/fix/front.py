@@ -99,7 +99,7 @@ async def serve(
     """Runs until SIGTERM or SIGINT (see Front.stop; a second one ends it at once). Raises ConfigError, OSError (the address
     cannot be listened on)."""
     config = load_config(sessions)
-    allow_files(2 * config.max_connections + 64)
+    allow_files()
     front = Front(config, backend, log)
     front.folder = sessions.parent
     stop = asyncio.Event()

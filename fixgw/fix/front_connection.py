@@ -26,7 +26,7 @@ from fixgw.fix.front_logon import FrontSession, Logon, LogonRefused, SessionKey,
 from fixgw.fix.front_pace import ReaderWatch, unacknowledged
 from fixgw.fix.front_refusal import logout, refused_logon, refused_message
 from fixgw.fix.front_relogon import LOGON, relogon
-from fixgw.fix.front_start import connect, tune, unanswered
+from fixgw.fix.front_start import CLOSED, SILENT, UNREAD, connect, tune, unanswered
 
 if TYPE_CHECKING:
     from fixgw.fix.front import Front
@@ -290,9 +290,11 @@ class ClientSide(asyncio.Protocol):
             self.transport.resume_reading()
 
     def _unanswered(self) -> None:
-        """QuickFIX says nothing to a Logon that the dictionary does not admit, and keeps the connection for ever."""
+        """To a Logon that the dictionary does not admit QuickFIX says nothing, and keeps the connection for ever."""
         if self.phase is Phase.OPEN and not self._written:
-            self.close("logon_not_answered", detail=unanswered(self.front.folder))
+            assert self.backend is not None
+            unread = unacknowledged(self.backend.transport.get_extra_info("socket").fileno())
+            self.close("logon_not_answered", detail=unanswered(self.front.folder, UNREAD if unread else SILENT))
 
     def _too_late(self) -> None:
         self.close("logon_deadline", received=len(self._early))
@@ -332,7 +334,7 @@ class ClientSide(asyncio.Protocol):
 
     def backend_gone(self) -> None:
         """QuickFIX has closed its side: the last bytes (its Logout) still go out."""
-        self.close("backend_closed", **({} if self._written else {"detail": unanswered(self.front.folder, closed=True)}))
+        self.close("backend_closed", **({} if self._written else {"detail": unanswered(self.front.folder, CLOSED)}))
         self._free_slot(delay_s=_BACKEND_LETS_GO_S)
 
     def _free_slot(self, delay_s: float = 0.0) -> None:

@@ -23,7 +23,6 @@ import msgspec
 from fixgw.fix import dictionary
 from fixgw.fix.frames import SOH
 
-_VERSIONS: Final = {"FIX.4.2": ("FIX42", "FIX42"), "FIX.4.4": ("FIX44", "FIX44"), "FIXT.1.1": ("FIXT11", "FIX50SP2")}
 _SIGNATURE: Final = 89
 _SIGNATURE_LENGTH: Final = 93
 _TAG: Final = re.compile(rb"-?[0-9]+\Z")
@@ -72,7 +71,8 @@ class DataFields(msgspec.Struct, frozen=True):
 def data_fields(begin_string: str) -> DataFields:
     """Those of a session, from the dictionaries that QuickFIX has for it; of an unknown version as FIXT.1.1. Raises
     DictionaryError."""
-    session, application = (dictionary.load(name) for name in _VERSIONS.get(begin_string, _VERSIONS["FIXT.1.1"]))
+    files = dictionary.FILES.get(begin_string, dictionary.FILES["FIXT.1.1"])
+    session, application = dictionary.load(files[0]), dictionary.load(files[-1])
     types, names = session.types | application.types, session.fields | application.fields
     of_session = {tag: _length_tag(tag, types) for tag, kind in session.types.items() if kind == "DATA"}
     of_application = {tag: _length_tag(tag, types) for tag, kind in application.types.items() if kind == "DATA"}

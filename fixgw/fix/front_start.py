@@ -1,4 +1,4 @@
-"""What the front needs at its start, and at that of a connection: arguments, limits, ready file, socket options."""
+"""What the front needs of the command line and of QuickFIX: addresses, connections, socket options, why there is no answer."""
 
 import argparse
 import asyncio
@@ -16,19 +16,20 @@ from fixgw.process import socket_address
 ENOUGH_BYTES: Final = 1 << 20
 
 
-def unanswered(folder: Path, closed: bool = False) -> str:
-    """Why QuickFIX may have said nothing to a Logon, or have `closed`, by the room on the disk of `folder`."""
+# why QuickFIX has said nothing to a Logon, as far as the front can see; its log shows 120 characters of a value
+CLOSED: Final = "the gateway closed without an answer, see its log"
+UNREAD: Final = "the gateway has not read it: it hangs or is overloaded"
+SILENT: Final = "read, no answer: the gateway's log has 'Message ... Rejected' (dictionary) or STORE_FAILED (disk); or it is slow"
+
+
+def unanswered(folder: Path, seen: str) -> str:
+    """Why there is no answer to a Logon: by the room on the disk of `folder`, else what was `seen`."""
     with contextlib.suppress(OSError):
         found = os.statvfs(folder)
         free = found.f_bavail * found.f_frsize
         if free < ENOUGH_BYTES:
             return f"the disk is full ({free} bytes free): an answer that cannot be stored is not sent"
-    if closed:
-        return "the gateway closed without an answer, see its log"
-    return (
-        "not admitted by the dictionary: an unknown, missing or wrong field; or the gateway cannot write the session's message "
-        "store (see the alert STORE_FAILED)"
-    )
+    return seen
 
 
 def address(text: str) -> tuple[str, int]:

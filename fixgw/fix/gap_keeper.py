@@ -13,14 +13,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import quickfix as fix
 
+from fixgw.fix.session_link import SessionLink
 from fixgw.process import give_back_memory
-
-if TYPE_CHECKING:
-    from fixgw.fix.callbacks import SessionLink
 
 log = logging.getLogger("fixgw.fix.acceptor")
 
@@ -154,10 +152,7 @@ class GapKeeper:
             session = link.session
             if link.logged_on and session.isEnabled():
                 log.warning("session %s: logged out: %s", name, why)
-                link.logout_reason = why
-                # it may log on again when it is gone
-                link.reopen = True
-                session.logout(why)
+                link.log_out(why)
                 # says it now: its connection's thread would look for that when it is idle only, and so never
                 session.next(fix.UtcTimeStamp.now())
                 if self._gone[name] != gone and session.sentLogout():

@@ -16,12 +16,11 @@ from rich.text import Text
 
 from fixgw.fix.client import ClientError, FixClient, FixMessage
 from fixgw.fix.client_orders import OrderView
-from fixgw.fix.dictionary import Dictionary, load
+from fixgw.fix.dictionary import FILES, Dictionary, load
 from fixgw.fix.oms_shell import CommandError, ExpectationFailed, Shell
 from fixgw.textfile import FileFault, read_toml
 
 _KEYS = ("begin_string", "client_comp_id", "gateway_comp_id")
-_VERSION = {"FIX.4.2": "FIX42", "FIX.4.4": "FIX44", "FIXT.1.1": "FIX50SP2"}
 _STYLE = {"2": "bold green", "1": "green", "8": "bold red", "4": "yellow", "C": "yellow", "0": "cyan", "5": "cyan"}
 _TOO_LOW = re.compile(r"MsgSeqNum too low, expecting (\d{1,9})")
 _COLUMNS = (("cl_ord_id", "ClOrdID"), ("order_id", "OrderID"), ("side", "Side"), ("order_qty", "Qty"), ("symbol", "Symbol"))
@@ -56,7 +55,7 @@ class Screen:
     def _line(self, message: FixMessage) -> str:
         kind = self.names.messages.get(message.msg_type, message.msg_type)
         if message.msg_type == "8":
-            names = [self.names.value_name(tag, message.get(tag)) or message.get(tag) for tag in (54, 150, 39)]
+            names = [self._named(tag, message.get(tag)) for tag in (54, 150, 39)]
             price = f" @ {message.get(44)}" if message.get(44) else ""
             parts = [message.get(11), names[0], f"{message.get(38)} {message.get(55)}{price}:", names[1], "->", names[2]]
             parts += [f"cum {message.get(14)} leaves {message.get(151)}"]
@@ -116,8 +115,8 @@ def read_session(folder: Path, session: str) -> dict[str, str]:
     for key in _KEYS:
         if not isinstance(content.get(key), str) or not content[key]:
             raise click.ClickException(f"{path}: {key}: {content.get(key)!r}, expected text")
-    if content["begin_string"] not in _VERSION:
-        expected = ", ".join(_VERSION)
+    if content["begin_string"] not in FILES:
+        expected = ", ".join(FILES)
         raise click.ClickException(f"{path}: begin_string: {content['begin_string']!r}, expected one of {expected}")
     return {key: content[key] for key in _KEYS}
 
@@ -223,7 +222,7 @@ def oms(
     signal.signal(signal.SIGINT, signal.default_int_handler)
     ids = read_session(folder, session)
     where = read_address(folder, host, port)
-    names = load(_VERSION[ids["begin_string"]])
+    names = load(FILES[ids["begin_string"]][-1])
     screen = Screen(names, as_json)
 
     def show(message: FixMessage) -> None:

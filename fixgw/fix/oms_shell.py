@@ -169,7 +169,7 @@ class Shell:
         pairs = []
         for part in filter(None, rest.replace("\x01", "|").split("|")):
             tag, equals, value = part.partition("=")
-            if not equals or not tag.isdigit():
+            if not equals or not tag.isdecimal():
                 raise CommandError(f"raw: {part!r}, expected TAG=VALUE")
             pairs.append((int(tag), value))
         self.client.send(pairs)
@@ -182,7 +182,7 @@ class Shell:
 
     def do_log(self, rest: str) -> None:
         """log [N]: the last N messages received (20)"""
-        if rest and not rest.isdigit():
+        if rest and not rest.isdecimal():
             raise CommandError(f"log: {rest!r}, expected a number")
         self.log(self.client.messages[-int(rest or 20) :])
 
@@ -244,7 +244,7 @@ class Shell:
         if len(words) < 3:
             raise CommandError(f"expect: {rest!r}, expected ID FIELD VALUE or TAG=VALUE ...")
         order = self._id(words)
-        view, field, wanted = self._view([order]), words.pop(0), " ".join(words[0:])
+        view, field, wanted = self._view([order]), words.pop(0), " ".join(words)
         if field == "status":
             if wanted not in STATUSES and wanted != "done":
                 raise CommandError(f"expect: status {wanted!r}, expected one of {', '.join(STATUSES)}, done")
@@ -260,7 +260,7 @@ class Shell:
     def _expect_message(self, words: list[str]) -> None:
         limit_s = _seconds(_take(words, "within") or "5")
         pairs = [word.partition("=") for word in words]
-        if any(not equals or not tag.isdigit() for tag, equals, _ in pairs):
+        if any(not equals or not tag.isdecimal() for tag, equals, _ in pairs):
             raise CommandError(f"expect: {' '.join(words)!r}, expected TAG=VALUE ...")
         wanted = [(int(tag), self.labels.get(value[1:], value) if value[:1] == "$" else value) for tag, _, value in pairs]
         try:

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from fixgw.core.codec import Record
-from fixgw.core.commands import AnyCommand, Quote
+from fixgw.core.commands import AdminNote, AnyCommand, Quote
 
 
 class SessionCursor(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +88,11 @@ class EnginePort(Protocol):
         ...
 
     def now_ns(self) -> int: ...
+
+
+def note(engine: EnginePort, action: str, target: str, reason: str) -> None:
+    """Journals for operations what the gateway itself has done or seen."""
+    engine.submit(AdminNote(ts_ns=engine.now_ns(), action=action, target=target, user="gateway", reason=reason))
 
 
 class RawLogPort(Protocol):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import functools
 import logging
 import os
 import socket
@@ -20,6 +21,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from fixgw.accept import AGAIN_S, TELL_S
 from fixgw.fix import call_table, socket_close
 
 log = logging.getLogger("fixgw.fix.acceptor")
@@ -27,8 +29,6 @@ log = logging.getLogger("fixgw.fix.acceptor")
 # FIX::socket_accept(int); FIX::thread_spawn(void* (*)(void*), void*, unsigned long&)
 ACCEPT: Final = "_ZN3FIX13socket_acceptEi"
 SPAWN: Final = "_ZN3FIX12thread_spawnEPFPvS0_ES0_Rm"
-AGAIN_S: Final = 0.1
-TELL_S: Final = 10.0
 # a connection holds QuickFIX's lock meanwhile, and the front gives up after 5 s
 SPAWN_S: Final = 3.0
 # until QuickFIX's thread has come to its first accept()
@@ -40,8 +40,6 @@ _ENDED: Final = frozenset((errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPN
 _ACCEPT_TYPE: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)
 _SPAWN_TYPE: Final = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 _libc: Final = ctypes.CDLL(None, use_errno=True)
-_lock: Final = threading.Lock()
-_installed: bool | None = None
 # listener -> the native id of QuickFIX's thread that accepts there
 _accepting: Final[dict[int, int]] = {}
 # listeners that have got another socket under their number
@@ -52,20 +50,12 @@ _taken: Final[dict[int, int]] = {}
 _told_s = -TELL_S
 
 
+@functools.cache
 def install() -> bool:
-    """Once per process, before QuickFIX starts an acceptor; it holds until the process ends. False (and a warning): the library
-    is built in another way than is known here, and it is as described above."""
-    global _installed
-    with _lock:
-        if _installed is None:
-            try:
-                _installed = call_table.redirect(ACCEPT, _accept_callback) and call_table.redirect(SPAWN, _spawn_callback)
-            except (OSError, ValueError, AttributeError) as error:
-                log.warning("QuickFIX's accept: %s: %s", type(error).__name__, error)
-                _installed = False
-            if not _installed:
-                log.warning("QuickFIX accepts by itself: a moment without a free file handle keeps everybody out from then on")
-        return _installed
+    """Before QuickFIX starts an acceptor; it holds until the process ends. False (and a warning): the library is built in another
+    way than is known here, and it is as described above."""
+    otherwise = "QuickFIX accepts by itself: a moment without a free file handle keeps everybody out from then on"
+    return call_table.lead({ACCEPT: _accept_callback, SPAWN: _spawn_callback}, otherwise)
 
 
 def _accept(listener: int) -> int:

@@ -20,10 +20,6 @@ _keep: list[object] = []
 Heard = Callable[[str, str], None]
 
 
-def _not_heard(_name: str, _text: str) -> None:
-    pass
-
-
 class _SessionLog(fix.Log):  # type: ignore[misc]
     def __init__(self, name: str, raw_log: RawLogPort | None, engine: EnginePort, heard: Heard, incoming: Heard) -> None:
         super().__init__()
@@ -50,9 +46,9 @@ class _SessionLog(fix.Log):  # type: ignore[misc]
     def onEvent(self, text: str) -> None:
         try:
             self._heard(self._name, text)
-            log.info("%s: %s", self._name, text)
-        except Exception:  # an exception that escapes ends the process
-            pass
+        except Exception:  # one that escapes ends the process
+            log.exception("session %s: nobody acts on this event of QuickFIX's", self._name)
+        log.info("%s: %s", self._name, text)
 
     def _write(self, direction: Literal["I", "O"], raw: str) -> None:
         if self._raw_log is None or not self._name:
@@ -72,8 +68,8 @@ class RawMessages(fix.LogFactory):  # type: ignore[misc]
         names: dict[str, str],
         raw_log: RawLogPort | None,
         engine: EnginePort,
-        heard: Heard = _not_heard,
-        incoming: Heard = _not_heard,
+        heard: Heard,
+        incoming: Heard,
     ) -> None:
         super().__init__()
         self._heard = heard

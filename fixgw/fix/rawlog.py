@@ -116,7 +116,7 @@ class RawLog:
                 self._rounds += 1
                 self._written.notify_all()
         for file, _ in self._open.values():
-            file.close()
+            _close_quietly(file)
         self._open.clear()
 
     def _write_round(self) -> None:
@@ -149,37 +149,35 @@ class RawLog:
             except Exception:
                 _LOG.exception("raw log: nobody could be told")
         self._failing.add(session)  # tried again with the session's next message
-        entry = self._open.pop(session, None)
-        if entry is not None:
-            _close_quietly(entry[0])
 
     def _append(self, session: str, lines: list[bytes]) -> None:
         path = self._folder / f"{re.sub(r'[^A-Za-z0-9._-]', '_', session) or '_'}.log"
         file, size = self._open.pop(session, (None, 0))
-        if file is not None and not os.fstat(file.fileno()).st_nlink:  # it was deleted
-            file.close()
-            file = None
-        for line in lines:
-            if file is not None and size + len(line) > self._max_bytes and size > 0:
+        try:
+            if file is not None and not os.fstat(file.fileno()).st_nlink:  # it was deleted
                 file.close()
                 file = None
-                self._rotate(path)
-            if file is None:
-                # also when it was deleted; a log is never what ends a gateway
-                self._folder.mkdir(parents=True, exist_ok=True)
-                file = path.open("ab")
-                size = file.tell()
-                if size + len(line) > self._max_bytes and size > 0:  # a full file that an earlier run left
+            for line in lines:
+                if file is None:
+                    # also when it was deleted; a log is never what ends a gateway
+                    self._folder.mkdir(parents=True, exist_ok=True)
+                    file = path.open("ab")
+                    size = file.tell()
+                if size + len(line) > self._max_bytes and size > 0:
                     file.close()
                     self._rotate(path)
                     file, size = path.open("ab"), 0
-            file.write(line)
-            size += len(line)
-        assert file is not None
-        file.flush()
+                file.write(line)
+                size += len(line)
+            assert file is not None
+            file.flush()
+        except OSError:
+            if file is not None:
+                _close_quietly(file)
+            raise
         self._open[session] = (file, size)  # the newest is the last: the oldest is closed first
         if len(self._open) > _MAX_OPEN:
-            self._open.pop(next(iter(self._open)))[0].close()
+            _close_quietly(self._open.pop(next(iter(self._open)))[0])
 
     def _rotate(self, path: Path) -> None:
         for number in range(self._files - 1, 0, -1):

@@ -27,6 +27,13 @@ _INDEX: Final = re.compile(rb"(?:[0-9]+,[0-9]+,[0-9]+ )*+")
 Key = tuple[str, ...]
 
 
+def confirming(test_req_id: str) -> int:
+    """The journal sequence that the answer to our TestRequest confirms; 0: it is none of ours."""
+    number = test_req_id.removeprefix(TEST_REQUEST_PREFIX)
+    ours = number != test_req_id and number.isascii() and number.isdigit() and len(number) < 19
+    return int(number) if ours else 0
+
+
 def key_of(message: Message) -> Key:
     """What identifies a message on the wire."""
     if isinstance(message, Report):
@@ -36,6 +43,10 @@ def key_of(message: Message) -> Key:
     if isinstance(message, Notice):
         return ("B", utc(message.transact_ns), word(message.headline))
     return ("j", str(message.ref_seq), word(message.ref_msg_type))
+
+
+def _fields(text: str) -> dict[str, str]:
+    return dict(part.split("=", 1) for part in text.split("\x01") if "=" in part)
 
 
 def _key_of_text(fields: dict[str, str]) -> Key | None:
@@ -73,8 +84,8 @@ class StoreFiles:
         used up, does not count: the next message takes its number and its place."""
         found: collections.Counter[Key] = collections.Counter()
         for text in self._newest_first():
-            fields = dict(part.split("=", 1) for part in text.split("\x01") if "=" in part)
-            if fields.get("35") == "1" and _confirmed(fields.get("112", ""), delivered_seq):
+            fields = _fields(text)
+            if fields.get("35") == "1" and 0 < confirming(fields.get("112", "")) <= delivered_seq:
                 break
             key = _key_of_text(fields)
             if key is not None:
@@ -139,7 +150,7 @@ class StoreFiles:
                 text = body.read(length).decode("latin-1")
         except (OSError, ValueError, IndexError):
             return False
-        fields = dict(part.split("=", 1) for part in text.split("\x01") if "=" in part)
+        fields = _fields(text)
         return fields.get("34") == "1" and fields.get("35") == "A" and fields.get("141") == "Y"
 
     def _next_out(self) -> int:
@@ -174,8 +185,3 @@ class StoreFiles:
                 seen.add(number)
                 body.seek(offset)
                 yield body.read(length).decode("latin-1")
-
-
-def _confirmed(test_req_id: str, delivered_seq: int) -> bool:
-    number = test_req_id.removeprefix(TEST_REQUEST_PREFIX)
-    return number != test_req_id and number.isdigit() and int(number) <= delivered_seq

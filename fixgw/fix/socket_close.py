@@ -4,22 +4,22 @@ QuickFIX 1.16 closes a connection's socket first (FIX::socket_close in Session::
 its thread polls and reads the same file descriptor number once more. Whatever this process opens meanwhile gets that
 number, mostly the next client's connection: then two threads read one socket, a Logon is swallowed and never answered, or
 orders go to another session's parser. So the calls of socket_close are led to `_close` below (call_table.py): the connection is
-shut down at once, as before, but its number stays taken until the thread that closed it is gone.
+shut down at once, as before, but its number stays taken until the thread that closed it is gone, which is the one that reads it.
+Where a thread of ours has QuickFIX end a connection (gap_keeper.py), which one reads it is not known, and the number is kept for
+as long as any may.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import logging
+import functools
 import os
 import threading
 import time
 from typing import Final
 
 from fixgw.fix import call_table
-
-log = logging.getLogger("fixgw.fix.acceptor")
 
 # FIX::socket_close(int)
 SYMBOL: Final = "_ZN3FIX12socket_closeEi"
@@ -28,36 +28,24 @@ _SHUT_RDWR: Final = 2
 _POLL_S: Final = 0.1
 # Longer than any thread is held up in a callback; the number is given up then
 _LONGEST_S: Final = 30.0
+# in place of a thread: not known
+_UNKNOWN: Final = 0
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
-_lock: Final = threading.Lock()
-# file descriptor -> the thread that closed it last, monotonic time
+# file descriptor -> the thread of QuickFIX that closed it last, monotonic time
 _closed: Final[dict[int, tuple[int, float]]] = {}
 _some: Final = threading.Event()
-_installed: bool | None = None
 
 
+@functools.cache
 def install() -> bool:
-    """Once per process, before QuickFIX opens a socket; it holds until the process ends. False (and a warning): the library
-    is built in another way than is known here, and QuickFIX closes its sockets itself, as described above."""
-    global _installed
-    with _lock:
-        if _installed is None:
-            try:
-                _installed = _redirect()
-            except (OSError, ValueError, AttributeError) as error:
-                log.warning("QuickFIX's sockets: %s: %s", type(error).__name__, error)
-                _installed = False
-            if not _installed:
-                log.warning("QuickFIX closes its sockets itself: who logs on right after a logout may get no answer")
-        return _installed
-
-
-def _redirect() -> bool:
-    if not call_table.redirect(SYMBOL, _callback):
-        return False
-    threading.Thread(target=_reap, name="fix-sockets", daemon=True).start()
-    return True
+    """Before QuickFIX opens a socket; it holds until the process ends. False (and a warning): the library is built in another way
+    than is known here, and QuickFIX closes its sockets itself, as described above."""
+    otherwise = "QuickFIX closes its sockets itself: who logs on right after a logout may get no answer"
+    led = call_table.lead({SYMBOL: _callback}, otherwise)
+    if led:
+        threading.Thread(target=_reap, name="fix-sockets", daemon=True).start()
+    return led
 
 
 def is_closed(number: int) -> bool:
@@ -66,10 +54,12 @@ def is_closed(number: int) -> bool:
 
 
 def _close(number: int) -> None:
-    """In the place of FIX::socket_close, in QuickFIX's thread, which may hold the session's lock. At a stop a connection is
-    closed twice: by who stops, and by its own thread, which is the one to wait for."""
+    """In the place of FIX::socket_close; the session's lock may be held. At a stop a connection is closed twice: by who stops,
+    and by its own thread, which is the one to wait for."""
     _libc.shutdown(number, _SHUT_RDWR)
-    _closed[number] = (threading.get_native_id(), time.monotonic())
+    # to Python those of QuickFIX are dummies, because it has not started them
+    ours = not isinstance(threading.current_thread(), threading._DummyThread)
+    _closed[number] = (_UNKNOWN if ours else threading.get_native_id(), time.monotonic())
     _some.set()
 
 
@@ -82,7 +72,8 @@ def _reap() -> None:
         if not _closed:
             _some.clear()
         for number, (thread, at) in list(_closed.items()):
-            if time.monotonic() - at > _LONGEST_S or not os.path.exists(f"/proc/self/task/{thread}"):
+            gone = thread != _UNKNOWN and not os.path.exists(f"/proc/self/task/{thread}")
+            if gone or time.monotonic() - at > _LONGEST_S:
                 del _closed[number]
                 with contextlib.suppress(OSError):
                     os.close(number)

@@ -22,13 +22,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from fixgw.core.commands import AdminNote
-from fixgw.fix.port import EnginePort
-
-if TYPE_CHECKING:
-    from fixgw.fix.callbacks import SessionLink
+from fixgw.fix.port import EnginePort, note
+from fixgw.fix.session_link import SessionLink
 
 log = logging.getLogger("fixgw.fix.acceptor")
 
@@ -109,11 +106,8 @@ class StoreKeeper:
     def _see_to(self, link: SessionLink, case: _Case) -> None:
         session = link.session
         if link.logged_on and session.isEnabled():
-            # the connection's own thread says Logout and cuts; it may log on again when it is gone
-            link.logout_reason = link.logout_reason or STORE_FAILED
-            link.reopen = True
             link.delivery.logged_out()  # each try to send would put off the end of QuickFIX's patience
-            session.logout(STORE_FAILED)
+            link.log_out(link.logout_reason or STORE_FAILED)  # said and cut by the connection's own thread
         if not case.told:
             case.told = True
             self._note("session store failed", link, STORE_FAILED)
@@ -153,5 +147,4 @@ class StoreKeeper:
 
     def _note(self, action: str, link: SessionLink, reason: str) -> None:
         log.warning("session %s: %s", link.spec.name, reason)
-        now_ns = self._engine.now_ns()
-        self._engine.submit(AdminNote(ts_ns=now_ns, action=action, target=link.spec.name, user="gateway", reason=reason))
+        note(self._engine, action, link.spec.name, reason)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -91,13 +92,13 @@ class Backend:
 
 
 class FrontProcess:
-    def __init__(self, folder: Path, backend_port: int, **settings: object) -> None:
+    def __init__(self, folder: Path, backend: int | Path, **settings: object) -> None:
         self.sessions_file = folder / "sessions.json"
         self.ready_file = folder / "front.json"
         self.log_file = folder / "front.log"
         self.settings = settings
         self.configure("A44", "B44", "C44")
-        address = ("--listen", "127.0.0.1:0", "--backend", f"127.0.0.1:{backend_port}")
+        address = ("--listen", "127.0.0.1:0", "--backend", str(backend) if isinstance(backend, Path) else f"127.0.0.1:{backend}")
         files = ("--sessions", str(self.sessions_file), "--ready-file", str(self.ready_file))
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen([sys.executable, "-m", "fixgw.fix.front", *address, *files], stderr=log)
@@ -200,6 +201,29 @@ def test_passes_frames_both_ways(front: FrontProcess, backend: Backend) -> None:
     client.close()
     until(lambda: backend.ended[0], "backend told that the client is gone")
     assert front.ready["pid"] == front.process.pid
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_it_is_told_how_far_a_logon_came_that_is_not_answered(tmp_path: Path, reads: bool) -> None:
+    """That of a gateway that hangs is not the dictionary's fault."""
+    with socket.socket(socket.AF_UNIX) as quickfix:
+        quickfix.bind(str(tmp_path / "fix.sock"))
+        quickfix.listen()
+        front = FrontProcess(tmp_path, tmp_path / "fix.sock", logon_deadline_s=0.4)
+        try:
+            client = front.connect()
+            client.sendall(logon())
+            if reads:
+                quickfix.settimeout(WAIT_S)
+                connection, _ = quickfix.accept()
+                assert receive(connection, len(logon())) == logon()
+            assert is_closed(client)
+            until(lambda: "reason=logon_not_answered" in front.log(), "log line")
+            said = front.log().partition("reason=logon_not_answered")[2]
+            assert ("'Message ... Rejected' (dictionary)" in said) == reads and ("has not read it" in said) != reads
+            assert "..." not in said.replace("'Message ... Rejected'", ""), "cut off"
+        finally:
+            front.stop()
 
 
 BAD_FIRST = {
@@ -490,6 +514,20 @@ def test_a_front_full_of_live_sessions_lets_nobody_in(tmp_path: Path, backend: B
         assert all(echoes(client) for client in live)
     finally:
         assert front.stop() == 0
+
+
+def test_it_may_have_as_many_files_as_a_later_configuration_needs(tmp_path: Path, backend: Backend) -> None:
+    """max_connections can grow by a reload."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1024), hard))
+    try:
+        front = FrontProcess(tmp_path, backend.port)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    try:
+        assert resource.prlimit(front.process.pid, resource.RLIMIT_NOFILE)[0] in (65_536, hard)
+    finally:
+        front.stop()
 
 
 def test_reload_on_sighup(front: FrontProcess) -> None:

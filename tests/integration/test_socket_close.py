@@ -4,9 +4,10 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
 from acceptor_kit import ALL, OMS42, OMS44, OMS50, Client, FakeEngine, acceptor_over
 
-from fixgw.core.commands import AnyCommand, SessionLogout
+from fixgw.core.commands import AnyCommand, NewOrder, SessionLogout
 from fixgw.fix import socket_close
 
 ROUNDS = 40
@@ -57,6 +58,44 @@ def test_numbers_are_given_back(tmp_path: Path) -> None:
             threading.Event().wait(0.05)
         assert _open() <= before
     finally:
+        acceptor.stop()
+
+
+def test_a_number_stays_taken_when_a_thread_of_ours_ends_the_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That thread is gone at once; the one that reads the connection may be in a callback for longer."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    class Busy(FakeEngine):
+        def submit(self, command: AnyCommand, reply=None, more: bool = False) -> None:
+            if isinstance(command, NewOrder):
+                entered.set()
+                assert go_on.wait(10)
+            super().submit(command, reply, more)
+
+    acceptor = acceptor_over(Busy(), ALL, tmp_path)
+    acceptor.start()
+    try:
+        with Client(acceptor.path, OMS44) as client:
+            client.logon("141=Y")
+            before = dict(socket_close._closed)
+            client.order("A")
+            assert entered.wait(5)
+            ended = threading.Thread(target=acceptor._links["OMS44"].session.disconnect)
+            ended.start()
+            ended.join(5)
+            (number,) = socket_close._closed.keys() - before.keys()
+            threading.Event().wait(5 * socket_close._POLL_S)
+            assert socket_close.is_closed(number), "given back while its reader is in a callback"
+            go_on.set()
+            monkeypatch.setattr(socket_close, "_LONGEST_S", 0.5)
+            deadline = time.monotonic() + 10
+            while socket_close.is_closed(number) and time.monotonic() < deadline:
+                threading.Event().wait(0.05)
+            assert not socket_close.is_closed(number)
+    finally:
+        go_on.set()
         acceptor.stop()
 
 

@@ -9,6 +9,8 @@ from click.testing import CliRunner
 from fixgw import cli
 from fixgw.cli import main
 
+ROOT = Path(__file__).parents[2]
+
 
 def fixgw(*words: str, code: int = 0) -> str:
     result = CliRunner().invoke(main, words)
@@ -22,6 +24,14 @@ def test_init_check_and_what_is_next(tmp_path: Path) -> None:
     assert f"next: fixgw run {directory}" in output and "sessions/OMS42.toml" in output
     assert "ok, 4 sessions, 1 venues, 2 instruments" in fixgw("check", directory)
     assert "already there" in fixgw("init", directory, "--demo", code=1)
+
+
+def test_the_examples_are_what_init_writes(tmp_path: Path) -> None:
+    fixgw("init", str(tmp_path / "d"), "--demo")
+    made, examples = (
+        {path.name: path.read_text() for path in (folder / "sessions").iterdir()} for folder in (tmp_path / "d", ROOT)
+    )
+    assert made == examples
 
 
 def test_check_says_what_is_wrong_where(tmp_path: Path) -> None:

@@ -209,6 +209,7 @@ def test_confirmation(run):
     until(lambda: wire.asked)
     assert wire.asked == ["fixgw-2"]
     delivery.heartbeat("fixgw-3")
+    delivery.heartbeat("fixgw-\u00b2")  # a digit to str.isdigit(), and none to int()
     assert engine.submitted == []
     delivery.heartbeat("fixgw-2")
     delivery.heartbeat("fixgw-2")
@@ -328,7 +329,7 @@ def test_the_key_of_a_message_is_that_of_its_text_in_the_store(tmp_path, message
 def test_a_sender_far_behind_keeps_its_place_and_rests(run, monkeypatch):
     monkeypatch.setattr(delivery_module, "BEHIND_RECORDS", 3)
     rests = []
-    monkeypatch.setattr(Delivery, "_rest", lambda self, busy_s: rests.append(self.handed_seq))
+    monkeypatch.setattr(Delivery, "_rest", lambda self, busy_s: rests.append(self._done[0]))
     engine, wire = Engine(*(record(seq, f"e{seq}") for seq in range(1, 11))), Wire()
     engine.durable_seq = 10
     delivery = run(engine, wire)

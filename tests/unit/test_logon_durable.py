@@ -12,7 +12,10 @@ from core_world import FIRST_NS, INSTALL, core_settings
 from fixgw.core import commands as c
 from fixgw.core.state import new_state
 from fixgw.engine import Engine
-from fixgw.fix.callbacks import Application, _Thread
+from fixgw.fix import callbacks
+from fixgw.fix.callbacks import Application
+from fixgw.fix.front_logon import FrontConfig
+from fixgw.fix.session_link import QuickFixThread
 
 WAIT_S = 5.0
 
@@ -113,7 +116,7 @@ def test_a_logon_leads_the_sync_itself(engine: Engine) -> None:
 
 def test_a_logon_that_does_not_become_durable_in_time_is_refused(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fixgw.fix.callbacks.LOGON_DURABLE_S", 0.1)
-    monkeypatch.setattr("fixgw.fix.callbacks._thread", _Thread())
+    monkeypatch.setattr("fixgw.fix.callbacks._thread", QuickFixThread())
     disk, leader = held_sync(engine)
     link = Link()
     thread, said = log_on(engine, link)
@@ -122,3 +125,7 @@ def test_a_logon_that_does_not_become_durable_in_time_is_refused(engine: Engine,
     thread.join(WAIT_S)
     leader.join(WAIT_S)
     assert said == ["the gateway cannot take logons now"] and not link.present and link.errors == 1
+
+
+def test_the_refusal_is_said_before_the_front_gives_up() -> None:
+    assert FrontConfig(sessions=()).logon_deadline_s - 1 >= callbacks.LOGON_DURABLE_S

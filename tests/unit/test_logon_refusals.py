@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import threading
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from fixgw.fix import callbacks
 from fixgw.fix.front_logon import FrontSession, Logon
 from fixgw.fix.front_refusal import refused_logon
 from fixgw.fix.inbound.fields import split
+from fixgw.fix.session_link import SessionLink
 
 FIELDS = {"35": "A", "34": "1", "108": "30"}
 
@@ -47,3 +49,22 @@ def test_a_connection_gets_one_try() -> None:
     thread.start()
     thread.join()
     assert seen == ["a Logon was refused on this connection"] and why_not(FIELDS) is None
+
+
+def requests(*ranges: tuple[str, str], sent: int = 100_000) -> list[bool]:
+    """What is said of ResendRequests one after the other, with `sent` messages out."""
+    link = SessionLink.__new__(SessionLink)
+    link.resends = collections.deque(maxlen=1000)
+    session = SimpleNamespace(getExpectedSenderNum=lambda: sent + 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SessionLink, "session", session)
+        return [link.resends_too_often(begin, end, 0.0) for begin, end in ranges]
+
+
+def test_a_resend_request_counts_for_what_it_asks_for() -> None:
+    """A client that is far behind and closes its gaps one by one asks for little each time."""
+    assert not any(requests(*((str(number), str(number + 9)) for number in range(1, 1000, 10))))
+    assert requests(*[("1", "0")] * 21) == [False] * 20 + [True]
+    assert requests(*[("1", "999999999")] * 21) == [False] * 20 + [True]
+    assert requests(*[("1", "50000")] * 21) == [False] * 20 + [True]
+    assert not any(requests(*[("5", "2"), ("-1", "5"), ("1", "x"), ("", "")] * 30))

@@ -7,12 +7,11 @@ A message that cannot be used becomes the command Unsupported, so that its refus
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable
 
 from fixgw.core.commands import CancelOrder, NewOrder, ReplaceOrder, SeqSeen, StatusRequest, Unsupported
 from fixgw.core.reasons import Reason
+from fixgw.fix.message_modules import by_message
 
 from .fields import Common, Context, FieldError, Fields, TermError, clean, common, sequence_number, split
 from .salvage import salvage
@@ -28,19 +27,7 @@ NOT_AUTHORIZED = 6
 # what a counterparty says about our own messages: never answered by another reject
 _ANSWERS = frozenset({"j"})
 
-
-def _discover() -> dict[str, Parser]:
-    found: dict[str, Parser] = {}
-    for info in pkgutil.iter_modules(__path__):
-        module = importlib.import_module(f"{__name__}.{info.name}")
-        msg_type = getattr(module, "MSG_TYPE", None)
-        if msg_type is not None:
-            assert msg_type not in found, f"two modules parse {msg_type}"
-            found[msg_type] = module.parse
-    return found
-
-
-PARSERS = _discover()
+PARSERS: dict[str, Parser] = by_message(__name__, "MSG_TYPE", "parse")
 
 
 def parse(raw: str, context: Context) -> ClientMessage:

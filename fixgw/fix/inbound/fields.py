@@ -169,6 +169,11 @@ def optional(fields: Fields, tag: int) -> str:
     return value
 
 
+def orig_cl_ord_id(fields: Fields, order_id: str) -> str:
+    """OrigClOrdID(41), which must be there unless OrderID(37) names the order, as FIX 5.0SP2 allows."""
+    return optional(fields, 41) if order_id else required(fields, 41)
+
+
 def one_char(fields: Fields, tag: int) -> str:
     """A required one-character enumeration."""
     value = required(fields, tag)

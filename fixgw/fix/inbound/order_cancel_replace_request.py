@@ -17,7 +17,7 @@ def parse(fields: f.Fields, common: f.Common, context: f.Context) -> ReplaceOrde
     symbol = f.optional(fields, 55)
     f.refuse_other_currency(fields, symbol, context)
     cl_ord_id = f.required(fields, 11)
-    orig_cl_ord_id = f.optional(fields, 41) if order_id else f.required(fields, 41)
+    orig_cl_ord_id = f.orig_cl_ord_id(fields, order_id)
     return ReplaceOrder(
         **common.named(),
         cl_ord_id=cl_ord_id,

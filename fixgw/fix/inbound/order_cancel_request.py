@@ -15,7 +15,7 @@ def parse(fields: f.Fields, common: f.Common, context: f.Context) -> CancelOrder
     return CancelOrder(
         **common.named(),
         cl_ord_id=f.required(fields, 11),
-        orig_cl_ord_id=f.optional(fields, 41) if order_id else f.required(fields, 41),
+        orig_cl_ord_id=f.orig_cl_ord_id(fields, order_id),
         order_id=order_id,
         symbol=f.optional(fields, 55),
         side=f.optional(fields, 54),

@@ -65,7 +65,7 @@ def _replace(fields: f.Fields, common: f.Common) -> ReplaceOrder:
 def _ids(fields: f.Fields) -> tuple[str, str, str]:
     """ClOrdID, OrigClOrdID, OrderID. Raises FieldError where the order is named by neither of the last two."""
     order_id = _or("", f.optional, fields, 37)
-    return f.required(fields, 11), f.optional(fields, 41) if order_id else f.required(fields, 41), order_id
+    return f.required(fields, 11), f.orig_cl_ord_id(fields, order_id), order_id
 
 
 def _or(default: T, read: Callable[[f.Fields, int], T], fields: f.Fields, tag: int) -> T:

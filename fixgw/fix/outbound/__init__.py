@@ -3,13 +3,12 @@ core's type) and encode(message, version, *, copy_of, poss_resend)."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from typing import Protocol
 
 import quickfix as fix
 
 from fixgw.core.reports import Message
+from fixgw.fix.message_modules import by_message
 
 from .versions import VERSIONS, Version, dictionaries, version_of
 
@@ -18,18 +17,7 @@ class Encoder(Protocol):
     def __call__(self, message: Message, version: Version, *, copy_of: str, poss_resend: bool) -> fix.Message: ...
 
 
-def _discover() -> dict[type, Encoder]:
-    found: dict[type, Encoder] = {}
-    for info in pkgutil.iter_modules(__path__):
-        module = importlib.import_module(f"{__name__}.{info.name}")
-        kind = getattr(module, "MESSAGE", None)
-        if kind is not None:
-            assert kind not in found, f"two modules encode {kind}"
-            found[kind] = module.encode
-    return found
-
-
-ENCODERS = _discover()
+ENCODERS: dict[type, Encoder] = by_message(__name__, "MESSAGE", "encode")
 
 
 def encode(message: Message, version: Version, *, copy_of: str = "", poss_resend: bool = False) -> fix.Message:

@@ -9,7 +9,7 @@ import quickfix as fix
 from fixgw.core.reports import BusinessReject
 
 from .versions import Version, known
-from .wire import message, reason_parts, reason_text, word
+from .wire import message, refusal_parts, word
 
 MESSAGE: Final = BusinessReject
 _OTHER: Final = 0
@@ -25,7 +25,5 @@ def encode(reject: BusinessReject, version: Version, *, copy_of: str = "", poss_
     ]
     if reject.ref_id:
         parts.append(f"379={word(reject.ref_id)}")
-    if text := reason_text(reject.reason, reject.text):
-        parts.append(f"58={text}")
-    parts += reason_parts(reject.reason, reject.reason_tag, reject.reason_value, reject.reason_limit)
+    parts += refusal_parts(reject)
     return message(version, "j", parts, poss_resend=poss_resend, groups=False)

@@ -10,7 +10,7 @@ from fixgw.core.reasons import Reason
 from fixgw.core.reports import CancelReject
 
 from .versions import Version, known, ord_status_of
-from .wire import message, reason_parts, reason_text, utc, word
+from .wire import message, refusal_parts, utc, word
 
 MESSAGE: Final = CancelReject
 _REASONS: Final = {reason.value: reason for reason in Reason}
@@ -31,7 +31,5 @@ def encode(reject: CancelReject, version: Version, *, copy_of: str = "", poss_re
     ]
     if reject.account:
         parts.append(f"1={word(reject.account)}")
-    if text := reason_text(reject.reason, reject.text):
-        parts.append(f"58={text}")
-    parts += reason_parts(reject.reason, reject.reason_tag, reject.reason_value, reject.reason_limit)
+    parts += refusal_parts(reject)
     return message(version, "9", parts, poss_resend=poss_resend, groups=False)

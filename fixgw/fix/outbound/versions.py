@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import quickfix as fix
 
 from fixgw.core.reports import CancelReject, Report
-from fixgw.fix.dictionary import fix_specs_dir
+from fixgw.fix.dictionary import FILES, fix_specs_dir
 
 SOH: Final = "\x01"
 
@@ -83,7 +83,6 @@ def version_of(begin_string: str, appl_ver: str = "", codes: str = "published") 
     return _NEWER.get(name, VERSIONS[name]) if codes == "newest" else VERSIONS[name]
 
 
-_FILES: Final = {"FIX.4.2": ("FIX42",), "FIX.4.4": ("FIX44",), "FIX.5.0SP2": ("FIXT11", "FIX50SP2")}
 _dictionaries: dict[str, tuple[fix.DataDictionary, ...]] = {}
 
 
@@ -91,7 +90,7 @@ def dictionaries(version: Version) -> tuple[fix.DataDictionary, ...]:
     """The dictionary of the version; (transport, application) for FIX 5.0SP2."""
     found = _dictionaries.get(version.name)
     if found is None:
-        paths = [str(fix_specs_dir() / f"{name}.xml") for name in _FILES[version.name]]
+        paths = [str(fix_specs_dir() / f"{name}.xml") for name in FILES[version.begin_string]]
         found = _dictionaries[version.name] = tuple(fix.DataDictionary(path) for path in paths)
     return found
 

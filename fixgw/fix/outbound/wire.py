@@ -11,6 +11,7 @@ from typing import Final
 import quickfix as fix
 
 from fixgw.core.numbers import text as number
+from fixgw.core.reports import BusinessReject, CancelReject
 
 from .versions import SOH, Version, dictionaries
 
@@ -76,3 +77,10 @@ def reason_parts(reason: str, tag: int, value: str, limit: str = "") -> list[str
     if limit:
         parts.append(f"20004={word(limit)}")
     return parts
+
+
+def refusal_parts(reject: CancelReject | BusinessReject) -> list[str]:
+    """Why: Text(58) and our fields."""
+    text = reason_text(reject.reason, reject.text)
+    fields = reason_parts(reject.reason, reject.reason_tag, reject.reason_value, reject.reason_limit)
+    return [f"58={text}", *fields] if text else fields
