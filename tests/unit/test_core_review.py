@@ -407,7 +407,7 @@ PRICES = st.integers(1_000, 40_000).map(lambda cents: Decimal(cents) / 100)
 PARTS = st.integers(0, 10)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cash=st.integers(20, 100_000), first=PRICES, moves=st.lists(st.tuples(PRICES, PARTS, PARTS), min_size=1, max_size=4))
 def test_a_cash_buy_never_spends_more_than_its_cash(
     cash: int, first: Decimal, moves: list[tuple[Decimal, int, int]]
@@ -475,7 +475,7 @@ def test_a_cash_buy_never_spends_more_than_its_cash(
     world.check()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     cash=st.integers(20, 100_000), stop=PRICES, at=PRICES, collar=st.none() | st.integers(0, 2_000), held=st.booleans(),
 )  # fmt: skip
