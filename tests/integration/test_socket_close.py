@@ -1,10 +1,9 @@
 """A client that comes back the moment its connection was ended is read by one thread, and gets its answer."""
 
-import threading
 import time
 from pathlib import Path
 
-from acceptor_kit import ALL, OMS42, OMS44, OMS50, Client, FakeEngine, acceptor_over
+from acceptor_kit import ALL, OMS42, OMS44, OMS50, WAIT_S, Client, FakeEngine, running, until
 
 from fixgw.core.commands import AnyCommand, SessionLogout
 from fixgw.fix import socket_close
@@ -26,38 +25,27 @@ def test_quickfix_is_built_as_expected() -> None:
 
 
 def test_no_logon_is_lost_between_two_connections(tmp_path: Path) -> None:
-    acceptor = acceptor_over(SlowDisk(), ALL, tmp_path)
-    acceptor.start()
-    try:
+    with running(SlowDisk(), ALL, tmp_path) as acceptor:
         for turn in range(ROUNDS):
             with Client(acceptor.path, (OMS42, OMS44, OMS50)[turn % 3]) as client:
-                client.logon("141=Y", timeout_s=8.0)
+                client.logon("141=Y")
                 client.order(f"A{turn}")
                 client.expect("8", t11=f"A{turn}")
                 client.send("5")
                 client.leaving = True
                 while not client.closed:
-                    assert client.read(5.0) or client.closed
-    finally:
-        acceptor.stop()
+                    assert client.read(WAIT_S) or client.closed
 
 
 def test_numbers_are_given_back(tmp_path: Path) -> None:
     """Nothing keeps the descriptors of connections that have ended."""
-    acceptor = acceptor_over(FakeEngine(), ALL, tmp_path)
-    acceptor.start()
-    try:
+    with running(FakeEngine(), ALL, tmp_path) as acceptor:
         before = _open()
         for _ in range(10):
             with Client(acceptor.path, OMS44) as client:
                 client.logon("141=Y")
                 client.logout()
-        deadline = time.monotonic() + 10
-        while _open() > before and time.monotonic() < deadline:
-            threading.Event().wait(0.05)
-        assert _open() <= before
-    finally:
-        acceptor.stop()
+        until(lambda: _open() <= before)
 
 
 def _open() -> int:
