@@ -25,11 +25,11 @@ from fixgw.sim.client import SimClient
 
 # how long the venue may still accept a request after it was sent (longer than the delays of the rows), and how long its
 # host waits for an answer
-RECV_WINDOW_MS, REQUEST_TIMEOUT_MS, MARGIN_MS = 1500, 1600, 100
+RECV_WINDOW_MS, REQUEST_TIMEOUT_MS, MARGIN_MS = 3000, 3200, 100
 
 
 def _prepare(root: Path) -> None:
-    subprocess.run(fixgw("init", str(root), "--demo"), check=True, capture_output=True, timeout=30)
+    subprocess.run(fixgw("init", str(root), "--demo"), check=True, capture_output=True, timeout=60)
     venue = root / "venues" / "sim.toml"
     text = venue.read_text()
     assert "recv_window_ms = 5000" in text

@@ -62,6 +62,8 @@ WORDS = {
     "trade cancel": ("H", "1", ""),
     "trade correct": ("G", "2", ""),
 }
+# what happens meanwhile takes a busy machine less, and the recvWindow of conftest.py leaves it as much again
+SLOW_S = 1.5
 _names = itertools.count(1)
 
 
@@ -385,14 +387,19 @@ def until_faulty(kind: str) -> Step:
     return step
 
 
-def slow_cancel(delay_s: float = 1.0) -> Step:
-    """The next cancel reaches the venue's engine this much later: what happens in between happens first."""
-    return fault("delay", "order.cancel", accept=False, delay=delay_s)
+def slow_place() -> Step:
+    """The next order reaches the venue's engine SLOW_S later: what happens in between happens first."""
+    return fault("delay", accept=False, delay=SLOW_S)
 
 
-def slow_amend(delay_s: float = 1.0) -> Step:
+def slow_cancel() -> Step:
+    """The same of the next cancel."""
+    return fault("delay", "order.cancel", accept=False, delay=SLOW_S)
+
+
+def slow_amend() -> Step:
     """The same of the next reduction in place."""
-    return fault("delay", "order.amend.keepPriority", accept=False, delay=delay_s)
+    return fault("delay", "order.amend.keepPriority", accept=False, delay=SLOW_S)
 
 
 def kill(scope: str, level: str = "HALTED") -> Step:

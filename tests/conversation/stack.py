@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fixgw.admin.client import AdminClient
+from fixgw.process import tied
 
 START_S = 90.0
 STOP_S = 30.0
@@ -23,11 +24,11 @@ def fixgw(*arguments: str) -> list[str]:
 
 @contextlib.contextmanager
 def running(root: Path) -> Iterator[dict[str, Any]]:
-    """The content of the ready file while everything of this folder runs; the folder under "dir"."""
+    """The content of the ready file while everything of this folder runs; the folder under "dir". It ends with this process."""
     file = root / "told.json"
     log = root.parent / "run.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(fixgw("run", str(root), "--ready-file", str(file)), stdout=output, stderr=output)
+        process = subprocess.Popen(tied("fixgw.cli", "run", str(root), "--ready-file", str(file)), stdout=output, stderr=output)
     try:
         deadline = time.monotonic() + START_S
         while not file.exists():

@@ -22,7 +22,7 @@ SENT = 40
 @pytest.fixture(scope="module")
 def firm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     root = tmp_path_factory.mktemp("rate") / "firm"
-    subprocess.run(fixgw("init", str(root), "--demo"), check=True, capture_output=True, timeout=30)
+    subprocess.run(fixgw("init", str(root), "--demo"), check=True, capture_output=True, timeout=60)
     file = root / "fixgw.toml"
     text, count = re.subn(r"msgs_per_s = \d+", "msgs_per_s = 1", file.read_text())
     text, more = re.subn(r"msg_burst = \d+", f"msg_burst = {FIRM_BURST}", text)

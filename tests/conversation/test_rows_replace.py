@@ -17,6 +17,7 @@ from dialogue import (
     replace,
     slow_amend,
     slow_cancel,
+    slow_place,
     until_faulty,
     venue_fill,
     working,
@@ -152,8 +153,8 @@ ROWS: dict[str, list[Step]] = {
     ],
     "D.1.c=D15: the first replace is rejected after it is pending": [
         *working("X", "1"),
-        # one refusal is waited out; the second leaves no time
-        fault("reply_429", "order.cancel", count=2),
+        # one refusal is waited out; the second leaves no time (REQUEST_TIMEOUT_MS)
+        fault("reply_429", "order.cancel", count=2, retry_after=2),
         replace("Y", "X", "2"),
         er("pending replace", "E", "Y,X", "1 0 1"),
         cxl_reject("Y,X", "0", to="2", why="99", code="CANCEL_FAILED"),
@@ -213,7 +214,7 @@ ROWS: dict[str, list[Step]] = {
     ],
     "a cancel whilst the replacing order is on its way": [
         *working("X", "1"),
-        fault("delay", accept=False, delay=0.8),
+        slow_place(),
         replace("Y", "X", "2"),
         er("pending replace", "E", "Y,X", "1 0 1"),
         until_faulty("delay"),
@@ -256,7 +257,7 @@ ROWS: dict[str, list[Step]] = {
         er("rejected", "0|5", "X", "2 0 2", code="DUPLICATE_CL_ORD_ID", t103="6"),
         replace("Y", "X", "2", header=[(97, "Y")]),
         er("status", "0|5", "Y", "2 0 2", reply=True),
-        fault("reply_429", "order.cancel", count=2),
+        fault("reply_429", "order.cancel", count=2, retry_after=2),
         cancel("W", "Y"),
         er("pending cancel", "6", "W,Y", "2 0 2"),
         cxl_reject("W,Y", "0|5", to="1", why="99", code="CANCEL_FAILED"),

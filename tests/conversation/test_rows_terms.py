@@ -58,13 +58,13 @@ TIFS: dict[str, list[Step]] = {
         er("new", "0", "Y", "1 0 1", t59="0", t126=""),
     ],
     "GTD expires": [
-        *working("X", "1", tif="6", t126=lambda: utc(1.0)),
+        *working("X", "1", tif="6", t126=lambda: utc(2.5)),
         er("expired", "C", "X", "1 0 0", code="EXPIRED"),
         cancel("Y", "X"),
         cxl_reject("Y,X", "C", to="1", why="0", code="TOO_LATE"),
     ],
     "GTD expires after a partial fill": [
-        *working("X", "1", tif="6", t126=lambda: utc(1.0)),
+        *working("X", "1", tif="6", t126=lambda: utc(2.5)),
         venue_fill("X", "0.4"),
         er("partial fill", "1", "X", "1 0.4 0.6"),
         er("expired", "C", "X", "1 0.4 0", code="EXPIRED"),

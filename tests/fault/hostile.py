@@ -32,6 +32,8 @@ VICTIM = "OMS42"
 BEGIN = {"OMS42": "FIX.4.2", "OMS44": "FIX.4.4", "OMS50": "FIXT.1.1", "PB44": "FIX.4.4"}
 # the victim's answers come from a shared machine, so these are generous: a stall of a session is tens of seconds
 WORST_ANSWER_S = 2.0
+# every condition is awaited; so long only on a machine that has much else to do
+WAIT_S = 20.0
 MAX_GROWTH_KB = 60 * 1024
 _BUG = re.compile(r"Traceback|could not be processed|decide failed|INTERNAL_ERROR|cannot encode|delivery failed|fatal")
 
@@ -114,9 +116,9 @@ class Attacker:
             self._thread = None
         self.closed = True
 
-    def logon(self, *, reset: bool = True, timeout_s: float = 10.0, **options: Any) -> None:
+    def logon(self, *, reset: bool = True, **options: Any) -> None:
         """Connected and logged on; with `reset` both sides begin at 1. Tried again while the session is still taken."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + WAIT_S
         while True:
             self.open(**options)
             if reset:
@@ -217,7 +219,7 @@ class Attacker:
             self.received.append(message)
             self._news.notify_all()
 
-    def wait(self, condition: Callable[[], Any], what: str, timeout_s: float = 10.0) -> Any:
+    def wait(self, condition: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> Any:
         """Until the condition gives something true; it is looked at when something arrives."""
         deadline = time.monotonic() + timeout_s
         with self._news:
@@ -241,16 +243,16 @@ class Attacker:
                 found.append(m)
         return found
 
-    def answer(self, number: int | None, cl_ord_id: str | None = None, timeout_s: float = 5.0) -> Fields:
+    def answer(self, number: int | None, cl_ord_id: str | None = None) -> Fields:
         """The first answer to a message; a closed connection is none."""
-        found: Fields = self.wait(lambda: self.answers(number, cl_ord_id), f"answer to {number} {cl_ord_id}", timeout_s)[0]
+        found: Fields = self.wait(lambda: self.answers(number, cl_ord_id), f"answer to {number} {cl_ord_id}")[0]
         return found
 
-    def alive(self, timeout_s: float = 5.0) -> bool:
+    def alive(self) -> bool:
         """The session answers a TestRequest."""
         probe = f"alive-{time.monotonic_ns()}"
         self.send("1", [(112, probe)])
-        self.wait(lambda: self.closed or any(m[35] == "0" and m.get(112) == probe for m in self.received), "Heartbeat", timeout_s)
+        self.wait(lambda: self.closed or any(m[35] == "0" and m.get(112) == probe for m in self.received), "Heartbeat")
         return not self.closed
 
     def confirm(self) -> None:
@@ -267,8 +269,8 @@ class Attacker:
             body = [(43, "Y"), (122, utc()), (123, "Y"), (36, self.next_out)]
             self.send("4", body, number=int(asked[-1][7]))
 
-    def await_closed(self, timeout_s: float = 8.0) -> None:
-        self.wait(lambda: self.closed, "end of the connection", timeout_s)
+    def await_closed(self) -> None:
+        self.wait(lambda: self.closed, "end of the connection")
 
 
 class Victim(threading.Thread):

@@ -100,7 +100,7 @@ def test_half_logons_and_silence_are_dropped(stack: Stack, attacker: Attacker) -
         other.open()
         other.push(whole[: number * len(whole) // len(others)])
     for other in others:
-        other.await_closed(10)
+        other.await_closed()
         other.close()
     attacker.logon()
     assert attacker.alive()

@@ -53,7 +53,7 @@ class FaultyDisk(Disk):
             raise OSError(self.sync_error, "sync failed")
         if self.gate is not None:
             self.entered.set()
-            assert self.gate.wait(10)
+            assert self.gate.wait(30)
         super().fdatasync(fd)
 
 
@@ -76,16 +76,16 @@ def test_full_disk_sets_the_flag_uses_the_reserve_and_clears_when_space_is_back(
 
     journal = Journal.open(tmp_path, segment_bytes=SMALL, reserve_bytes=SMALL, disk=disk, retry_s=0.01, on_full=on_full)
     put(journal, 1)
-    assert journal.wait_ready(10) and not journal.full
+    assert journal.wait_ready(30) and not journal.full
     disk.no_space = True
     put(journal, 20)  # into the spare; the next spare cannot be made
-    assert changed.wait(10) and journal.full
+    assert changed.wait(30) and journal.full
     put(journal, 15)  # the spare is used up too: this is the reserve
     assert journal.last_seq == journal.durable_seq == 36
     assert journal.full
     changed.clear()
     disk.no_space = False
-    assert changed.wait(10) and not journal.full
+    assert changed.wait(30) and not journal.full
     assert told == [True, False]
     put(journal, 60)
     assert seqs(journal) == list(range(1, 97))
@@ -98,7 +98,7 @@ def test_full_disk_sets_the_flag_uses_the_reserve_and_clears_when_space_is_back(
 def test_when_the_reserve_is_used_up_too_the_journal_fails_and_keeps_what_was_acknowledged(tmp_path: Path) -> None:
     disk = FaultyDisk()
     journal = Journal.open(tmp_path, segment_bytes=SMALL, reserve_bytes=SMALL, disk=disk, retry_s=0.01)
-    assert journal.wait_ready(10)
+    assert journal.wait_ready(30)
     disk.no_space = True
     with pytest.raises(JournalFailed, match="reserve"):
         put(journal, 200)
@@ -114,7 +114,7 @@ def test_when_the_reserve_is_used_up_too_the_journal_fails_and_keeps_what_was_ac
 def test_a_start_on_a_full_disk_is_possible_and_says_full(tmp_path: Path) -> None:
     first = Journal.open(tmp_path, segment_bytes=SMALL, reserve_bytes=SMALL)
     put(first, 3)
-    assert first.wait_ready(10)
+    assert first.wait_ready(30)
     first.close()
     for path in sorted(tmp_path.glob("*.seg"))[1:]:
         if not any(path.read_bytes()):
@@ -125,7 +125,7 @@ def test_a_start_on_a_full_disk_is_possible_and_says_full(tmp_path: Path) -> Non
     journal = Journal.open(
         tmp_path, segment_bytes=SMALL, reserve_bytes=SMALL, disk=disk, retry_s=0.01, on_full=lambda full: told.set()
     )
-    assert told.wait(10) and journal.full
+    assert told.wait(30) and journal.full
     assert journal.epoch == first.epoch + 1
     put(journal, 2)
     assert seqs(journal) == [1, 2, 3, 4, 5]
@@ -144,7 +144,7 @@ def test_a_failed_write_or_sync_is_final_and_never_tried_again(tmp_path: Path, f
     disk = FaultyDisk()
     journal = Journal.open(tmp_path, segment_bytes=SMALL, reserve_bytes=SMALL, disk=disk)
     put(journal, 2)
-    assert journal.wait_ready(10)
+    assert journal.wait_ready(30)
     setattr(disk, fault, errno.EIO)
     journal.append(3, PAYLOAD)
     with pytest.raises(JournalFailed, match="failed"):
@@ -180,7 +180,7 @@ def test_a_failed_sync_wakes_those_who_wait(tmp_path: Path) -> None:
     journal.append(1, PAYLOAD)
     with pytest.raises(JournalFailed):
         journal.commit()
-    thread.join(10)
+    thread.join(30)
     assert len(caught) == 1
     journal.close()
 
@@ -189,7 +189,7 @@ def test_an_io_error_while_preallocating_is_final(tmp_path: Path) -> None:
     disk = FaultyDisk()
     journal = Journal.open(tmp_path, segment_bytes=SMALL, reserve_bytes=SMALL, disk=disk)
     put(journal, 1)
-    assert journal.wait_ready(10)
+    assert journal.wait_ready(30)
     disk.alloc_error = errno.EIO
     with pytest.raises(JournalFailed):
         put(journal, 100)
@@ -204,14 +204,14 @@ def test_appends_go_on_while_a_sync_hangs_and_nothing_of_them_is_durable(tmp_pat
     journal.append(1, PAYLOAD)
     thread = threading.Thread(target=journal.commit)
     thread.start()
-    assert disk.entered.wait(10)
+    assert disk.entered.wait(30)
     for seq in range(2, 50):
         journal.append(seq, PAYLOAD)
     assert journal.durable_seq == 0 and journal.last_seq == 49
     assert list(journal.read()) == []
     disk.gate.set()
     assert journal.commit() == 49
-    thread.join(10)
+    thread.join(30)
     assert seqs(journal) == list(range(1, 50))
     journal.close()
 
@@ -292,7 +292,7 @@ def test_who_is_told_that_there_is_room_may_commit_over_many_segments(tmp_path: 
         done.set()
 
     journal = Journal.open(tmp_path, segment_bytes=SMALL, reserve_bytes=SMALL, disk=disk, retry_s=0.01, on_full=on_full)
-    assert journal.wait_ready(10)
+    assert journal.wait_ready(30)
     disk.no_space = True
     for seq in range(1, 4):
         journal.append(seq, b"x" * 3000)

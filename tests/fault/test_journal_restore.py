@@ -11,6 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fixgw.chaos.world import World, is_ours
 from fixgw.fix.client import FixClient, FixMessage
 from fixgw.journal.segment import HEADER_BYTES
@@ -27,7 +29,7 @@ def enable(directory: Path, on: bool) -> None:
 
 
 def heard(client: FixClient, fields: dict[int, str]) -> FixMessage:
-    return client.wait_for(lambda message: all(message.get(tag) == value for tag, value in fields.items()), 10)
+    return client.wait_for(lambda message: all(message.get(tag) == value for tag, value in fields.items()), 30)
 
 
 def place(client: FixClient, quantity: str, price: str, until: dict[int, str]) -> str:
@@ -46,7 +48,7 @@ def trade_lose_and_damage(world: World, stores: Path, backup: Path) -> tuple[lis
     that the client sends next."""
     client = world.client(SESSION, stores)
     client.start()
-    client.wait_logon(10)
+    client.wait_logon(30)
     known = place(client, "0.3", "59000", {150: "0"})
     shutil.copytree(world.directory / "data" / "journal", backup)
     lost = [place(client, "0.1", "58000", {150: "0"}), place(client, "0.4", "60500", {39: "2"})]
@@ -67,6 +69,7 @@ def trade_lose_and_damage(world: World, stores: Path, backup: Path) -> tuple[lis
     return [known, *lost], number
 
 
+@pytest.mark.timeout(280)
 def test_an_older_journal(tmp_path: Path) -> None:
     directory, backup, aside = tmp_path / "d", tmp_path / "backup", tmp_path / "aside"
     journal = directory / "data" / "journal"
@@ -108,7 +111,7 @@ def test_an_older_journal(tmp_path: Path) -> None:
         world.wait_venue()
         world.ask("resume", scope="firm", target="", reason="compared")
         with world.client(SESSION, tmp_path / "clients") as client:
-            client.wait_logon(10)
+            client.wait_logon(30)
             again = heard(client, {35: "8", 11: known, 39: "2"})
             assert again.get(97) == "Y"
             place(client, "0.01", "60500", {39: "2"})

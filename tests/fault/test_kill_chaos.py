@@ -57,12 +57,12 @@ def test_everything_killed_at_once_then_started_again(tmp_path: Path) -> None:
         world.wait_venue()
         client = world.client("OMS44", tmp_path / "clients", qualifier="first")
         with client:
-            client.wait_logon(20)
+            client.wait_logon(30)
             resting = client.new_order("1", "0.5", "BTC/USDT", price="59500")
-            client.wait_for(lambda m: m.get(11) == resting and m.get(150) == "0", 10)
+            client.wait_for(lambda m: m.get(11) == resting and m.get(150) == "0", 30)
             order = next(entry for entry in world.sim().ledger() if entry["type"] == "accepted")
             world.sim().fill(order["order_id"], "0.2")
-            client.wait_for(lambda m: m.get(11) == resting and m.get(150) == "F", 10)
+            client.wait_for(lambda m: m.get(11) == resting and m.get(150) == "F", 30)
             pids = dict(world.ready()["pids"])
             os.kill(pids.pop("supervisor"), signal.SIGKILL)
             for pid in pids.values():
@@ -79,10 +79,10 @@ def test_everything_killed_at_once_then_started_again(tmp_path: Path) -> None:
         again = world.client("OMS44", tmp_path / "clients", qualifier="second")
         drop_copy = world.client("PB44", tmp_path / "clients", qualifier="copy")
         with again, drop_copy:
-            again.wait_logon(20)
-            drop_copy.wait_logon(20)
-            again.wait_for(lambda m: m.get(150) == "F" and m.get(14) == "0.3", 20)
-            drop_copy.wait_for(lambda m: m.get(150) == "F" and m.get(14) == "0.3", 20)
+            again.wait_logon(30)
+            drop_copy.wait_logon(30)
+            again.wait_for(lambda m: m.get(150) == "F" and m.get(14) == "0.3", 30)
+            drop_copy.wait_for(lambda m: m.get(150) == "F" and m.get(14) == "0.3", 30)
             rows = world.ask("orders", open=True)["orders"]
             assert [(row["cum_qty"], row["leaves_qty"], row["unknown"]) for row in rows] == [("0.3", "0.2", False)]
             journal = read_journal(directory / "data" / "journal")

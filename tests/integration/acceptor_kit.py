@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ from fixgw.fix.port import EnginePort, RecordCursor, SessionCursor
 from fixgw.process import socket_address
 
 S = "\x01"
+# every condition is awaited; so long only on a machine that has much else to do
+WAIT_S = 20.0
 OMS44 = AcceptorSession(name="OMS44", begin_string="FIX.4.4", client_comp_id="C44", gateway_comp_id="FIXGW")
 OMS42 = AcceptorSession(name="OMS42", begin_string="FIX.4.2", client_comp_id="C42", gateway_comp_id="FIXGW")
 OMS50 = AcceptorSession(
@@ -178,9 +180,9 @@ def replace(cursor: SessionCursor, **changes: object) -> SessionCursor:
     return SessionCursor(**{**fields, **changes})
 
 
-def until(condition, timeout_s: float = 8.0):
+def until(condition):
     """The first true value of `condition()`."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
         if value := condition():
             return value
@@ -191,6 +193,17 @@ def until(condition, timeout_s: float = 8.0):
 def acceptor_over(engine: EnginePort, specs: Sequence[AcceptorSession], folder: Path, **options: Any) -> Acceptor:
     """Not started; its stores in `folder`, its socket beside it."""
     return Acceptor(engine, specs, folder, folder.with_name(f"{folder.name}.sock"), **options)
+
+
+@contextlib.contextmanager
+def running(engine: EnginePort, specs: Sequence[AcceptorSession], folder: Path, **options: Any) -> Iterator[Acceptor]:
+    """Started, and stopped in the end."""
+    acceptor = acceptor_over(engine, specs, folder, **options)
+    acceptor.start()
+    try:
+        yield acceptor
+    finally:
+        acceptor.stop(1.0)
 
 
 def utc_now() -> str:
@@ -209,10 +222,10 @@ class Client:
         self.received: list[dict[str, str]] = []
         self.buffer, self.closed = b"", False
         if isinstance(where, int):
-            self.sock = socket.create_connection(("127.0.0.1", where), timeout=5)
+            self.sock = socket.create_connection(("127.0.0.1", where), timeout=WAIT_S)
         else:
             self.sock = unix_socket()
-            self.sock.settimeout(5)
+            self.sock.settimeout(WAIT_S)
             self.sock.connect(socket_address(where))
 
     def __enter__(self) -> Client:
@@ -232,11 +245,11 @@ class Client:
         frame = f"8={spec.begin_string}{S}9={len(payload)}{S}".encode() + payload
         self.sock.sendall(frame + f"10={sum(frame) % 256:03}{S}".encode())
 
-    def logon(self, extra: str = "", seq: int | None = None, timeout_s: float = 12.0) -> dict[str, str]:
+    def logon(self, extra: str = "", seq: int | None = None) -> dict[str, str]:
         """QuickFIX lets a Logon wait for seconds while it has not done with the session's last connection."""
         appl = "|1137=9" if self.spec.begin_string == "FIXT.1.1" else ""
         self.send("A", "98=0|108=30" + appl + (f"|{extra}" if extra else ""), seq=seq)
-        return self.expect("A", timeout_s)
+        return self.expect("A")
 
     def order(self, cl_ord_id: str, **changes: str) -> None:
         fields = {"11": cl_ord_id, "21": "1", "55": "BTC/USDT", "54": "1", "60": utc_now(), "38": "1.50", "40": "2"}
@@ -268,9 +281,9 @@ class Client:
                     self.send("5")
         return bool(data)
 
-    def expect(self, msg_type: str, timeout_s: float = 5.0, **want: str) -> dict[str, str]:
+    def expect(self, msg_type: str, **want: str) -> dict[str, str]:
         """The next message of this type with these fields (t11="a"); it and what came before it is taken out."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + WAIT_S
         while True:
             for index, fields in enumerate(self.received):
                 matches = all(fields.get(tag.lstrip("t")) == value for tag, value in want.items())
@@ -281,10 +294,11 @@ class Client:
             if left <= 0 or (not self.read(min(left, 0.1)) and left < 0):
                 raise AssertionError(f"no {msg_type} {want}; got {[m['raw'] for m in self.received]}")
 
-    def drain(self, quiet_s: float = 0.3) -> list[dict[str, str]]:
-        """Everything until nothing came for `quiet_s`."""
-        while self.read(quiet_s):
-            pass
+    def drain(self, count: int = 0, of: str = "8", quiet_s: float = 0.3) -> list[dict[str, str]]:
+        """Everything until nothing came for `quiet_s`; `count` messages of type `of` are waited for longer."""
+        deadline = time.monotonic() + WAIT_S
+        while self.read(quiet_s) or (sum(fields["35"] == of for fields in self.received) < count and not self.closed):
+            assert time.monotonic() < deadline, f"fewer than {count} of 35={of}; got {[m['raw'] for m in self.received]}"
         found, self.received = self.received, []
         return found
 

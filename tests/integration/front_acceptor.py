@@ -34,9 +34,8 @@ class Acceptor(quickfix.Application):
         self.orders: dict[str, dict[str, str]] = {}
         self.exec_ids = itertools.count(1)
         self.local = threading.local()
-        self.port = free_port()
         specs = fix_specs_dir()
-        lines = ["[DEFAULT]", "ConnectionType=acceptor", f"SocketAcceptPort={self.port}", "NonStopSession=Y"]
+        lines = ["[DEFAULT]", "ConnectionType=acceptor", "SocketAcceptPort=PORT", "NonStopSession=Y"]
         lines += ["SocketNodelay=Y", "SocketAcceptHost=127.0.0.1", "SocketReuseAddress=Y"]
         for name, begin in SESSIONS.items():
             lines += ["[SESSION]", f"BeginString={begin}", "SenderCompID=FIXGW", f"TargetCompID={prefix}{name}"]
@@ -45,11 +44,19 @@ class Acceptor(quickfix.Application):
                 lines += [f"AppDataDictionary={specs / 'FIX50SP2.xml'}"]
             else:
                 lines.append(f"DataDictionary={specs / (begin.replace('.', '') + '.xml')}")
-        self.settings = quickfix.SessionSettings()
-        self.settings.setFromString("\n".join(lines) + "\n")
         self.store = quickfix.MemoryStoreFactory()
-        self.acceptor = quickfix.ThreadedSocketAcceptor(self, self.store, self.settings)
-        self.acceptor.start()
+        for left in reversed(range(5)):
+            self.port = free_port()
+            self.settings = quickfix.SessionSettings()
+            self.settings.setFromString("\n".join(lines).replace("PORT", str(self.port)) + "\n")
+            self.acceptor = quickfix.ThreadedSocketAcceptor(self, self.store, self.settings)
+            try:
+                self.acceptor.start()
+            except quickfix.RuntimeError:  # somebody else has taken it since
+                if not left:
+                    raise
+            else:
+                break
 
     def front_sessions(self) -> list[dict[str, object]]:
         return [

@@ -1,7 +1,9 @@
-"""The real, unmodified ccxt.pro binance client, connected to a simulator process."""
+"""The real, unmodified ccxt.pro binance client, connected to a simulator process; and the exchange's windows."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -27,3 +29,10 @@ async def connected(sim: RunningSim, **settings: Any) -> AsyncIterator[Any]:
         yield exchange
     finally:
         await exchange.close()
+
+
+async def within_a_window(length_s: int, left_s: float) -> None:
+    """The exchange counts by whole windows of its clock: the present one has `left_s` to go, or it is waited for the next."""
+    left = length_s - time.time() % length_s
+    if left < left_s:
+        await asyncio.sleep(left + 0.01)

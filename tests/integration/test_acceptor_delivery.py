@@ -63,9 +63,10 @@ def exec_ids(messages):
     return [(m["17"], m.get("97", "N"), m.get("43", "N")) for m in messages if m["35"] == "8"]
 
 
-def resend(client: Client, begin: int):
-    client.send("2", f"7={begin}|16=0")
-    return client.drain()
+def resend(client: Client, count: int):
+    """All from 1 on, `count` reports."""
+    client.send("2", "7=1|16=0")
+    return client.drain(count)
 
 
 def test_live_reports_carry_no_97_and_a_heartbeat_moves_the_cursor(engine, running):
@@ -79,7 +80,7 @@ def test_live_reports_carry_no_97_and_a_heartbeat_moves_the_cursor(engine, runni
         # confirmations are no reports: they cause no further TestRequest
         count = len(engine.commands(Delivered))
         client.received.clear()
-        assert not [m for m in client.drain(1.3) if m["35"] == "1"]
+        assert not [m for m in client.drain(quiet_s=1.3) if m["35"] == "1"]
         assert len(engine.commands(Delivered)) <= count + 1
 
 
@@ -109,8 +110,8 @@ def test_reconnect_without_reset_leaves_recovery_to_the_store(engine, running):
     engine.publish("OMS44", report(2))
     with Client(acceptor.path, OMS44, next_out=2, mute=True) as client:
         client.logon()
-        assert exec_ids(client.drain()) == [("E2", "N", "N")]
-        assert exec_ids(resend(client, 1)) == [("E1", "N", "Y"), ("E2", "N", "Y")]
+        assert exec_ids(client.drain(1)) == [("E2", "N", "N")]
+        assert exec_ids(resend(client, 2)) == [("E1", "N", "Y"), ("E2", "N", "Y")]
 
 
 @pytest.mark.parametrize("crash", [False, True])
@@ -131,7 +132,7 @@ def test_a_new_process_sends_again_only_what_the_store_does_not_hold(engine, run
     with Client(acceptor.path, OMS44, next_out=next_in, mute=True) as client:
         logon = client.logon()
         engine.publish("OMS44", report(4))
-        messages = client.drain()
+        messages = client.drain(4 if crash else 2)
         live = exec_ids(messages)
         rejects = [m for m in messages if m["35"] == "9"]
         assert len(rejects) == 1 and rejects[0]["97"] == "Y" and rejects[0]["102"] == "0"
@@ -141,7 +142,7 @@ def test_a_new_process_sends_again_only_what_the_store_does_not_hold(engine, run
         else:
             assert live == [("E3", "Y", "N"), ("E4", "N", "N")]
             assert int(logon["34"]) < number + 10
-        resent = [entry[0] for entry in exec_ids(resend(client, 1))]
+        resent = [entry[0] for entry in exec_ids(resend(client, 4))]
         assert resent == ["E1", "E2", "E3", "E4"]
 
 
@@ -160,11 +161,11 @@ def test_reset_redelivers_what_was_not_confirmed(engine, running):
     engine.publish("OMS44", report(4))
     with Client(acceptor.path, OMS44, mute=True) as client:
         assert client.logon("141=Y")["34"] == "1"
-        assert exec_ids(client.drain()) == [("E2", "Y", "N"), ("E3", "Y", "N"), ("E4", "N", "N")]
+        assert exec_ids(client.drain(3)) == [("E2", "Y", "N"), ("E3", "Y", "N"), ("E4", "N", "N")]
     gone(acceptor)
     with Client(acceptor.path, OMS44, mute=True) as client:  # and again
         client.logon("141=Y")
-        assert exec_ids(client.drain()) == [("E2", "Y", "N"), ("E3", "Y", "N"), ("E4", "Y", "N")]
+        assert exec_ids(client.drain(3)) == [("E2", "Y", "N"), ("E3", "Y", "N"), ("E4", "Y", "N")]
 
 
 @pytest.mark.parametrize(("to", "restart"), [("down", False), ("down", True), ("up", False)])
@@ -206,7 +207,7 @@ def test_the_same_number_set_by_operations_sends_nothing_again(engine, running):
     with Client(acceptor.path, OMS44, next_out=now.next_in, mute=True) as client:
         client.logon()
         engine.publish("OMS44", report(2))
-        assert [found[0] for found in exec_ids(client.drain())] == ["E2"]
+        assert [found[0] for found in exec_ids(client.drain(1))] == ["E2"]
 
 
 def test_next_expected_on_logon_confirms(engine, running):
@@ -255,7 +256,7 @@ def test_drop_copy(engine, running, again):
         engine.publish("OMS44", report(3, status_reply=True))
         engine.publish("OMS44", TOO_LATE)
         engine.publish("OMS44", report(4, fee=Decimal("0.001"), fee_asset="BNB"))
-        messages = client.drain()
+        messages = client.drain(2)
         assert exec_ids(messages) == [("E1", "N", "N"), ("E4", "N", "N")]
         assert not [m for m in messages if m["35"] == "9"]
         copy = next(m for m in messages if m["35"] == "8")
@@ -266,10 +267,9 @@ def test_drop_copy(engine, running, again):
     sent = len(engine.commands(SessionLogon))
     with Client(acceptor.path, PB44, next_out=1 if again else 2, mute=True) as client:
         client.logon(again)
-        live = exec_ids(client.drain())
-        expected = [("E1", "Y", "N"), ("E4", "Y", "N")] if again else []
-        assert live == [*expected, ("E5", "N", "N")]
-        resent = resend(client, 1)
+        expected = [*([("E1", "Y", "N"), ("E4", "Y", "N")] if again else []), ("E5", "N", "N")]
+        assert exec_ids(client.drain(len(expected))) == expected
+        resent = resend(client, 3)
         assert [entry[0] for entry in exec_ids(resent)] == ["E1", "E4", "E5"]
         assert "\x01453=1\x01448=OMS44\x01447=D\x01452=3\x01" in next(m for m in resent if m["35"] == "8")["raw"]
     assert len(engine.commands(SessionLogon)) == sent + 1
@@ -283,7 +283,7 @@ def test_many_reports_arrive_once_and_in_order(engine, running):
         for number in range(600):
             engine.publish("OMS44" if number % 2 else "OMS42", report(number))
         for client, rest in ((first, 1), (second, 0)):
-            got = [entry[0] for entry in exec_ids(client.drain(0.5))]
+            got = [entry[0] for entry in exec_ids(client.drain(300))]
             assert got == [f"E{number}" for number in range(600) if number % 2 == rest]
 
 
@@ -316,7 +316,7 @@ def test_a_client_that_does_not_read_holds_up_nobody_else(engine, running, how):
         started = time.monotonic()
         if how == "stop":
             acceptor.stop(0.5)
-            assert time.monotonic() - started < 8
+            assert time.monotonic() - started < 15
             return
         assert len(acceptor.status()) == 3
         acceptor.logout("OMS44", "please read")
@@ -326,4 +326,4 @@ def test_a_client_that_does_not_read_holds_up_nobody_else(engine, running, how):
         for number in range(20):
             other.order(f"a{number}")
             other.expect("8", t11=f"a{number}", t150="0")
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 15

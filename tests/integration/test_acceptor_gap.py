@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acceptor_kit import OMS44, Client, FakeEngine, acceptor_over, until
+from acceptor_kit import OMS44, Client, FakeEngine, running, until
 
 from fixgw.core.commands import NewOrder, SessionLogout
 from fixgw.fix import gap_keeper
@@ -16,10 +16,8 @@ from fixgw.fix.acceptor import Acceptor
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[tuple[FakeEngine, Acceptor]]:
     engine = FakeEngine()
-    acceptor = acceptor_over(engine, [OMS44], tmp_path / "store")
-    acceptor.start()
-    yield engine, acceptor
-    acceptor.stop(1.0)
+    with running(engine, [OMS44], tmp_path / "store") as acceptor:
+        yield engine, acceptor
 
 
 LIMITS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from acceptor_kit import OMS44, Client, FakeEngine, acceptor_over, until
+from acceptor_kit import OMS44, Client, FakeEngine, running, until
 
 from fixgw.core.commands import NewOrder, SeqSeen, Unsupported
 from fixgw.core.errors import Overloaded
@@ -14,9 +14,7 @@ from fixgw.core.errors import Overloaded
 @pytest.mark.parametrize("zeros", ["0" * 20, "0" * 5000])
 def test_a_number_with_zeros_is_journaled_as_what_it_is(tmp_path: Path, zeros: str) -> None:
     engine = FakeEngine()
-    acceptor = acceptor_over(engine, [OMS44], tmp_path / "store")
-    acceptor.start()
-    try:
+    with running(engine, [OMS44], tmp_path / "store") as acceptor:
         with Client(acceptor.path, OMS44, mute=True) as client:
             client.logon()
             order = "|".join(("11=a", "55=BTC/USDT", "54=1", "60=20260101-00:00:00", "38=1", "40=2", "44=100"))
@@ -34,17 +32,13 @@ def test_a_number_with_zeros_is_journaled_as_what_it_is(tmp_path: Path, zeros: s
         assert [command.msg_seq for command in engine.commands(NewOrder)] == [2]  # type: ignore[union-attr]
         numbers = {command.msg_seq for kind in (SeqSeen, Unsupported) for command in engine.commands(kind)}  # type: ignore[union-attr]
         assert {3, 4, 5, 8} <= numbers
-    finally:
-        acceptor.stop(1.0)
 
 
 @pytest.mark.parametrize("behind", ["123=N|36=1", "123=Y|36=1", ""])
 def test_what_stands_right_behind_a_logout_changes_nothing(tmp_path: Path, behind: str) -> None:
     """QuickFIX takes a SequenceReset (or a Reject) in a session that is over; the process would be gone."""
     engine = FakeEngine()
-    acceptor = acceptor_over(engine, [OMS44], tmp_path / "store")
-    acceptor.start()
-    try:
+    with running(engine, [OMS44], tmp_path / "store") as acceptor:
         with Client(acceptor.path, OMS44) as client:
             client.logon()
             client.leaving = True
@@ -60,8 +54,6 @@ def test_what_stands_right_behind_a_logout_changes_nothing(tmp_path: Path, behin
         with Client(acceptor.path, OMS44, next_out=3) as client:
             client.logon()
             client.logout()
-    finally:
-        acceptor.stop(1.0)
 
 
 class _Kept:

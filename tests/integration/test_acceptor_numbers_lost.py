@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from acceptor_kit import ALL, OMS44, PB44, Client, FakeEngine, acceptor_over, until
+from acceptor_kit import ALL, OMS44, PB44, WAIT_S, Client, FakeEngine, running, until
 from core_world import World
 
 from fixgw.core.commands import AdminNote
@@ -40,25 +40,20 @@ def mark(folder: Path) -> Path:
 
 def trade(engine: FakeEngine, folder: Path) -> tuple[int, int, list[str]]:
     """One run: the client's next number, the one that it expects, and the reports that it had."""
-    acceptor = acceptor_over(engine, ALL, folder)
-    acceptor.start()
-    try:
-        with Client(acceptor.path, OMS44, mute=True) as client:
-            client.logon("141=Y", timeout_s=8.0)
-            for number in range(ORDERS):
-                client.order(f"A{number}")
-            execs, last = [], 1
-            while len(execs) < 2 * ORDERS:
-                assert client.read(5.0)
-                execs += [m["17"] for m in client.received if m["35"] == "8"]
-                last = max([last] + [int(m["34"]) for m in client.received])
-                client.received = []
-            client.leaving = True
-            client.send("5")
-            last = max(last, int(client.expect("5")["34"]))
-            return client.next_out, last + 1, execs
-    finally:
-        acceptor.stop()
+    with running(engine, ALL, folder) as acceptor, Client(acceptor.path, OMS44, mute=True) as client:
+        client.logon("141=Y")
+        for number in range(ORDERS):
+            client.order(f"A{number}")
+        execs, last = [], 1
+        while len(execs) < 2 * ORDERS:
+            assert client.read(WAIT_S)
+            execs += [m["17"] for m in client.received if m["35"] == "8"]
+            last = max([last] + [int(m["34"]) for m in client.received])
+            client.received = []
+        client.leaving = True
+        client.send("5")
+        last = max(last, int(client.expect("5")["34"]))
+        return client.next_out, last + 1, execs
 
 
 @pytest.mark.parametrize("lose", [delete_all, delete_numbers, cut_numbers, delete_all_and_the_mark])
@@ -67,14 +62,12 @@ def test_the_next_run_goes_on_above(tmp_path: Path, lose: Callable[[Path], None]
     folder = tmp_path / "fix"
     next_out, expected, execs = trade(engine, folder)
     lose(folder)
-    acceptor = acceptor_over(engine, ALL, folder)
-    acceptor.start()
-    try:
+    with running(engine, ALL, folder) as acceptor:
         notes = [note for note in engine.commands(AdminNote) if isinstance(note, AdminNote)]
         assert [(note.action, note.target) for note in notes] == [("session numbers lost", "OMS44")]
         assert ("an estimate" in notes[0].reason) == (lose is delete_all_and_the_mark)
         with Client(acceptor.path, OMS44, next_out=next_out) as client:
-            number = int(client.logon(timeout_s=8.0)["34"])
+            number = int(client.logon()["34"])
             assert expected <= number <= 3 * MARGIN
             client.send("2", f"7={expected}|16=0")
             if number > expected:
@@ -89,19 +82,13 @@ def test_the_next_run_goes_on_above(tmp_path: Path, lose: Callable[[Path], None]
             client.order("B1")
             client.expect("8", t11="B1")
             assert not [m for m in client.received if m["35"] in "25"], "its numbers are the journal's"
-    finally:
-        acceptor.stop()
 
 
 def test_a_session_that_never_was_begins_at_1(tmp_path: Path) -> None:
     engine = FakeEngine()
-    acceptor = acceptor_over(engine, ALL, tmp_path / "fix")
-    acceptor.start()
-    try:
+    with running(engine, ALL, tmp_path / "fix") as acceptor:
         assert [session.next_out for session in acceptor.status()] == [1] * len(ALL)
         assert not engine.commands(AdminNote)
-    finally:
-        acceptor.stop()
 
 
 def test_the_mark_is_ahead_and_seldom_written(tmp_path: Path) -> None:

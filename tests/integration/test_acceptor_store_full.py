@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from acceptor_kit import OMS44, Client, FakeEngine, acceptor_over, until
+from acceptor_kit import OMS44, Client, FakeEngine, running, until
 from test_acceptor_delivery import exec_ids, report
 
 from fixgw.core.commands import AdminNote, CancelOrder, NewOrder, Unsupported
@@ -36,10 +36,8 @@ def folder(tmp_path):
 
 @pytest.fixture
 def acceptor(engine, folder):
-    made = acceptor_over(engine, (OMS44,), folder)
-    made.start()
-    yield made
-    made.stop(1.0)
+    with running(engine, (OMS44,), folder) as made:
+        yield made
 
 
 @contextlib.contextmanager
@@ -69,7 +67,7 @@ def test_after_a_moment_without_room_the_session_comes_back_and_nothing_is_lost(
 ):
     # the Logout waits until the order is there
     sent, see_to = threading.Event(), StoreKeeper._see_to
-    monkeypatch.setattr(StoreKeeper, "_see_to", lambda *args: sent.wait(10) and see_to(*args))
+    monkeypatch.setattr(StoreKeeper, "_see_to", lambda *args: sent.wait(20) and see_to(*args))
     with Client(acceptor.path, OMS44) as client:
         client.logon()
         engine.publish("OMS44", report(1))
@@ -130,7 +128,7 @@ def test_a_refusal_that_could_not_be_stored_is_told_later(engine, folder, accept
     until(lambda: not status(acceptor).fault)
     with Client(acceptor.path, OMS44, next_out=client.next_out) as client:
         client.logon()
-        told = client.drain(1.0)
+        told = client.drain(2, "j")
         assert sorted(m["379"] for m in told if m["35"] == "j") == ["first", "second"]
     assert not engine.commands(NewOrder)
 
@@ -150,15 +148,13 @@ def test_what_the_client_missed_is_resent_from_the_store_that_was_opened_anew(en
         client.logon()
         client.expect("8", t17="E6")
         client.send("2", "7=2|16=0")
-        found = exec_ids(client.drain())
+        found = exec_ids(client.drain(5))
     assert [row[0] for row in found if row[2] == "Y"][:5] == ["E1", "E2", "E3", "E4", "E5"]
 
 
 def test_a_store_that_cannot_be_opened_though_there_is_room_ends_the_process(engine, folder, monkeypatch):
     lost: list[str] = []
-    acceptor = acceptor_over(engine, (OMS44,), folder, on_lost=lost.append)
-    acceptor.start()
-    try:
+    with running(engine, (OMS44,), folder, on_lost=lost.append) as acceptor:
         def broken(*_: object) -> bool:
             raise OSError("broken")
 
@@ -166,8 +162,6 @@ def test_a_store_that_cannot_be_opened_though_there_is_room_ends_the_process(eng
         acceptor._keeper.heard("OMS44", "IO Error: Unable to write to file x")
         until(lambda: lost)
         assert "OMS44" in lost[0] and "broken" in lost[0]
-    finally:
-        acceptor.stop(1.0)
 
 
 @pytest.mark.parametrize(

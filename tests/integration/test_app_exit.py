@@ -28,7 +28,7 @@ def start(home: Path, largest_file: int = -1) -> subprocess.CompletedProcess[str
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
     return subprocess.run(
-        [sys.executable, "-m", "fixgw.app", str(home)], capture_output=True, text=True, timeout=60, preexec_fn=limit,
+        [sys.executable, "-m", "fixgw.app", str(home)], capture_output=True, text=True, timeout=110, preexec_fn=limit,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
 

@@ -22,7 +22,7 @@ from fixgw.journal.segment import HEADER_BYTES, scan
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         if found := condition():
             return found
@@ -51,6 +51,7 @@ def records(paths: Paths) -> list[tuple[int, int]]:
     return [(seq, end) for seq, _, end in scan(segment.read(), HEADER_BYTES, 1, segment.header.salt)]
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("lost", [0, 2])
 def test_records_that_the_projection_knew(tmp_path: Path, lost: int) -> None:
     assert CliRunner().invoke(main, ["init", str(tmp_path / "demo"), "--demo"]).exit_code == 0

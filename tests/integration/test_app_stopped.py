@@ -90,8 +90,8 @@ def test_in_the_midst_of_a_long_replay(paths: Paths) -> None:
                 break
         process.send_signal(signal.SIGTERM)
         began = time.monotonic()
-        said = process.communicate(timeout=20)[1]
-        assert process.returncode == 0 and time.monotonic() - began < 10, said
+        said = process.communicate(timeout=40)[1]
+        assert process.returncode == 0 and time.monotonic() - began < 30, said
         assert "Traceback" not in said
     finally:
         process.kill()
@@ -105,7 +105,7 @@ def test_while_it_comes_up(paths: Paths, place: str) -> None:
     assert before is not None
     process = start(paths, place)
     try:
-        said = process.communicate(timeout=60)[1]
+        said = process.communicate(timeout=110)[1]
     finally:
         process.kill()
     assert process.returncode == 0 and "told" in said and "Traceback" not in said, said

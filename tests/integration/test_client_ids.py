@@ -133,7 +133,7 @@ def scene(exchange: str, body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
         venue = CcxtVenue(parse_venue(fields, "t", exchange), Sink())
         try:
             _one_market(venue, exchange)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await body(venue, server)
         finally:
             await venue.close()

@@ -35,7 +35,7 @@ class Rig:
             await self.bench.ready()
             await CHECKS[name].run(self.bench)
 
-        self.loop.run_until_complete(asyncio.wait_for(one(), 60))
+        self.loop.run_until_complete(asyncio.wait_for(one(), 90))
 
 
 @contextmanager
@@ -52,11 +52,13 @@ def rig(directory: Path, config: str, abilities: frozenset[str], lab: object = N
     with (directory / "host.log").open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
     try:
+        # the interpreter and ccxt: long on a machine that has much else to do
+        loop.run_until_complete(gateway.until(lambda: gateway.hellos, "Hello", 60.0))
         yield Rig(loop, Bench(gateway, "BTC/USDT", abilities, lab))  # type: ignore[arg-type]
     finally:
         process.terminate()
         try:
-            status = process.wait(10)
+            status = process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
             status = process.wait(10)
@@ -75,9 +77,9 @@ base_url = "http://127.0.0.1:{port}"
 api_key_env = "FIXGW_TEST_KEY"
 secret_env = "FIXGW_TEST_SECRET"
 symbols = ["BTC/USDT", "ETH/USDT"]
-recv_window_ms = 1000
-request_timeout_ms = 1500
-keep_alive_ms = 300
+recv_window_ms = 1500
+request_timeout_ms = 2500
+keep_alive_ms = 1000
 down_grace_ms = 300
 rate_weight_per_minute = 600000
 {more}
@@ -89,7 +91,7 @@ sweep_s = 0.3
 defaultType = "spot"
 fetchMarkets = {types = ["spot"]}
 warnOnFetchOpenOrdersWithoutSymbol = false
-recvWindow = 1000
+recvWindow = 1500
 """
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from acceptor_kit import ALL, OMS42, OMS44, Client, FakeEngine, until
+from acceptor_kit import ALL, OMS42, OMS44, WAIT_S, Client, FakeEngine, until
 from core_world import World
 
 from fixgw import doors
@@ -51,11 +51,11 @@ def host(path: Path, venue: str) -> socket.socket:
 
 def all_get_in(gateway: SimpleNamespace, venue: str, caplog: pytest.LogCaptureFixture) -> None:
     with Client(gateway.run / "fix.sock", OMS42) as client:
-        client.logon("141=Y", timeout_s=8.0)
+        client.logon("141=Y")
         client.logout()
     with host(gateway.run / "v.sock", venue):
         until(lambda: venue in gateway.links.hosts())
-    with AdminClient(gateway.run / "a.sock", timeout_s=8) as admin:
+    with AdminClient(gateway.run / "a.sock", timeout_s=WAIT_S) as admin:
         assert admin.call("ping") == "pong"
     assert "nobody gets in" not in caplog.text and "nobody can log on" not in caplog.text
 
@@ -72,7 +72,7 @@ def delete_sockets(run: Path) -> None:
 @pytest.mark.parametrize("delete", [delete_folder, delete_sockets])
 def test_sockets_come_back(gateway: SimpleNamespace, delete: Callable[[Path], None], caplog: pytest.LogCaptureFixture) -> None:
     with Client(gateway.run / "fix.sock", OMS44) as there, host(gateway.run / "v.sock", "old"):
-        there.logon("141=Y", timeout_s=8.0)
+        there.logon("141=Y")
         until(lambda: "old" in gateway.links.hosts())
         for turn in range(2):
             delete(gateway.run)

@@ -18,7 +18,8 @@ import pytest
 
 from fixgw.fix.front_refusal import refusal_of
 
-WAIT_S = 10
+WAIT_S = 20
+SLOW_READER_S = 2.0
 
 
 def fix(*fields: str, begin: str = "FIX.4.4") -> bytes:
@@ -146,8 +147,12 @@ def backend() -> Iterator[Backend]:
 
 
 @pytest.fixture
-def front(tmp_path: Path, backend: Backend) -> Iterator[FrontProcess]:
-    process = FrontProcess(tmp_path, backend.port, logon_deadline_s=0.4, write_cap=200_000, slow_reader_s=0.8, drain_s=1.0)
+def front(request: pytest.FixtureRequest, tmp_path: Path, backend: Backend) -> Iterator[FrontProcess]:
+    """Its parameter: the seconds that a Logon may take."""
+    deadline_s = getattr(request, "param", WAIT_S)
+    process = FrontProcess(
+        tmp_path, backend.port, logon_deadline_s=deadline_s, write_cap=200_000, slow_reader_s=SLOW_READER_S, drain_s=1.0
+    )
     yield process
     process.stop()
 
@@ -293,10 +298,11 @@ def test_nothing_follows_a_refused_logon_to_quickfix(front: FrontProcess, backen
     assert echoes(log_on(front))
 
 
+@pytest.mark.parametrize("front", [1.0], indirect=True)
 def test_silent_and_trickling_clients_meet_the_deadline(front: FrontProcess, backend: Backend) -> None:
     live = log_on(front, "B44")
-    silent, trickling = front.connect(), front.connect()
     started = time.monotonic()
+    silent, trickling = front.connect(), front.connect()
     for byte in logon():  # a byte now and then: the deadline is for the whole Logon
         try:
             trickling.sendall(bytes([byte]))
@@ -305,7 +311,7 @@ def test_silent_and_trickling_clients_meet_the_deadline(front: FrontProcess, bac
         if select.select([trickling], [], [], 0.03)[0]:
             break
     assert is_closed(silent) and is_closed(trickling)
-    assert 0.3 < time.monotonic() - started < 3
+    assert 0.9 < time.monotonic() - started < 15
     until(lambda: front.log().count("reason=logon_deadline") == 2, "two log lines")
     assert len(backend.received) == 1 and echoes(live)
 
@@ -363,6 +369,7 @@ SECOND_LOGONS = {
 }
 
 
+@pytest.mark.parametrize("front", [1.0], indirect=True)  # the backend has so long to answer
 @pytest.mark.parametrize("name", SECOND_LOGONS)
 def test_a_logon_in_a_live_connection_becomes_a_logout_that_says_why(front: FrontProcess, backend: Backend, name: str) -> None:
     make, said = SECOND_LOGONS[name]
@@ -406,7 +413,7 @@ def test_a_client_that_does_not_read_is_dropped(front: FrontProcess, backend: Ba
     started = time.monotonic()
     slow.sendall(logon() + fix("35=0", "58=FLOOD"))
     until(lambda: "reason=slow_reader" in front.log(), "the client that does not read dropped")
-    assert 0.7 < time.monotonic() - started < 4
+    assert SLOW_READER_S - 0.1 < time.monotonic() - started < 15
     until(lambda: backend.ended[1], "backend told")
     assert echoes(good) and "session=A44" in front.log().split("reason=slow_reader")[0].splitlines()[-1]
 
@@ -417,14 +424,14 @@ def test_a_steady_reader_is_served_however_much_there_is(front: FrontProcess, ba
     steady.sendall(logon() + fix("35=0", "58=FLOOD"))
     started = time.monotonic()
     taken, worst = 0, 0.0
-    while taken < 8_000_000:
+    while taken < 10_000_000:
         taken += len(receive(steady, 80_000))
         asked = time.monotonic()
         assert echoes(good)
         worst = max(worst, time.monotonic() - asked)
         time.sleep(0.02)
-    assert time.monotonic() - started > 1.6
-    assert "slow_reader" not in front.log() and worst < 0.5
+    assert time.monotonic() - started > SLOW_READER_S
+    assert "slow_reader" not in front.log() and worst < SLOW_READER_S
     rss_kb = int(Path(f"/proc/{front.ready['pid']}/statm").read_text().split()[1]) * 4
     assert rss_kb < 100_000, "what the client has not read is not kept in the front"
     steady.close()  # while QuickFIX waits

@@ -24,7 +24,7 @@ def sim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSim]:
 
 def run(sim: RunningSim, scenario: Callable[[Any], Any], secret: str = "demo-secret") -> None:
     async def main() -> None:
-        async with asyncio.timeout(20), connected(sim, secret=secret) as exchange:
+        async with asyncio.timeout(60), connected(sim, secret=secret) as exchange:
             await scenario(exchange)
 
     asyncio.run(main())

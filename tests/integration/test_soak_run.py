@@ -155,7 +155,7 @@ def test_latency_is_bounded_and_per_interval() -> None:
     assert latency.take().p50_ms is None
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_a_short_run(tmp_path: Path) -> None:
     lines: list[str] = []
     plan = Plan(
@@ -177,7 +177,7 @@ def test_a_short_run(tmp_path: Path) -> None:
     assert judged["front memory"] == SHORT and judged["QuickFIX's index in memory"] == INFORMATION
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_the_command_draws(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     png, told = tmp_path / "soak.png", tmp_path / "soak.json"

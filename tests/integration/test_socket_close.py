@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from acceptor_kit import ALL, OMS42, OMS44, OMS50, Client, FakeEngine, acceptor_over
+from acceptor_kit import ALL, OMS42, OMS44, OMS50, WAIT_S, Client, FakeEngine, running, until
 
 from fixgw.core.commands import AnyCommand, NewOrder, SessionLogout
 from fixgw.fix import socket_close
@@ -27,38 +27,27 @@ def test_quickfix_is_built_as_expected() -> None:
 
 
 def test_no_logon_is_lost_between_two_connections(tmp_path: Path) -> None:
-    acceptor = acceptor_over(SlowDisk(), ALL, tmp_path)
-    acceptor.start()
-    try:
+    with running(SlowDisk(), ALL, tmp_path) as acceptor:
         for turn in range(ROUNDS):
             with Client(acceptor.path, (OMS42, OMS44, OMS50)[turn % 3]) as client:
-                client.logon("141=Y", timeout_s=8.0)
+                client.logon("141=Y")
                 client.order(f"A{turn}")
                 client.expect("8", t11=f"A{turn}")
                 client.send("5")
                 client.leaving = True
                 while not client.closed:
-                    assert client.read(5.0) or client.closed
-    finally:
-        acceptor.stop()
+                    assert client.read(WAIT_S) or client.closed
 
 
 def test_numbers_are_given_back(tmp_path: Path) -> None:
     """Nothing keeps the descriptors of connections that have ended."""
-    acceptor = acceptor_over(FakeEngine(), ALL, tmp_path)
-    acceptor.start()
-    try:
+    with running(FakeEngine(), ALL, tmp_path) as acceptor:
         before = _open()
         for _ in range(10):
             with Client(acceptor.path, OMS44) as client:
                 client.logon("141=Y")
                 client.logout()
-        deadline = time.monotonic() + 10
-        while _open() > before and time.monotonic() < deadline:
-            threading.Event().wait(0.05)
-        assert _open() <= before
-    finally:
-        acceptor.stop()
+        until(lambda: _open() <= before)
 
 
 def test_a_number_stays_taken_when_a_thread_of_ours_ends_the_connection(
@@ -71,32 +60,27 @@ def test_a_number_stays_taken_when_a_thread_of_ours_ends_the_connection(
         def submit(self, command: AnyCommand, reply=None, more: bool = False) -> None:
             if isinstance(command, NewOrder):
                 entered.set()
-                assert go_on.wait(10)
+                assert go_on.wait(60)
             super().submit(command, reply, more)
 
-    acceptor = acceptor_over(Busy(), ALL, tmp_path)
-    acceptor.start()
-    try:
-        with Client(acceptor.path, OMS44) as client:
-            client.logon("141=Y")
-            before = dict(socket_close._closed)
-            client.order("A")
-            assert entered.wait(5)
-            ended = threading.Thread(target=acceptor._links["OMS44"].session.disconnect)
-            ended.start()
-            ended.join(5)
-            (number,) = socket_close._closed.keys() - before.keys()
-            threading.Event().wait(5 * socket_close._POLL_S)
-            assert socket_close.is_closed(number), "given back while its reader is in a callback"
+    with running(Busy(), ALL, tmp_path) as acceptor:
+        try:
+            with Client(acceptor.path, OMS44) as client:
+                client.logon("141=Y")
+                before = dict(socket_close._closed)
+                client.order("A")
+                assert entered.wait(WAIT_S)
+                ended = threading.Thread(target=acceptor._links["OMS44"].session.disconnect)
+                ended.start()
+                ended.join(WAIT_S)
+                (number,) = socket_close._closed.keys() - before.keys()
+                threading.Event().wait(5 * socket_close._POLL_S)
+                assert socket_close.is_closed(number), "given back while its reader is in a callback"
+                go_on.set()
+                monkeypatch.setattr(socket_close, "_LONGEST_S", 0.5)
+                until(lambda: not socket_close.is_closed(number))
+        finally:
             go_on.set()
-            monkeypatch.setattr(socket_close, "_LONGEST_S", 0.5)
-            deadline = time.monotonic() + 10
-            while socket_close.is_closed(number) and time.monotonic() < deadline:
-                threading.Event().wait(0.05)
-            assert not socket_close.is_closed(number)
-    finally:
-        go_on.set()
-        acceptor.stop()
 
 
 def _open() -> int:

@@ -69,10 +69,10 @@ def test_demo_comes_up_and_stops(tmp_path: Path) -> None:
             client.logon()
             began = time.monotonic()
             process.send_signal(signal.SIGTERM)
-            assert client.expect("5", timeout_s=10)["58"] == "the gateway is going down"
+            assert client.expect("5")["58"] == "the gateway is going down"
             output, _ = process.communicate(timeout=60)
         assert process.returncode == 0, output
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 40
         log = (directory / "log" / "gateway.log").read_text()
         assert "session OMS44: logged out (the gateway is going down)" in log
         assert not ready.exists()

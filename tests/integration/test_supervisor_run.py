@@ -3,6 +3,7 @@ that keep the promises of the real ones (a ready file with their pid, SIGTERM en
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -94,6 +95,9 @@ for _ in range(600):
 """
 
 
+WAIT_S = 40.0
+
+
 class Run:
     """One supervisor over scripts. `out`: a file for what it says, to be read while it runs."""
 
@@ -104,8 +108,8 @@ class Run:
             pipes: dict[str, Any] = {"stdout": file if out else subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
             self.process = subprocess.Popen(command, env={**os.environ, **env}, **pipes)
 
-    def until(self, condition: Callable[[], Any], what: str, timeout_s: float = 15.0) -> Any:
-        deadline = time.monotonic() + timeout_s
+    def until(self, condition: Callable[[], Any], what: str) -> Any:
+        deadline = time.monotonic() + WAIT_S
         while time.monotonic() < deadline:
             found = condition()
             if found:
@@ -128,16 +132,16 @@ class Run:
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         self.process.send_signal(number)
-        output, _ = self.process.communicate(timeout=20)
+        output, _ = self.process.communicate(timeout=WAIT_S)
         return self.process.returncode, output
 
     def end(self) -> str:
         self.process.kill()
-        output, _ = self.process.communicate(timeout=20)
+        output, _ = self.process.communicate(timeout=WAIT_S)
         return output
 
     def wait(self) -> tuple[int, str]:
-        output, _ = self.process.communicate(timeout=20)
+        output, _ = self.process.communicate(timeout=WAIT_S)
         return self.process.returncode, output
 
 
@@ -168,8 +172,8 @@ def alive(pid: int) -> bool:
         return False
 
 
-def gone(pid: int, timeout_s: float = 10.0) -> bool:
-    deadline = time.monotonic() + timeout_s
+def gone(pid: int) -> bool:
+    deadline = time.monotonic() + WAIT_S
     while alive(pid) and time.monotonic() < deadline:
         time.sleep(0.01)
     return not alive(pid)
@@ -212,7 +216,7 @@ def test_a_run_folder_that_is_deleted_is_made_again_and_nobody_else_gets_in(root
     os.kill(first["pids"]["venue"], signal.SIGKILL)
     assert alive(run.new_pid("venue", first["pids"]["venue"]))
     run.process.send_signal(signal.SIGTERM)
-    assert run.process.wait(timeout=20) == 0
+    assert run.process.wait(timeout=WAIT_S) == 0
 
 
 def test_a_ready_file_that_cannot_be_looked_at_ends_nothing(root: Path, runs: list[Run]) -> None:
@@ -271,14 +275,13 @@ def test_a_killed_child_is_replaced_and_told_the_others_stay(root: Path, runs: l
 def test_restarts_come_slower_and_slower(root: Path, runs: list[Run]) -> None:
     run = Run(root, "gateway")
     runs.append(run)
-    pid, waits = run.pid("gateway"), []
+    pid = run.pid("gateway")
     for _ in range(4):
         began = time.monotonic()
         os.kill(pid, signal.SIGKILL)
         pid = run.new_pid("gateway", pid)
-        waits.append(time.monotonic() - began)
-    assert waits[3] >= 0.8 and waits[0] < waits[3], waits
-    assert "restart in 0.8 s" in run.stop()[1]
+    assert time.monotonic() - began >= 0.8
+    assert re.findall(r"restart in (\S+) s", run.stop()[1]) == ["0.1", "0.2", "0.4", "0.8"]
 
 
 def test_a_gateway_that_must_not_be_restarted(root: Path, runs: list[Run]) -> None:
@@ -382,7 +385,7 @@ def test_a_deaf_child_is_killed_after_its_time(root: Path, runs: list[Run]) -> N
     pid, began = run.pid("gateway"), time.monotonic()
     status, output = run.stop()
     assert status == 1 and "did not stop within 2 s: killed" in output
-    assert time.monotonic() - began < 8 and not alive(pid)
+    assert time.monotonic() - began < 20 and not alive(pid)
 
 
 def test_a_front_that_does_not_end_after_the_gateway_is_killed(root: Path, runs: list[Run]) -> None:
@@ -392,7 +395,7 @@ def test_a_front_that_does_not_end_after_the_gateway_is_killed(root: Path, runs:
     pid, began = run.pid("front"), time.monotonic()
     status, output = run.stop()
     assert status == 1 and "front did not stop within 2 s: killed" in output
-    assert time.monotonic() - began < 8 and not alive(pid)
+    assert time.monotonic() - began < 20 and not alive(pid)
     assert (root / "order.txt").read_text().splitlines()[-3:] == ["stop gateway", "stop venue", "stop simulator"]
 
 
@@ -490,4 +493,4 @@ def test_output_that_cannot_be_written_stops_nothing(root: Path, runs: list[Run]
     assert all(alive(pid) for name, pid in first.items() if name != "venue")
     run.process.terminate()
     # the output that was lost is an error of the interpreter's own end
-    assert run.process.wait(timeout=20) in (0, 120)
+    assert run.process.wait(timeout=WAIT_S) in (0, 120)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from venue_rig import SECRET, Sink, fault, placed, run_venue
+from venue_rig import SECRET, Sink, fault, in_process, placed, run_venue, settled, until
 
 from fixgw.core import commands as c
 from fixgw.sim.binance import SimServer
@@ -18,7 +18,6 @@ from fixgw.venues.base import Ambiguous, Done, Placed, Queried
 from fixgw.venues.ccxt_venue import CcxtVenue
 from fixgw.venues.fake_gateway import FakeGateway
 from fixgw.venues.host import VenueHost
-from fixgw.venues.settings import parse_venue
 from fixgw.venues.wire import CancelChild, PlaceChild, QueryChild, Reconcile
 
 PLACE = PlaceChild(venue_cl_ord_id="A", symbol="BTC/USDT", side="1", ord_type="2", tif="1", qty=D(1), px=D(100))
@@ -56,36 +55,23 @@ class Slow:
         return request
 
     async def has_left(self, *names: str) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while sorted(self.left) != sorted(names):
                 self.news.clear()
                 await self.news.wait()
 
 
 def with_host(tmp_path: Path, body: Callable[[FakeGateway, VenueHost, Slow], Awaitable[None]]) -> None:
-    async def run() -> None:
-        gate = FakeGateway(str(tmp_path / "g.sock"))
-        host = VenueHost(parse_venue({"kind": "null", "symbols": ["BTC/USDT"]}, "test", "nil"), gate.path)
+    async def within(gate: FakeGateway, host: VenueHost) -> None:
         slow = Slow(host._venue)
-        serving = asyncio.ensure_future(host.run())
-        try:
-            await gate.start()
-            await gate.until(lambda: gate.hellos, "Hello")
-            await body(gate, host, slow)
-            for answer in slow.answers.values():
-                if not answer.done():
-                    answer.set_exception(Ambiguous("TIMEOUT", "no answer in time"))
-                    answer.exception()  # seen: nobody may have asked for it
-            async with asyncio.timeout(5):
-                while host._tasks:  # noqa: ASYNC110
-                    await asyncio.sleep(0.005)
-            assert not any((host._chains.newest, host._chains.places, host._chains.cancels, host._chains.queries))
-        finally:
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
-            await gate.stop()
+        await body(gate, host, slow)
+        for answer in slow.answers.values():
+            if not answer.done():
+                answer.set_exception(Ambiguous("TIMEOUT", "no answer in time"))
+                answer.exception()  # seen: nobody may have asked for it
+        await settled(host)
 
-    asyncio.run(asyncio.wait_for(run(), 30))
+    in_process(tmp_path, within)
 
 
 async def _place_then_cancel(gate: FakeGateway, host: VenueHost, slow: Slow) -> None:
@@ -93,9 +79,7 @@ async def _place_then_cancel(gate: FakeGateway, host: VenueHost, slow: Slow) -> 
     gate.send(PLACE)
     await slow.has_left("place")
     gate.send(CANCEL)
-    async with asyncio.timeout(5):
-        while "A" not in host._chains.cancels:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+    await until(lambda: "A" in host._chains.cancels)
     await asyncio.sleep(0.05)
     assert slow.left == ["place"], "the cancel left before the venue was known to have the order"
 
@@ -159,16 +143,16 @@ def test_a_place_that_hangs_is_seen_in_the_list_of_open_orders(tmp_path: Path, m
     monkeypatch.setenv("RIG_SECRET", SECRET)
     acks: list[str] = []
     monkeypatch.setattr(Sink, "ack", lambda self, our_id, order_id: acks.append(our_id))
-    monkeypatch.setattr("fixgw.venues.ccxt_venue._HANGS_NS", 200_000_000)
 
     async def body(server: SimServer, venue: CcxtVenue, sink: Sink) -> None:
         fault(server, "ws_missing", count=100, match={"event": "executionReport"})
         fault(server, "hang", count=1, match={"op": "order.place"})
         placing = asyncio.ensure_future(placed(venue))
-        await asyncio.sleep(0.05)
+        await until(lambda: server.sim.engine.orders)
+        monkeypatch.setattr("fixgw.venues.ccxt_venue._HANGS_NS", 10**12)
         await venue.sweep()
         assert not acks, "a place that is just under way is not looked for"
-        await asyncio.sleep(0.25)
+        monkeypatch.setattr("fixgw.venues.ccxt_venue._HANGS_NS", 0)
         await venue.sweep()
         assert acks == ["OURS1"] and not placing.done()
         done = await venue.cancel(CancelChild(venue_cl_ord_id="OURS1", symbol="BTC/USDT"))
@@ -176,4 +160,4 @@ def test_a_place_that_hangs_is_seen_in_the_list_of_open_orders(tmp_path: Path, m
         order_id = await placing  # no Ambiguous: the order is known
         assert order_id == done.venue_order_id and acks == ["OURS1"]
 
-    run_venue(tmp_path, False, body)
+    run_venue(tmp_path, False, body, file={"request_timeout_ms": 4000})

@@ -18,7 +18,7 @@ from fixgw.venues.ccxt_venue import CcxtVenue
 from fixgw.venues.wire import PlaceChild
 
 # the sweep comes after 30 s
-SOON_S = 5.0
+SOON_S = 15.0
 
 
 @pytest.mark.parametrize("ws", [True, False])

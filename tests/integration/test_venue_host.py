@@ -13,7 +13,7 @@ from decimal import Decimal as D
 from pathlib import Path
 
 import pytest
-from venue_rig import in_process
+from venue_rig import in_process, until
 
 import fixgw.venues.host_link as host_link
 from fixgw.core import commands as c
@@ -53,7 +53,7 @@ def test_a_silent_gateway_is_taken_for_dead(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(host_link, "HEARTBEAT_S", 0.1)
 
     async def body(gate: FakeGateway, host: VenueHost) -> None:
-        await gate.until(lambda: len(gate.hellos) >= 2, "a second dial", 5.0)
+        await gate.until(lambda: len(gate.hellos) >= 2, "a second dial")
 
     in_process(tmp_path, body, heartbeats=False)
 
@@ -90,14 +90,14 @@ def test_a_gateway_that_does_not_read_is_cut_and_not_fed_from_memory(
         host = VenueHost(parse_venue({"kind": "null", "symbols": ["BTC/USDT"]}, "test", "nil"), str(tmp_path / "g.sock"))
         serving = asyncio.ensure_future(host.run())
         try:
-            await asyncio.wait_for(first.wait(), 5)
+            await asyncio.wait_for(first.wait(), 20)
             for number in range(100_000):
                 host.done(c_done(number))
                 if host._link is None:
                     break
                 if number % 500 == 0:
                     await asyncio.sleep(0)
-            await asyncio.wait_for(second.wait(), 5)
+            await asyncio.wait_for(second.wait(), 20)
             assert connections == 2
         finally:
             release.set()
@@ -105,7 +105,7 @@ def test_a_gateway_that_does_not_read_is_cut_and_not_fed_from_memory(
             await asyncio.gather(serving, return_exceptions=True)
             server.close()
 
-    asyncio.run(asyncio.wait_for(run(), 30))
+    asyncio.run(asyncio.wait_for(run(), 110))
 
 
 def c_done(number: int):  # type: ignore[no-untyped-def]
@@ -162,24 +162,19 @@ def test_queries_for_one_order_do_not_pile_up(tmp_path: Path) -> None:
 
         host._venue.query = slow  # type: ignore[method-assign]
 
-        async def turns(condition: Callable[[], bool]) -> None:
-            async with asyncio.timeout(10):
-                while not condition():  # noqa: ASYNC110
-                    await asyncio.sleep(0.005)
-
         def answers() -> int:
             return sum(isinstance(message, c.ChildQueryResult) for message in gate.received)
 
         for _ in range(50):
             gate.send(QueryChild(venue_cl_ord_id="a", symbol="BTC/USDT"))
         gate.send(QueryChild(venue_cl_ord_id="b", symbol="BTC/USDT"))
-        await turns(lambda: len(asked) == 2)
+        await until(lambda: len(asked) == 2)
         first = host._chains.queries["a"]
         # a cancel behind the question makes the next question a new one
         gate.send(CancelChild(venue_cl_ord_id="a", symbol="BTC/USDT"))
         gate.send(QueryChild(venue_cl_ord_id="a", symbol="BTC/USDT"))
         gate.send(QueryChild(venue_cl_ord_id="a", symbol="BTC/USDT"))
-        await turns(lambda: host._chains.queries.get("a") not in (None, first) and host._chains.is_asked("a"))
+        await until(lambda: host._chains.queries.get("a") not in (None, first) and host._chains.is_asked("a"))
         go.set()
         await gate.until(lambda: answers() == 3, "three answers")
         assert sorted(asked) == ["a", "a", "b"] and not host._chains.queries
@@ -222,7 +217,7 @@ def test_bad_configuration_ends_with_status_2_and_says_why(tmp_path: Path) -> No
         ('exchange = "nosuch"\nsymbols = ["BTC/USDT"]\n', b"'nosuch' is not an exchange"),
     ):
         process = host_process(tmp_path, config)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=40)
         assert process.returncode == 2 and expected in err and b"Traceback" not in err, err
 
 
@@ -243,10 +238,10 @@ def test_the_host_dies_with_its_parent(tmp_path: Path) -> None:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         try:
-            await gate.until(lambda: gate.hellos, "Hello", 15.0)
+            await gate.until(lambda: gate.hellos, "Hello", 60.0)
             assert gate.hellos[0].pid == pid
             parent.kill()
-            await gate.until(lambda: not gate.connected.is_set(), "the end of the host", 5.0)
+            await gate.until(lambda: not gate.connected.is_set(), "the end of the host", 20.0)
         finally:
             parent.kill()
             parent.wait()
@@ -256,7 +251,7 @@ def test_the_host_dies_with_its_parent(tmp_path: Path) -> None:
                 pass
             await gate.stop()
 
-    asyncio.run(asyncio.wait_for(run(), 30))
+    asyncio.run(asyncio.wait_for(run(), 110))
 
 
 def test_a_killed_host_comes_back_and_knows_orders_it_never_placed(tmp_path: Path) -> None:
@@ -273,7 +268,7 @@ def test_a_killed_host_comes_back_and_knows_orders_it_never_placed(tmp_path: Pat
         ready = tmp_path / "ready.json"
         process = host_process(tmp_path, config, "--ready-file", str(ready))
         try:
-            await bench.ready()
+            await bench.ready(60.0)
             assert str(process.pid) in ready.read_text()
             started_ns = time.time_ns()
             qty = bench.qty("500")
@@ -285,7 +280,7 @@ def test_a_killed_host_comes_back_and_knows_orders_it_never_placed(tmp_path: Pat
             bench.control.fill(int(ack.venue_order_id), qty)
             gate.received.clear()
             process = host_process(tmp_path, config)
-            await bench.ready()
+            await bench.ready(60.0)
             bench.control.fill(int(other.venue_order_id), qty)
             told = await gate.answer(second, c.ChildTrade)
             assert told.trade.qty == qty and told.trade.venue_order_id == other.venue_order_id
@@ -296,14 +291,14 @@ def test_a_killed_host_comes_back_and_knows_orders_it_never_placed(tmp_path: Pat
             assert found.outcome == "filled" and found.trades_checked and found.cum_qty == qty
         finally:
             process.terminate()
-            _, err = process.communicate(timeout=10)
+            _, err = process.communicate(timeout=30)
             await gate.stop()
         assert process.returncode == 0 and b"Traceback" not in err, err.decode()[-3000:]
 
     with launch(tmp_path / "sim", "--liquidity", "static") as sim:
         abilities = frozenset({"fills", "ledger"})
         asyncio.run(
-            asyncio.wait_for(run(sim.port, lambda gate: Bench(gate, "BTC/USDT", abilities, sim.client)), 60)
+            asyncio.wait_for(run(sim.port, lambda gate: Bench(gate, "BTC/USDT", abilities, sim.client)), 110)
         )
 
 
@@ -319,7 +314,7 @@ def test_wrong_keys_leave_the_venue_down_and_leak_nothing(tmp_path: Path) -> Non
         )
         process = host_process(tmp_path, config, "--log-level", "DEBUG")
         try:
-            await gate.until(lambda: gate.hellos, "Hello", 15.0)
+            await gate.until(lambda: gate.hellos, "Hello", 60.0)
             gate.send(PlaceChild(venue_cl_ord_id="W1", **LIMIT | {"qty": D("0.1"), "px": D(50000)}))
             answer = await gate.answer("W1", c.ChildReject)
             assert answer.code
@@ -327,14 +322,14 @@ def test_wrong_keys_leave_the_venue_down_and_leak_nothing(tmp_path: Path) -> Non
             assert not any(isinstance(m, c.VenueLink) and m.up for m in gate.received)
         finally:
             process.terminate()
-            _, err = process.communicate(timeout=10)
+            _, err = process.communicate(timeout=30)
             await gate.stop()
         assert process.returncode == 0
         assert b"-1022" in err and b"not-the-secret-at-all" not in err and b"demo-key" not in err, err.decode()[-3000:]
         assert not any(b"signature=" in line and b"signature=***" not in line for line in err.splitlines())
 
     with launch(tmp_path / "sim") as sim:
-        asyncio.run(asyncio.wait_for(run(sim.port), 60))
+        asyncio.run(asyncio.wait_for(run(sim.port), 110))
 
 
 def test_a_cancel_does_not_wait_behind_an_exhausted_rate_limit(tmp_path: Path) -> None:
@@ -350,7 +345,7 @@ def test_a_cancel_does_not_wait_behind_an_exhausted_rate_limit(tmp_path: Path) -
         process = host_process(tmp_path, config)
         try:
             bench = Bench(gate, "BTC/USDT", frozenset())
-            await bench.ready(30.0)
+            await bench.ready(60.0)
             our_id, _ = await bench.placed()
             questions = [bench.new_id() for _ in range(50)]
             for question in questions:
@@ -359,14 +354,14 @@ def test_a_cancel_does_not_wait_behind_an_exhausted_rate_limit(tmp_path: Path) -
             assert sum(isinstance(m, c.ChildQueryResult) for m in gate.received) < 40, "the budget is not exhausted"
             started = time.monotonic()
             assert isinstance(await bench.cancel(our_id), c.ChildDone)
-            assert time.monotonic() - started < 1.0
+            assert time.monotonic() - started < 5.0
         finally:
             process.terminate()
-            process.communicate(timeout=10)
+            process.communicate(timeout=30)
             await gate.stop()
 
     with launch(tmp_path / "sim") as sim:
-        asyncio.run(asyncio.wait_for(run(sim.port), 60))
+        asyncio.run(asyncio.wait_for(run(sim.port), 110))
 
 
 def test_a_half_open_connection_is_noticed(tmp_path: Path) -> None:
@@ -378,17 +373,17 @@ def test_a_half_open_connection_is_noticed(tmp_path: Path) -> None:
         config = (
             f'exchange = "binance"\nbase_url = "http://127.0.0.1:{port}"\nsymbols = ["BTC/USDT"]\n'
             'api_key_env = "FIXGW_TEST_KEY"\nsecret_env = "FIXGW_TEST_SECRET"\n'
-            "keep_alive_ms = 200\ndown_grace_ms = 100\nrequest_timeout_ms = 1000\nrecv_window_ms = 500\n"
+            "keep_alive_ms = 700\ndown_grace_ms = 100\nrequest_timeout_ms = 1500\nrecv_window_ms = 1000\n"
         )
         process = host_process(tmp_path, config)
         try:
             bench = Bench(gate, "BTC/USDT", frozenset())
-            await bench.ready(30.0)
+            await bench.ready(60.0)
             our_id, _ = await bench.placed()
             mark = len(gate.received)
             os.kill(pid, signal.SIGSTOP)
             try:
-                await bench.seen(c.VenueLink, mark, lambda m: not m.up, timeout_s=5.0)
+                await bench.seen(c.VenueLink, mark, lambda m: not m.up, timeout_s=20.0)
                 late, answer = await bench.place()
                 assert isinstance(answer, (c.ChildReject, c.ChildAmbiguous)), answer
             finally:
@@ -400,8 +395,8 @@ def test_a_half_open_connection_is_noticed(tmp_path: Path) -> None:
             assert found.outcome == "not_found" or isinstance(answer, c.ChildAmbiguous)
         finally:
             process.terminate()
-            process.communicate(timeout=10)
+            process.communicate(timeout=30)
             await gate.stop()
 
     with launch(tmp_path / "sim") as sim:
-        asyncio.run(asyncio.wait_for(run(sim.port, sim.process.pid), 60))
+        asyncio.run(asyncio.wait_for(run(sim.port, sim.process.pid), 110))

@@ -29,7 +29,7 @@ class Links(Sink):
         super().link(up, reason)
 
     async def reason(self, text: str) -> str:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while not self.links or text not in self.links[-1][1]:
                 self.news.clear()
                 await self.news.wait()
@@ -53,7 +53,7 @@ def test_wrong_keys_are_told_at_the_first_connect(tmp_path: Path, monkeypatch: p
     account = ApiAccount("demo", "demo-key", SECRET, DEMO_BALANCES)
 
     async def main() -> None:
-        async with asyncio.timeout(20), SimServer(SimConfig(tmp_path, (account,), (parse_market("BTC/USDT"),))) as server:
+        async with asyncio.timeout(60), SimServer(SimConfig(tmp_path, (account,), (parse_market("BTC/USDT"),))) as server:
             sink = Links()
             venue = await connector(server.port, sink)
             try:
@@ -96,9 +96,9 @@ def test_another_reason_is_told_and_the_same_is_not(monkeypatch: pytest.MonkeyPa
             now["text"] = "ahead again"
             await sink.reason("ahead again")
             now["text"] = ""
-            await asyncio.wait_for(sink.up.wait(), 5)
+            await asyncio.wait_for(sink.up.wait(), 20)
             assert [up for up, _ in sink.links] == [False, False, False, True]
         finally:
             await venue.close()
 
-    asyncio.run(asyncio.wait_for(main(), 20))
+    asyncio.run(asyncio.wait_for(main(), 60))

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from sim_client import within_a_window
 from venue_rig import SECRET, Sink, run_venue
 
 from fixgw.sim.binance import SimServer
@@ -59,8 +60,8 @@ def test_a_burst_of_twice_the_limit(go: Callable[..., None]) -> None:
         assert venue.hooks.order_rate.limits == (Limit(LIMIT, TEN_NS), Limit(SIM.orders_1d, DAY_NS))
         began = time.monotonic()
         names = [f"BURST{number}" for number in range(2 * LIMIT)]
-        results = await asyncio.gather(*(place(venue, name, 3.0) for name in names), return_exceptions=True)
-        assert time.monotonic() - began < 2, "none waited for nothing"
+        results = await asyncio.gather(*(place(venue, name, 6.0) for name in names), return_exceptions=True)
+        assert time.monotonic() - began < 5, "none waited for nothing"
         for name, result in zip(names, results, strict=True):
             if name in names[:LIMIT]:
                 assert isinstance(result, Placed), (name, result)
@@ -68,7 +69,7 @@ def test_a_burst_of_twice_the_limit(go: Callable[..., None]) -> None:
                 assert isinstance(result, NeverSent) and result.code == "RATE_LIMITED", (name, result)
                 assert f"the venue takes {LIMIT} orders in 10 s: the next could leave in" in result.text
         for name in names[:LIMIT]:
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(5):
                 assert await cancelled(venue, sink, name)
         assert server.sim.limiter.refused == 0
 
@@ -77,18 +78,18 @@ def test_a_burst_of_twice_the_limit(go: Callable[..., None]) -> None:
 
 def test_an_order_that_can_wait_goes_when_there_is_a_slot(go: Callable[..., None]) -> None:
     async def body(server: SimServer, venue: CcxtVenue, sink: Sink) -> None:
-        venue.hooks.order_rate.learn([Limit(2, 300_000_000)])  # and 0.5 s of margin
+        venue.hooks.order_rate.learn([Limit(2, 2_500_000_000)])  # and 0.5 s of margin
         began = time.monotonic()
-        placing = [asyncio.ensure_future(place(venue, f"WAIT{number}", 5.0 if number < 3 else 0.0)) for number in range(4)]
+        placing = [asyncio.ensure_future(place(venue, f"WAIT{number}", 20.0 if number < 3 else 0.0)) for number in range(4)]
         await asyncio.gather(*placing[:2])
-        async with asyncio.timeout(0.7):  # while two orders wait
+        async with asyncio.timeout(2.5):  # while two orders wait
             assert await cancelled(venue, sink, "WAIT0")
         assert not placing[2].done()
         await asyncio.gather(*placing)
-        assert 0.7 < time.monotonic() - began < 3
+        assert time.monotonic() - began > 2.9
         assert len(server.sim.engine.orders) == 4
 
-    go(body)
+    go(body, file={"request_timeout_ms": 6000})  # so long waits who has no deadline
 
 
 def test_an_amend_counts_nothing(go: Callable[..., None]) -> None:
@@ -97,7 +98,7 @@ def test_an_amend_counts_nothing(go: Callable[..., None]) -> None:
             await place(venue, f"FULL{number}")
         with pytest.raises(NeverSent, match="RATE_LIMITED"):
             await place(venue, "MORE", 1.0)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(5):
             await venue.amend(AmendChild(venue_cl_ord_id="FULL0", symbol="BTC/USDT", qty=D("0.005")))
         assert server.sim.limiter.refused == 0
 
@@ -107,9 +108,7 @@ def test_an_amend_counts_nothing(go: Callable[..., None]) -> None:
 def test_a_refusal_for_the_number_of_orders_holds_up_no_cancel(go: Callable[..., None]) -> None:
     async def body(server: SimServer, venue: CcxtVenue, sink: Sink) -> None:
         await place(venue, "OURS1")
-        left_s = 10 - time.time() % 10
-        if left_s < 3:  # the venue's windows are aligned: in the next one
-            await asyncio.sleep(left_s + 0.01)
+        await within_a_window(10, 5)
         use_up(server, LIMIT)
         refusals = server.sim.limiter.refused
         with pytest.raises(DefiniteReject) as refused:
@@ -121,7 +120,7 @@ def test_a_refusal_for_the_number_of_orders_holds_up_no_cancel(go: Callable[...,
             await place(venue, "MORE2", 1.0)
         await venue.balances()
         assert await cancelled(venue, sink, "OURS1")
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 4
         assert server.sim.limiter.refused == refusals + 1
 
     go(body)
@@ -129,11 +128,9 @@ def test_a_refusal_for_the_number_of_orders_holds_up_no_cancel(go: Callable[...,
 
 def test_orders_of_others_on_the_account_count_once_the_venue_tells(go: Callable[..., None]) -> None:
     async def body(server: SimServer, venue: CcxtVenue, sink: Sink) -> None:
-        left_s = 10 - time.time() % 10
-        if left_s < 3:
-            await asyncio.sleep(left_s + 0.01)
+        await within_a_window(10, 5)
         use_up(server, LIMIT - 2)
-        results = [await asyncio.gather(place(venue, f"MINE{number}", 2.0), return_exceptions=True) for number in range(4)]
+        results = [await asyncio.gather(place(venue, f"MINE{number}", 1.0), return_exceptions=True) for number in range(4)]
         kinds = [type(result) for (result,) in results]
         assert kinds == [Placed, Placed, NeverSent, NeverSent], results
         assert server.sim.limiter.refused == 0

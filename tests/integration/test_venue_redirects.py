@@ -150,7 +150,7 @@ def test_a_websocket_is_not_redirected(where: str) -> None:
             exchange.fixgw.lost = lambda url, reason: lost.append(reason)
             try:
                 with pytest.raises(ccxt.NetworkError, match="HTTP 307"):
-                    await asyncio.wait_for(exchange.watch(f"ws://{host}/ws", "x", {}, "x"), 5)
+                    await asyncio.wait_for(exchange.watch(f"ws://{host}/ws", "x", {}, "x"), 20)
             finally:
                 await exchange.close()
         assert asked == ["/ws"] and elsewhere.got == []

@@ -109,14 +109,14 @@ def test_an_answer_without_end_is_given_up(answer: Answer) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 3 * ANSWER_BYTES, peak
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20
 
 
 def test_a_dripping_answer_ends_with_the_time_of_the_request() -> None:
     began = time.monotonic()
     with pytest.raises(ccxt.RequestTimeout):
         asyncio.run(fetched(drip, timeout_ms=500))
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8
 
 
 @pytest.mark.parametrize("charset", ["punycode", "idna", "utf-16", "no-such"])
@@ -241,7 +241,7 @@ def test_a_handshake_that_is_refused_for_ever_is_tried_again(said: str) -> None:
             exchange = bare()
             try:
                 with pytest.raises(ccxt.NetworkError):
-                    await asyncio.wait_for(exchange.watch(f"ws://{host}/ws", "x", {}, "x"), 5)
+                    await asyncio.wait_for(exchange.watch(f"ws://{host}/ws", "x", {}, "x"), 20)
                 assert 0 < exchange.ws_dial_delay(f"ws://{host}/ws") <= 11
             finally:
                 await exchange.close()
@@ -266,7 +266,7 @@ def test_a_venue_that_is_down_for_a_ban_says_so(tmp_path: Any, monkeypatch: pyte
         fault(server, "reply_418", params={"retry_after": 120})
         for client in list(venue._exchange.clients.values()):
             client.on_error(ccxt.NetworkError("cut"))
-        await asyncio.wait_for(forbidden.wait(), 15)
+        await asyncio.wait_for(forbidden.wait(), 30)
         up, reason = told[-1]
         assert not up and reason.startswith("the venue wants no request until 20") and reason.endswith("UTC")
         await asyncio.sleep(1.0)

@@ -28,7 +28,7 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < end, what
         await asyncio.sleep(0.02)

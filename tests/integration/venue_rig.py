@@ -63,7 +63,7 @@ def run_venue(
     config = SimConfig(folder, (account,), (market,), limits=limits or LimitConfig())
 
     async def main() -> None:
-        async with asyncio.timeout(20), SimServer(config) as server:
+        async with asyncio.timeout(60), SimServer(config) as server:
             sink = Sink()
             fields = {
                 "exchange": "binance", "symbols": ["BTC/USDT"], "base_url": f"http://127.0.0.1:{server.port}",
@@ -97,7 +97,21 @@ def in_process(tmp_path: Path, body: Callable[[FakeGateway, VenueHost], Awaitabl
             await asyncio.gather(serving, return_exceptions=True)
             await gate.stop()
 
-    asyncio.run(asyncio.wait_for(run(), 30))
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
+async def until(probe: Callable[[], Any]) -> None:
+    """For what a test can only look at."""
+    async with asyncio.timeout(20):
+        while not probe():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def settled(host: VenueHost) -> None:
+    """All that the host was told has come to its end, and nothing is kept of it."""
+    await until(lambda: not host._tasks)
+    chains = host._chains
+    assert not any((host._under_way, host._places, chains.newest, chains.places, chains.cancels, chains.queries))
 
 
 async def placed(venue: CcxtVenue, our_id: str = "OURS1", qty: str = "0.5") -> str:

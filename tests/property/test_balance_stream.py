@@ -160,7 +160,7 @@ STEP = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from((-9000, 0, 9000)), st.lists(STEP, max_size=60))
 def test_available_is_never_more_than_the_venue_has(skew_ms: int, steps: list[tuple[Any, ...]]) -> None:
     world = World(skew_ms)
@@ -169,7 +169,7 @@ def test_available_is_never_more_than_the_venue_has(skew_ms: int, steps: list[tu
         world.check()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.integers(-9000, 9000),
     st.lists(st.tuples(st.sampled_from(ASSETS), st.integers(1, 20), st.booleans(), st.sampled_from((0, MS))), max_size=30),

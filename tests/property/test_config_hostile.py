@@ -46,7 +46,7 @@ def places(content: Any) -> list[tuple[Any, Any]]:
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 def test_any_value_anywhere_is_judged(demo: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(FILES))
     content = tomllib.loads((demo / name).read_text())
@@ -68,7 +68,7 @@ def test_any_value_anywhere_is_judged(demo: Path, tmp_path_factory: pytest.TempP
 
 
 @given(raw=st.binary(max_size=60))
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=list(HealthCheck))
 def test_any_bytes_are_judged(demo: Path, raw: bytes) -> None:
     file = demo / "sessions" / "RAW.toml"
     file.write_bytes(raw)

@@ -17,7 +17,7 @@ MOVE = st.tuples(st.integers(0, 32), st.integers(0, 11), st.integers(0, 11))
 LENGTH = 100
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(st.lists(MOVE, min_size=1, max_size=60), st.integers(0, 10_000))
 def test_any_story_ends_in_agreement(moves: list[tuple[int, int, int]], at: int) -> None:
     tell(moves, at)

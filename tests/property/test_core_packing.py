@@ -23,7 +23,7 @@ def told(moves: list[tuple[int, int, int]]) -> Driver:
     return driver
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(st.lists(MOVE, min_size=5, max_size=50), st.integers(0, 3), st.integers(1, 4), st.integers(0, 10_000))
 def test_any_story_reads_the_same(moves: list[tuple[int, int, int]], warm: int, block: int, at: int) -> None:
     driver = told(moves)

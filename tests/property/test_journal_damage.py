@@ -194,7 +194,7 @@ def test_unsynced_mode_after_a_reboot_may_have_holes_anywhere_in_the_last_segmen
     assert again is not None and again.boot_id == boot_id()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(
     groups=st.lists(st.lists(st.binary(max_size=300), min_size=1, max_size=5), min_size=1, max_size=8),
     data=st.data(),
@@ -223,7 +223,7 @@ def test_scan_never_yields_what_was_not_written(groups: Groups, data: st.DataObj
     assert offset <= first_change or first_change == len(raw)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(groups=st.lists(st.lists(st.binary(max_size=1500), min_size=1, max_size=9), max_size=12))
 def test_whatever_is_appended_is_read_back(tmp_path_factory: pytest.TempPathFactory, groups: Groups) -> None:
     directory = tmp_path_factory.mktemp("journal")

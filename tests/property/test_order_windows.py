@@ -52,7 +52,7 @@ INTERVALS = st.sampled_from([1000 * MS, 5000 * MS, 12_000 * MS])
 LIMITS = st.lists(st.builds(Limit, st.integers(1, 6), INTERVALS), min_size=1, max_size=3)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(LIMITS, st.lists(PLACE, max_size=40), st.sampled_from([1000, 2]))
 def test_no_window_holds_more_than_its_limit(limits: list[Limit], places: list[Any], exact: int) -> None:
     """`exact`: windows of more orders than that keep their stamps in groups."""

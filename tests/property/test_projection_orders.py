@@ -72,7 +72,7 @@ def same(connection: sqlite3.Connection, state: State) -> int:
     return len(found)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(st.lists(MOVE, min_size=1, max_size=60), st.randoms(use_true_random=False), st.booleans())
 def test_any_story(moves: list[tuple[int, int, int]], chooser: random.Random, settled: bool) -> None:
     driver = Driver()

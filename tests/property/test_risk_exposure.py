@@ -227,7 +227,7 @@ def _orders_within(desk: Desk, *all_limits: Limits) -> None:
             assert order.notional + order.leaves_qty * order.risk_px <= limits.max_notional["*"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.tuples(LIMITS, LIMITS, LIMITS), st.lists(STEPS, min_size=25, max_size=60))
 def test_no_scope_ever_exceeds_its_limits(all_limits: tuple[Limits, Limits, Limits], steps: list[tuple[Any, ...]]) -> None:
     firm, session, account = all_limits
@@ -242,7 +242,7 @@ def test_no_scope_ever_exceeds_its_limits(all_limits: tuple[Limits, Limits, Limi
         _orders_within(desk, *all_limits)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.sampled_from("12"),
     st.lists(st.tuples(QTYS, PRICES, st.sampled_from((0, 7, 50)), st.sampled_from((0, 7, 50, 100))), min_size=1, max_size=12),
@@ -263,7 +263,7 @@ def test_no_chain_of_replaces_takes_an_order_over_its_notional(side: str, steps:
         assert order.notional + order.leaves_qty * order.risk_px <= 400
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(STEPS, min_size=25, max_size=60))
 def test_an_order_within_the_room_is_never_refused(steps: list[tuple[Any, ...]]) -> None:
     """The limits are used up to the last lot: an order is refused only when the sum is really above."""
@@ -278,7 +278,7 @@ def test_an_order_within_the_room_is_never_refused(steps: list[tuple[Any, ...]])
             desk.step((position.check,), step)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from((D(0), D("9.5"), D("-9.5"))), st.lists(STEPS, min_size=25, max_size=60))
 def test_reducing_never_increases_a_position(start: D, steps: list[tuple[Any, ...]]) -> None:
     """From a position without open orders, whatever passes REDUCING and fills in whatever order and part."""
@@ -299,7 +299,7 @@ def test_reducing_never_increases_a_position(start: D, steps: list[tuple[Any, ..
             held[name] = now.position
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.one_of(
@@ -342,7 +342,7 @@ def test_the_venue_account_is_never_overdrawn(steps: list[tuple[Any, ...]]) -> N
         assert min(have.values()) >= 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(1, 50), st.integers(1, 10), st.lists(st.integers(0, 300_000_000), max_size=60))
 def test_the_throttle_admits_no_more_than_burst_and_rate(rate: int, burst: int, gaps: list[int]) -> None:
     desk = Desk(Limits(), Limits(msg_rate=rate, msg_burst=burst), Limits())
@@ -361,7 +361,7 @@ RATES = st.one_of(st.none(), st.tuples(st.integers(1, 50), st.integers(1, 10)))
 GAPS = st.integers(0, 200_000_000)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(RATES, RATES, RATES, st.lists(st.tuples(OWNER, GAPS, st.booleans()), max_size=60))
 def test_no_scope_admits_more_than_its_burst_and_rate(
     firm: Rate, session: Rate, account: Rate, messages: list[tuple[int, int, bool]]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from admin_rig import Engine, fixgw, serving, told
 from click.testing import Result
-from core_world import SYMBOL, VENUE, VENUE_ACCOUNT, World
+from core_script import Script
+from core_world import World
 
 from fixgw.core import commands as c
 from fixgw.core import events as e
@@ -32,22 +33,12 @@ class Desk(Engine):
 @pytest.fixture
 def world() -> World:
     """One order of 2, of which 1 has traded."""
-    world = World()
-    new = world.client(
-        c.NewOrder, cl_ord_id="a", symbol=SYMBOL, side="1", ord_type="2", tif="1",
-        order_qty=Decimal(2), price=Decimal(100), quotes=world.quotes,
-    )  # fmt: skip
-    world.run(new)
-    child = next(iter(world.placed.values()))
-    world.run(c.ChildAck(ts_ns=world.tick(), venue=VENUE, venue_cl_ord_id=child.venue_cl_ord_id, venue_order_id="v1"))
+    script = Script()
+    for line in ("new a buy 2 @100", "ack C1"):
+        script.line(line)
     for number in (1, 2):
-        trade = c.VenueTrade(
-            account=VENUE_ACCOUNT, symbol=SYMBOL, venue_cl_ord_id=child.venue_cl_ord_id, venue_order_id="v1",
-            venue_trade_id=f"t{number}", side="1", qty=Decimal("0.5"), px=Decimal(100), fee=Decimal(f"0.05{number}"),
-            fee_asset="USDT", liquidity=str(number),
-        )  # fmt: skip
-        world.run(c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=trade))
-    return world
+        script.line(f"trade C1 t{number} 0.5 fee=0.05{number} fee_asset=USDT liquidity={number}")
+    return script.world
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from admin_rig import Engine, fixgw, serving, told
+from core_script import Script
 from core_world import ACCOUNT, SYMBOL, VENUE, VENUE_ACCOUNT, World, core_settings, session_settings
 
 from fixgw.admin import reads
@@ -51,20 +52,12 @@ def traded() -> World:
     world.run(
         c.BalancesReport(ts_ns=world.tick(), venue=VENUE, account=VENUE_ACCOUNT, asof_ns=world.now_ns, free=money, total=money)
     )
-    for number in range(2):
-        world.run(
-            world.client(
-                c.NewOrder, cl_ord_id=f"c{number}", symbol=SYMBOL, side="1", ord_type="2", tif="1",
-                order_qty=Decimal("0.00000030"), price=Decimal("0.00000012"), quotes=world.quotes,
-            )
-        )  # fmt: skip
-    child = next(iter(world.placed.values()))
-    world.run(c.ChildAck(ts_ns=world.tick(), venue=VENUE, venue_cl_ord_id=child.venue_cl_ord_id, venue_order_id="v1"))
-    trade = c.VenueTrade(
-        account=VENUE_ACCOUNT, symbol=SYMBOL, venue_cl_ord_id=child.venue_cl_ord_id, venue_order_id="v1", venue_trade_id="t1",
-        side="1", qty=Decimal("1E-7"), px=Decimal("1.2E-7"), fee=Decimal("0E-10"), fee_asset="BTC", venue_ns=world.now_ns,
-    )  # fmt: skip
-    world.run(c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=trade))
+    script = Script(world)
+    for line in (
+        "new c0 buy 0.00000030 @0.00000012", "new c1 buy 0.00000030 @0.00000012", "ack C1",
+        "trade C1 t1 1E-7@1.2E-7 fee=0E-10 fee_asset=BTC age=0",
+    ):  # fmt: skip
+        script.line(line)
     return world
 
 

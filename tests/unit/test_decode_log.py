@@ -81,7 +81,7 @@ def test_a_full_queue_never_blocks_and_is_told(tmp_path: Path) -> None:
     started = time.monotonic()
     for index in range(2000):
         log.write("S", "I", REPORT, index)
-    assert time.monotonic() - started < 1 and log.lost > 0
+    assert time.monotonic() - started < 5 and log.lost > 0
     log.close()
     text = (tmp_path / "S.log").read_bytes()
     told = [int(line.split()[2]) for line in text.splitlines() if line.split()[1] == b"!"]

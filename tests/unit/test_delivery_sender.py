@@ -107,7 +107,7 @@ def run():
 
 
 def until(condition) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < deadline, "condition not met in time"
         time.sleep(0.005)

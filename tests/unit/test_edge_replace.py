@@ -30,7 +30,7 @@ from fixgw.journal.store import Journal
 from fixgw.marketdata.edge import Edge
 from fixgw.venues.wire import BookUpdate
 
-WAIT_S = 5.0
+WAIT_S = 20.0
 D = Decimal
 OTHER = "ETH/USDT"
 ASK = {SYMBOL: D("60001"), OTHER: D("3001")}

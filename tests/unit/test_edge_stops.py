@@ -211,7 +211,7 @@ def test_who_finds_the_index_being_made_waits_for_it() -> None:
     @contextmanager
     def slow() -> Iterator[State]:
         reading.set()
-        assert go_on.wait(10)
+        assert go_on.wait(30)
         with inner() as state:
             yield state
 
@@ -219,12 +219,12 @@ def test_who_finds_the_index_being_made_waits_for_it() -> None:
     other = BookUpdate(venue="b", symbol=SYMBOL, quote=Quote(bid=D(1)))
     first = threading.Thread(target=scene.edge.on_book, args=(other,))
     first.start()
-    assert reading.wait(10)
+    assert reading.wait(30)
     second = threading.Thread(target=scene.show, kwargs={"last": "106", "last_ns": 0, "recv_ns": 0})
     second.start()
     go_on.set()
     for thread in (first, second):
-        thread.join(10)
+        thread.join(30)
     assert scene.triggered == [D(106)]
 
 

@@ -26,7 +26,7 @@ from fixgw.engine import Engine
 from fixgw.fix.port import RecordCursor
 from fixgw.journal.errors import JournalBusy, RecordTooBig
 
-WAIT_S = 5.0
+WAIT_S = 20.0
 
 
 class MemoryJournal:

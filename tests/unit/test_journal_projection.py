@@ -166,7 +166,7 @@ def test_a_projection_of_the_schema_before_is_made_anew(tmp_path: Path) -> None:
     connection.close()
     follower = ProjectionFollower(tmp_path / "journal", tmp_path / "p.db", poll_s=0.01)
     follower.start()
-    assert follower.wait_for(len(records()), 10)
+    assert follower.wait_for(len(records()), 30)
     follower.stop()
     assert [row["ord_status"] for row in contents(tmp_path / "p.db")["orders"]] == ["1"]
 
@@ -183,14 +183,14 @@ def test_the_follower_gives_what_rebuild_gives_also_over_restarts(tmp_path: Path
     for _ in range(2):
         follower = ProjectionFollower(tmp_path / "journal", tmp_path / "f.db", poll_s=0.01)
         follower.start()
-        assert follower.wait_for(journal.last_seq, 10)
+        assert follower.wait_for(journal.last_seq, 30)
         record = records()[-1]
         journal.append(
             journal.last_seq + 1,
             encode_record(Record(seq=journal.last_seq + 1, ts_ns=1, part="gw", command=record.command, events=record.events)),
         )
         journal.commit()
-        assert follower.wait_for(journal.last_seq, 10)
+        assert follower.wait_for(journal.last_seq, 30)
         with pytest.raises(JournalError, match="written by another process"):
             rebuild(tmp_path / "journal", tmp_path / "f.db")
         follower.stop()
@@ -211,7 +211,7 @@ def test_a_projection_that_knows_records_the_journal_lost_is_made_anew(tmp_path:
     db.conn.close()
     follower = ProjectionFollower(tmp_path / "journal", tmp_path / "p.db", poll_s=0.01)
     follower.start()
-    assert follower.wait_for(1, 10)
+    assert follower.wait_for(1, 30)
     follower.stop()
     journal.close()
     assert {row["key"]: row["value"] for row in contents(tmp_path / "p.db")["meta"]}["last_seq"] == "1"

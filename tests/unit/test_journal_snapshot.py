@@ -237,7 +237,7 @@ def test_a_start_removes_what_was_left_half_written(tmp_path: Path) -> None:
         path.write_bytes(b"half")
     journal = Journal.open(tmp_path, segment_bytes=SMALL, reserve_bytes=SMALL)
     try:
-        assert journal.wait_ready(10)
+        assert journal.wait_ready(30)
         assert not list(tmp_path.rglob("*.tmp"))
         assert [path.name for path in (tmp_path / "snapshots").iterdir()] == [f"{1:020d}.snap"]
     finally:
@@ -274,7 +274,7 @@ def _keeper(journal: Journal, tmp_path: Path, script: str) -> _Snapshotter:
 
 
 def _until(condition: object, what: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline, what
         time.sleep(0.005)

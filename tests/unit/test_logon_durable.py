@@ -17,7 +17,7 @@ from fixgw.fix.callbacks import Application
 from fixgw.fix.front_logon import FrontConfig
 from fixgw.fix.session_link import QuickFixThread
 
-WAIT_S = 5.0
+WAIT_S = 20.0
 
 
 class Disk:
@@ -120,7 +120,7 @@ def test_a_logon_that_does_not_become_durable_in_time_is_refused(engine: Engine,
     disk, leader = held_sync(engine)
     link = Link()
     thread, said = log_on(engine, link)
-    thread.join(1.0)
+    thread.join(WAIT_S)
     disk.free.set()
     thread.join(WAIT_S)
     leader.join(WAIT_S)

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import quickfix as fix
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fixgw.core.reasons import Reason
@@ -298,7 +298,7 @@ BUSINESS_REJECTS = st.builds(
     business_reason=st.integers(0, 20), reason=REASONS, text=st.text(max_size=60), ref_id=MAYBE,
     reason_tag=st.integers(0, 40000), reason_value=MAYBE,
 )  # fmt: skip
-STRICT = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+STRICT = settings(max_examples=150)
 
 
 @STRICT

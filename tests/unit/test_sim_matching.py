@@ -348,7 +348,7 @@ def act(made: Engine, house: House, n: int, action: tuple[Any, ...]) -> list[Eve
     raise AssertionError(action)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(_actions)
 def test_quantity_and_money_are_conserved(actions: list[tuple[Any, ...]]) -> None:
     made = engine()

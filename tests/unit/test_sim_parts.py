@@ -85,7 +85,7 @@ def play(engine: Engine, house: House, n: int, action: tuple[Any, ...]) -> list[
         return []
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(st.one_of(_order, _other), max_size=50))
 def test_a_ledger_restores_the_same_exchange(actions: list[tuple[Any, ...]]) -> None:
     engine, again = Engine([RULES]), Engine([RULES])

@@ -138,7 +138,7 @@ print("second")
 
 
 def said(child: Child, text: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while text not in "\n".join(child.last_lines()):
         assert time.monotonic() < deadline, child.last_lines()
         time.sleep(0.01)

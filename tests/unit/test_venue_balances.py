@@ -111,7 +111,7 @@ def test_the_desk_asks_slowly_and_when_told_to_and_survives_failures(monkeypatch
         task = asyncio.ensure_future(made.desk.run())
 
         async def until(probe: Callable[[], bool]) -> None:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while not probe():  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
 

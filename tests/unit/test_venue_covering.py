@@ -210,22 +210,22 @@ def test_an_event_older_than_a_snapshot_does_not_undo_it() -> None:
 
 def test_what_the_stream_does_not_cover_in_time_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fixgw.venues.dialect_binance._LOOK_S", 0.01)
-    monkeypatch.setattr(covering, "OVERDUE_NS", 50 * MS)
+    monkeypatch.setattr(covering, "OVERDUE_NS", 400 * MS)
 
     async def body(bench: Bench) -> None:
         watch = asyncio.ensure_future(bench.venue._dialect.run_private())
         try:
             report, position = await bench.place("a", "1", 1)
             bench.hear(report, position)
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.6)
             assert not bench.rung
             await bench.place("b", "1", 1)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while not bench.rung:  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
             bench.snapshot()
             before = bench.rung
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.6)
             assert bench.rung == before, "the answer covers it"
         finally:
             watch.cancel()

@@ -51,7 +51,7 @@ def test_a_cancel_overtakes_what_waits() -> None:
         tasks.append(asyncio.ensure_future(want("place", Priority.PLACE)))
         await asyncio.sleep(0)
         tasks.append(asyncio.ensure_future(want("cancel", Priority.CANCEL)))
-        await asyncio.wait_for(asyncio.gather(*tasks), 5)
+        await asyncio.wait_for(asyncio.gather(*tasks), 20)
         assert limiter.waiting == 0
         return order
 
@@ -75,7 +75,7 @@ def test_a_waiter_that_gave_up_costs_nothing() -> None:
         given_up = asyncio.ensure_future(limiter.acquire(10_000, Priority.CANCEL))
         await asyncio.sleep(0)
         given_up.cancel()
-        await asyncio.wait_for(limiter.acquire(1, Priority.REST), 2)
+        await asyncio.wait_for(limiter.acquire(1, Priority.REST), 20)
 
     asyncio.run(run())
 
@@ -105,7 +105,7 @@ def test_who_goes_leaves_the_queue_and_its_weight_to_the_others() -> None:
         clock.now += 1.0  # enough for the light one, which stands behind the heavy ones
         for task in heavy:
             task.cancel()
-        await asyncio.wait_for(light, 1)
+        await asyncio.wait_for(light, 20)
         assert limiter.waiting == 0 and not limiter._heap
 
     asyncio.run(run())
@@ -124,7 +124,7 @@ def test_who_goes_as_its_turn_comes_gives_the_weight_back() -> None:
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
         assert first.cancelled()
-        await asyncio.wait_for(second, 1)
+        await asyncio.wait_for(second, 20)
         assert not limiter.take(1, Priority.CANCEL), "the weight was there once"
 
     asyncio.run(run())

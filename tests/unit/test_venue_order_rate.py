@@ -134,7 +134,7 @@ def in_short_time(limit: int, places: int, cancelled: tuple[int, ...] = ()) -> l
         got: list[int] = []
 
         async def place(number: int) -> None:
-            (await rate.reserve(5 * S)).left()
+            (await rate.reserve(20 * S)).left()
             got.append(number)
 
         tasks = [asyncio.ensure_future(place(number)) for number in range(places)]
@@ -142,7 +142,7 @@ def in_short_time(limit: int, places: int, cancelled: tuple[int, ...] = ()) -> l
         assert len(got) <= limit
         for number in cancelled:
             tasks[number].cancel()
-        await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+        await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 20)
         assert rate.waiting == 0
         return got
 
@@ -186,7 +186,7 @@ async def just_given_back() -> tuple[OrderRate, asyncio.Future[Slot]]:
 def test_a_slot_that_is_given_back_goes_to_who_waits() -> None:
     async def run() -> None:
         _, waiting = await just_given_back()
-        assert isinstance(await asyncio.wait_for(waiting, 1), Slot)
+        assert isinstance(await asyncio.wait_for(waiting, 20), Slot)
 
     asyncio.run(run())
 
