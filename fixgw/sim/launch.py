@@ -42,7 +42,7 @@ class RunningSim:
         return self.process.wait(10.0)
 
 
-def launch(directory: Path, *options: str, timeout_s: float = 20.0) -> RunningSim:
+def launch(directory: Path, *options: str, timeout_s: float = 60.0) -> RunningSim:
     """Start `python -m fixgw.sim --dir directory *options` and wait until it is ready.
 
     Raises RuntimeError with what it printed when it ends or is not ready in time.

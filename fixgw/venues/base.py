@@ -12,8 +12,8 @@ A new kind of venue is one file in this package with `KIND = "name"` and `def co
 
 from __future__ import annotations
 
-import ast
 import importlib
+import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -178,26 +178,22 @@ class _Module(Protocol):
     def connect(self, settings: VenueFileSettings, sink: Sink) -> Venue: ...
 
 
+_KIND = re.compile(r"""^KIND\b[^=\n]*=\s*["']([^"'\n]+)["']""", re.MULTILINE)
+
+
 def kinds() -> dict[str, str]:
     """kind -> module name of this package, for each file with a top-level KIND = "..."."""
     found: dict[str, str] = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):
-        kind = _kind_of(path)
-        if kind is None:
+        # read, not parsed: `ast` fails where the collector interrupts it with a traceback to write (Python 3.11)
+        declared = _KIND.search(path.read_text(encoding="utf-8"))
+        if declared is None:
             continue
+        kind = declared[1]
         if kind in found:
             raise ValueError(f"KIND {kind!r} is declared by {found[kind]}.py and by {path.name}; expected one file")
         found[kind] = path.stem
     return found
-
-
-def _kind_of(path: Path) -> str | None:
-    text = path.read_text(encoding="utf-8")
-    for node in ast.parse(text).body if "KIND" in text else ():  # parsing is what costs
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "KIND" for t in node.targets):
-            value = ast.literal_eval(node.value)
-            return value if isinstance(value, str) else None
-    return None
 
 
 def connect_venue(settings: VenueFileSettings, sink: Sink) -> Venue:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ..core import commands as c
+from .tasks import end_tasks
 from .wire import BookUpdate, FromHost, Heartbeat, Hello, ToHost, frame, from_host_decoder
 
 T = TypeVar("T")
@@ -30,6 +31,7 @@ class FakeGateway:
         self._server: asyncio.Server | None = None
         self._news = asyncio.Condition()
         self._beat: asyncio.Task[None] | None = None
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         self._server = await asyncio.start_unix_server(self._serve, self.path)
@@ -42,6 +44,7 @@ class FakeGateway:
         if self._server is not None:
             self._server.close()
         self.cut()
+        await end_tasks(self._serving)
 
     def cut(self) -> None:
         """Break the connection."""
@@ -57,6 +60,10 @@ class FakeGateway:
                 self.send(Heartbeat(ts_ns=time.time_ns()))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         self._writer = writer
         self.connected.set()
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
