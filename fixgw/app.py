@@ -366,7 +366,7 @@ def recover(config: Config, on_full: Callable[[bool], None]) -> tuple[Journal, S
 
 def _log_alerts(record: Record) -> None:
     for event in record.events:
-        if isinstance(event, Alerted):
+        if type(event) is Alerted:
             log.warning("ALERT %s: %s", event.kind, event.text)
 
 
