@@ -60,7 +60,8 @@ class _Link:
         self.direct.setblocking(False)
         self.closed = threading.Event()
         self.bad_quotes: dict[str, str] = {}
-        self._ready = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._ready = threading.Condition(self._lock)
         self._waiting: deque[bytes] = deque()
         # the writer has taken something and not written all of it
         self._writing = False
@@ -68,7 +69,7 @@ class _Link:
     def send(self, message: wire.ToHost) -> bool:
         """Write or queue one frame; False (and the link closed) when the queue is full or the host is gone."""
         data = wire.frame(message)
-        with self._ready:
+        with self._lock:
             if self.closed.is_set():
                 return False
             if not self._waiting and not self._writing:
