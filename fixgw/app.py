@@ -83,7 +83,7 @@ class Gateway:
             self.paths.venues_socket,
             submit=self.engine.submit_words,
             on_book=self.edge.on_book,
-            now_ns=self.engine.now_ns,
+            now_ns=self.clock.now_ns,
             busy=lambda: self.engine.busy,
             settle=self.engine.settle,
             offset_ns=lambda: self.clock.offset_ns,
@@ -241,7 +241,7 @@ class Gateway:
         return self.engine.records(after_seq, timeout_s, cursor)
 
     def now_ns(self) -> int:
-        return self.engine.now_ns()
+        return self.clock.now_ns()
 
     # --- parts ---
 
@@ -369,7 +369,7 @@ def recover(config: Config, on_full: Callable[[bool], None]) -> tuple[Journal, S
 
 def _log_alerts(record: Record) -> None:
     for event in record.events:
-        if isinstance(event, Alerted):
+        if type(event) is Alerted:
             log.warning("ALERT %s: %s", event.kind, event.text)
 
 

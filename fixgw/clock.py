@@ -11,6 +11,7 @@ Venue hosts stamp with this clock (venues/host_clock.py): the steady clock is th
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -38,9 +39,8 @@ WORD_NS = 2_000_000_000
 RESUME_NS = 600_000_000_000
 
 
-def boot_ns() -> int:
-    """Since the machine started, suspension included; the same for all of its processes."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+# since the machine started, suspension included; the same for all of its processes
+boot_ns: Callable[[], int] = functools.partial(time.clock_gettime_ns, time.CLOCK_BOOTTIME)
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,8 +77,11 @@ class GatewayClock:
         self._stepped: tuple[int, int] | None = None
 
     def now_ns(self) -> int:
-        """Integer ns since the epoch."""
-        return self._at(self._steady())
+        """Integer ns since the epoch. Asked ten times for each order: _at, without the call."""
+        steady_ns = self._steady()
+        from_ns, ours_ns, ppm = self._anchor
+        passed_ns = steady_ns - from_ns
+        return ours_ns + passed_ns + passed_ns * ppm // 1_000_000
 
     def _at(self, steady_ns: int) -> int:
         from_ns, ours_ns, ppm = self._anchor

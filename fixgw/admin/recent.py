@@ -21,6 +21,7 @@ from ..journal.errors import JournalGap
 # the last fills kept at hand
 RECENT_FILLS = 2_000
 SEED_RECORDS = 50_000
+_TRADES = frozenset("FG")
 
 
 def kept(engine: Engine, start: int) -> tuple[int, Iterator[tuple[int, bytes]]]:
@@ -52,8 +53,9 @@ class Recent:
         """Engine listener."""
         self.owed.note(record)
         for event in record.events:
-            if isinstance(event, e.Reported) and getattr(event.message, "exec_type", "") in ("F", "G"):
-                self.fills.append(event)
-            elif isinstance(event, e.SessionChanged):
+            if type(event) is e.Reported:
+                if getattr(event.message, "exec_type", "") in _TRADES:
+                    self.fills.append(event)
+            elif type(event) is e.SessionChanged:
                 on, off = self.logons.get(event.session, (None, None))
                 self.logons[event.session] = (event.ts_ns, off) if event.logged_on else (on, event.ts_ns)

@@ -398,10 +398,12 @@ class Router:
         found: set[Delivery] = set()
         for record in records:
             for event in record.events:
-                if isinstance(event, Reported):
+                if type(event) is Reported:
                     own = self._own.get(event.session)
                     if own is not None:
                         found.add(own)
-                    found.update(copy for copy in self._copies if copy not in found and concerns(copy.session, event) is not None)
+                    for copy in self._copies:
+                        if copy not in found and concerns(copy.session, event) is not None:
+                            found.add(copy)
         for delivery in found:
             delivery.wake()

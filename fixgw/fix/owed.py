@@ -87,10 +87,10 @@ class Owed:
     def note(self, record: Record) -> None:
         """Called for every order: cheap."""
         for event in record.events:
-            if isinstance(event, Reported):
+            if type(event) is Reported:
                 with self._lock:
                     self._note(record.seq, event)
-            elif isinstance(event, DeliveryAdvanced) and event.session in self._tallies:
+            elif type(event) is DeliveryAdvanced and event.session in self._tallies:
                 with self._lock:
                     self._tallies[event.session].forget(event.seq)
 

@@ -27,7 +27,7 @@ class _SessionLog(fix.Log):  # type: ignore[misc]
         self._heard = heard
         self._incoming = incoming
         self._raw_log = raw_log
-        self._engine = engine
+        self._now_ns = engine.now_ns
 
     def clear(self) -> None:
         pass
@@ -54,7 +54,7 @@ class _SessionLog(fix.Log):  # type: ignore[misc]
         if self._raw_log is None or not self._name:
             return
         try:
-            self._raw_log.write(self._name, direction, raw, self._engine.now_ns())
+            self._raw_log.write(self._name, direction, raw, self._now_ns())
         except Exception:
             log.exception("session %s: the raw message log failed", self._name)
 

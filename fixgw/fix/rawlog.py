@@ -24,6 +24,7 @@ _SECRET: Final = re.compile(rb"((?:^|\x01)(?:554|925|96)=)[^\x01]*")
 _DATA: Final = re.compile(rb"\x0195=(\d{1,9})\x0196=")
 
 Direction = Literal["I", "O"]
+_MARKS: Final[dict[Direction, bytes]] = {"I": b"I", "O": b"O"}
 
 
 def mask(raw: bytes) -> bytes:
@@ -157,6 +158,9 @@ class RawLog:
             if file is not None and not os.fstat(file.fileno()).st_nlink:  # it was deleted
                 file.close()
                 file = None
+            whole = b"".join(lines)
+            if file is not None and size + len(whole) <= self._max_bytes:
+                lines = [whole]  # nearly always: they all fit
             for line in lines:
                 if file is None:
                     # also when it was deleted; a log is never what ends a gateway
@@ -190,10 +194,9 @@ class RawLog:
 
 def _line(direction: Direction, raw: str | bytes, ts_ns: int) -> bytes:
     data = mask(raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw)
-    mark = direction.encode()
     if b"\n" in data or b"\r" in data:
-        data, mark = escape(data), mark.lower()
-    return b"%d %s %s\n" % (ts_ns, mark, data)
+        return b"%d %s %s\n" % (ts_ns, direction.lower().encode(), escape(data))
+    return b"%d %s %s\n" % (ts_ns, _MARKS[direction], data)
 
 
 def _close_quietly(file: BinaryIO) -> None:

@@ -61,7 +61,8 @@ class Journal:
     def __init__(self, directory: Path, sync: SyncMode, disk: Disk, lock: int, now_ns: Callable[[], int]) -> None:
         self._directory, self._sync, self._disk, self._lock, self._now_ns = directory, sync, disk, lock, now_ns
         self._mutex = threading.Lock()  # guards the buffer
-        self._progress = threading.Condition(threading.Lock())  # guards durable_seq and who leads
+        self._leads = threading.Lock()  # guards durable_seq and who leads
+        self._progress = threading.Condition(self._leads)
         self._leading = False
         self._buffer: list[bytes] = []
         self._buffer_bytes = 0
@@ -278,7 +279,7 @@ class Journal:
 
     def _lead(self, target: int | None) -> bool:
         """Wait to become the one who may write: True. False if record `target` became durable meanwhile."""
-        with self._progress:
+        with self._leads:
             while True:
                 if self._failed is not None:
                     raise self._failed
@@ -292,7 +293,7 @@ class Journal:
                 self._progress.wait()
 
     def _end_lead(self, durable_seq: int | None = None) -> None:
-        with self._progress:
+        with self._leads:
             self._leading = False
             if durable_seq is not None:
                 self._durable_seq = durable_seq

@@ -39,7 +39,7 @@ MAX_HITS = 10_000
 RECONCILE_NS = 300_000_000_000
 # what is older (or further in the future) triggers nothing
 FRESH_NS = 5_000_000_000
-_STOP_EVENTS = (e.OrderReceived, e.OrderReplaced, e.StopTriggered, e.OrderCanceled, e.OrderExpired)
+_STOP_EVENTS = frozenset((e.OrderReceived, e.OrderReplaced, e.StopTriggered, e.OrderCanceled, e.OrderExpired))
 
 
 class _Hit(msgspec.Struct, frozen=True):
@@ -153,8 +153,9 @@ class Edge:
 
     def effect(self, record: Record) -> None:
         """Engine listener: the index of stops is made anew when one came, changed or went."""
-        if any(isinstance(event, _STOP_EVENTS) for event in record.events):
-            self._stops_stale = True
+        for event in record.events:
+            if type(event) in _STOP_EVENTS and (type(event) is not e.OrderReceived or event.held):
+                self._stops_stale = True
 
     def _index_stops(self) -> None:
         self._stops_stale = False

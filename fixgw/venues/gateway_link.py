@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -60,7 +60,8 @@ class _Link:
         self.direct.setblocking(False)
         self.closed = threading.Event()
         self.bad_quotes: dict[str, str] = {}
-        self._ready = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._ready = threading.Condition(self._lock)
         self._waiting: deque[bytes] = deque()
         # the writer has taken something and not written all of it
         self._writing = False
@@ -68,7 +69,7 @@ class _Link:
     def send(self, message: wire.ToHost) -> bool:
         """Write or queue one frame; False (and the link closed) when the queue is full or the host is gone."""
         data = wire.frame(message)
-        with self._ready:
+        with self._lock:
             if self.closed.is_set():
                 return False
             if not self._waiting and not self._writing:
@@ -230,27 +231,9 @@ class VenueLinks:
     def effect(self, record: Record) -> None:
         """Send what the record's events ask of venue hosts."""
         for event in record.events:
-            match event:
-                case e.ChildPlaced():
-                    self._place(event)
-                case e.ChildCancelSent():
-                    self._cancel(event.venue_cl_ord_id)
-                case e.ChildAmendSent():
-                    self._amend(event)
-                case e.ChildQueried():
-                    self._query(event.venue_cl_ord_id)
-                case e.ReconcileRequested():
-                    self._send(event.venue, wire.Reconcile(since_ns=event.since_ns, symbols=event.symbols))
-                case e.OrphanCancelSent():
-                    order = event.order
-                    self._send(
-                        event.venue,
-                        wire.CancelChild(
-                            venue_cl_ord_id=order.venue_cl_ord_id, symbol=order.symbol, venue_order_id=order.venue_order_id
-                        ),
-                    )
-                case _:
-                    pass
+            send = _SENT.get(type(event))
+            if send is not None:
+                send(self, event)
 
     lookup: Callable[[str], Child | None]
     """venue_cl_ord_id -> the child, if it is known; set by the composition root."""
@@ -282,13 +265,24 @@ class VenueLinks:
         self._submit([refused])
         self._settle()
 
-    def _cancel(self, venue_cl_ord_id: str) -> None:
-        child = self.lookup(venue_cl_ord_id)
+    def _cancel(self, ev: e.ChildCancelSent) -> None:
+        child = self.lookup(ev.venue_cl_ord_id)
         if child is not None:
             self._send(
                 child.venue,
-                wire.CancelChild(venue_cl_ord_id=venue_cl_ord_id, symbol=child.symbol, venue_order_id=child.venue_order_id),
+                wire.CancelChild(
+                    venue_cl_ord_id=ev.venue_cl_ord_id, symbol=child.symbol, venue_order_id=child.venue_order_id
+                ),
             )
+
+    def _cancel_orphan(self, ev: e.OrphanCancelSent) -> None:
+        order = ev.order
+        self._send(
+            ev.venue,
+            wire.CancelChild(
+                venue_cl_ord_id=order.venue_cl_ord_id, symbol=order.symbol, venue_order_id=order.venue_order_id
+            ),
+        )
 
     def _amend(self, ev: e.ChildAmendSent) -> None:
         child = self.lookup(ev.venue_cl_ord_id)
@@ -303,13 +297,16 @@ class VenueLinks:
         if sent is None:
             self._never_sent(c.ChildAmendReject(**self._unreached(child.venue, ev.venue_cl_ord_id)))
 
-    def _query(self, venue_cl_ord_id: str) -> None:
-        child = self.lookup(venue_cl_ord_id)
+    def _reconcile(self, ev: e.ReconcileRequested) -> None:
+        self._send(ev.venue, wire.Reconcile(since_ns=ev.since_ns, symbols=ev.symbols))
+
+    def _query(self, ev: e.ChildQueried) -> None:
+        child = self.lookup(ev.venue_cl_ord_id)
         if child is not None:
             self._send(
                 child.venue,
                 wire.QueryChild(
-                    venue_cl_ord_id=venue_cl_ord_id,
+                    venue_cl_ord_id=ev.venue_cl_ord_id,
                     symbol=child.symbol,
                     venue_order_id=child.venue_order_id,
                     side=child.side,
@@ -434,3 +431,14 @@ class VenueLinks:
                 told_s = time.monotonic()
                 link.send(self._heartbeat())
         link.close()
+
+
+# what an event asks of its venue's host
+_SENT: Final[dict[type[e.Event], Callable[[VenueLinks, Any], None]]] = {
+    e.ChildPlaced: VenueLinks._place,
+    e.ChildCancelSent: VenueLinks._cancel,
+    e.ChildAmendSent: VenueLinks._amend,
+    e.ChildQueried: VenueLinks._query,
+    e.ReconcileRequested: VenueLinks._reconcile,
+    e.OrphanCancelSent: VenueLinks._cancel_orphan,
+}
