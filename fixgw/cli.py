@@ -164,13 +164,16 @@ def run(directory: Path, ready_file: Path | None) -> None:
     Example:
       fixgw run demo --ready-file /tmp/ready.json
     """
-    from .stopping import hold_signals
+    from .stopping import hold_signals, release_signals
 
     # from here on: what comes next takes the better part of a second to import
     held = hold_signals()
-    from .supervisor import run as supervise
+    try:
+        from .supervisor import run as supervise
 
-    raise SystemExit(supervise(directory, ready_file, held))
+        raise SystemExit(supervise(directory, ready_file, held))
+    finally:
+        release_signals(held)
 
 
 if __name__ == "__main__":

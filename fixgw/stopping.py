@@ -62,6 +62,13 @@ def hold_signals() -> set[signal.Signals]:
     return held
 
 
+def release_signals(held: Set[signal.Signals]) -> None:
+    """Block them no longer; one that came meanwhile is dropped, since what it asked for is done."""
+    while signal.sigtimedwait(held, 0) is not None:
+        pass
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
+
+
 def check_held(held: Set[signal.Signals]) -> None:
     """Raises Stopping when one of them has come."""
     if signal.sigpending() & held:

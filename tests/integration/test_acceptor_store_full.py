@@ -85,6 +85,7 @@ def test_after_a_moment_without_room_the_session_comes_back_and_nothing_is_lost(
         sent.set()
         cut(client, acceptor)
     until(lambda: not status(acceptor).fault)
+    until(lambda: len(engine.commands(AdminNote)) >= 2)
     assert [n.action for n in engine.commands(AdminNote)] == ["session store failed", "session store mended"]
     with Client(acceptor.path, OMS44, next_out=client.next_out) as client:
         client.logon()

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,6 +116,8 @@ def test_a_ready_file_without_a_name_is_refused(tmp_path: Path, monkeypatch: pyt
     assert CliRunner().invoke(main, ["init", "d", "--demo"]).exit_code == 0
     result = CliRunner().invoke(main, [*words, "--ready-file", ""])
     assert result.exit_code == 1 and "--ready-file" in result.output and "Is a directory" in result.output, result.output
+    # nothing of a run that has ended keeps the next child of this process from hearing SIGTERM
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
     for path in ("", ".", "..", "/"):
         with pytest.raises(IsADirectoryError):
             check_ready_file(Path(path))
