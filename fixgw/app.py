@@ -41,7 +41,7 @@ from .journal.snapshot import latest_snapshot
 from .journal.space import SpaceWatch
 from .journal.store import Journal
 from .marketdata.edge import Edge
-from .process import allow_files, die_with_parent, give_back_memory
+from .process import SWITCH_INTERVAL_S, allow_files, die_with_parent, give_back_memory
 from .ready import write_ready
 from .stopping import Stopping, StopRequest
 from .venues.gateway_link import VenueLinks
@@ -49,8 +49,6 @@ from .venues.gateway_link import VenueLinks
 log = logging.getLogger("fixgw.app")
 
 EXIT_RESTART, EXIT_CONFIG, EXIT_JOURNAL, EXIT_DISK, EXIT_INTERNAL = 1, 3, 4, 5, 6
-# the switch interval bounds how long a busy thread keeps an order waiting for the GIL
-SWITCH_INTERVAL_S = 0.0005
 # of this process
 told_to_stop = StopRequest()
 

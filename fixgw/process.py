@@ -14,6 +14,8 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 # how our processes are started: without the working directory among the places of modules, whose files would run in them
 PYTHON = (sys.executable, "-P")
+# sys.setswitchinterval of the gateway: how long a busy thread keeps an order waiting for the GIL
+SWITCH_INTERVAL_S = 0.0005
 
 
 def give_back_memory() -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 from ..interrupt import interruptible
 from ..outputs import check_outputs, new_folder, write_outputs
 
-_PARTIES = ("commit", "os", "r1", "r2", "few", "many")
+_PARTIES = ("commit", "os", "r1", "r2", "floor", "few", "many")
 _JSON = click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here.")
 _DIR = click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep all in this new folder.")
 
@@ -58,6 +58,7 @@ def order_path(
     \b
     commit   the gateway, sync = "commit"       r1  a bare QuickFIX acceptor
     os       the gateway, sync = "os"           r2  the same, 300 bytes synced before each answer
+    floor    r1, with another process that acknowledges each order and a second report for it: no gateway is faster
     few, many  the gateway with 100 and with 100,000 orders open
     """
     from .gateway_profile import profile
@@ -86,6 +87,12 @@ def order_path(
     for key, (sign, bound) in TARGETS.items():
         if found[key] is not None:
             console.print(f"{key} {found[key]:.2f} (target {sign} {bound}){'' if found['targets_met'][key] else '  missed'}")
+    if found["floor_rate_ratio"] is not None:
+        console.print(
+            f"the floor (no check, no journal, no log) has {found['floor_p50_ratio']:.2f} times r1's p50 and "
+            f"{found['floor_rate_ratio']:.2f} of its rate",
+            soft_wrap=True,
+        )
     _write(json_file, found, profile_file, text)
 
 

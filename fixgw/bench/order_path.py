@@ -2,6 +2,8 @@
 
     commit, os      the gateway in both sync modes          r1, r2      the bare acceptor without and with a sync
     few, many       the gateway (commit) with `few_open` and `many_open` orders open
+    floor           the bare acceptor that also has another process acknowledge each order (reference.py): what is left of
+                    R1's speed before a gateway has checked, journaled or logged anything
 
 One client process plays all turns, the parties in turning order within each round; figures are medians over rounds. The
 ratios compare medians of the same run. few and many measure with IOC orders, which the venue ends at once, so that the
@@ -27,6 +29,7 @@ from .oms import Plan, Turn
 from .party import BenchError, Party, cpu_count, spinner, start_gateway, start_reference
 
 GTC, IOC = "1", "3"
+REFERENCES: Final = ("r1", "r2", "floor")
 PRELOAD_TURN: Final = 5_000
 TARGETS: Final = {
     "p50_ratio_durable": ("<=", 1.3),
@@ -86,8 +89,8 @@ def measure(size: Size, directory: Path, tell: Callable[[str], None], names: Seq
             tell(f"starting {name}")
             party = parties[name] = make_party(name, directory)
             stack.callback(party.stop)
-            if name in ("r1", "r2"):
-                start_reference(party, synced=name == "r2")
+            if name in REFERENCES:
+                start_reference(party)
             else:
                 start_gateway(party, "os" if name == "os" else "commit")
         turns = turns_of(size, names)
@@ -161,6 +164,8 @@ def figures(size: Size, turns: list[Turn], played: list[list[int]], names: Seque
         "p50_ratio_os": _ratio(raw, "os", "r1", "p50_us"),
         "rate_ratio": _ratio(raw, "commit", "r1", "orders_per_s"),
         "open_orders_ratio": _ratio(raw, "many", "few", "p50_us"),
+        "floor_p50_ratio": _ratio(raw, "floor", "r1", "p50_us"),
+        "floor_rate_ratio": _ratio(raw, "floor", "r1", "orders_per_s"),
     }
     return {**found, "targets_met": targets_met(found), "raw": raw, "size": _size(size), "cpus": cpu_count()}
 

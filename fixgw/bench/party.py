@@ -98,13 +98,15 @@ def start_gateway(party: Party, sync: str, module: str = "fixgw.app") -> int:
     return pids["gateway"]
 
 
-def start_reference(party: Party, synced: bool) -> None:
-    """The bare acceptor and a front of the same code and the same settings as the gateway's."""
+def start_reference(party: Party) -> None:
+    """The bare acceptor that the party is named for, and a front of the same code and the same settings as the gateway's."""
     config = make_firm(party.directory)
     ready, port = party.directory / "reference.json", _free_port()
     argv = [sys.executable, "-m", "fixgw.bench.reference", "--port", str(port), "--store", str(config.paths.data / "fix")]
     argv += ["--ready-file", str(ready)]
-    if synced:
+    if party.name == "floor":
+        argv += ["--relay"]
+    if party.name == "r2":
         argv += ["--sync-file", str(config.paths.data / "synced")]
     party.spawn("reference", argv, lambda pid: _pid(ready) == pid)
     _start_front(party, config, port)

@@ -13,7 +13,7 @@ from fixgw.bench.order_path import QUICK, Size, figures, targets_met, turns_of
 from fixgw.cli import main
 
 # each gateway takes seconds to start on a busy machine: one of each kind
-PARTY_OPTIONS = ("--party", "os", "--party", "r1", "--party", "many")
+PARTY_OPTIONS = ("--party", "os", "--party", "r1", "--party", "floor", "--party", "many")
 
 
 def test_a_quick_run_measures_the_parties_asked_for(tmp_path: Path) -> None:
@@ -25,7 +25,8 @@ def test_a_quick_run_measures_the_parties_asked_for(tmp_path: Path) -> None:
     found = json.loads(told.read_text())
     assert found["p50_ratio_os"] > 0 and set(found["targets_met"]) == {"p50_ratio_os"}
     assert [found[key] for key in ("p50_ratio_durable", "rate_ratio", "open_orders_ratio")] == [None, None, None]
-    assert list(found["raw"]) == ["os", "r1", "many"]
+    assert list(found["raw"]) == ["os", "r1", "floor", "many"]
+    assert found["floor_p50_ratio"] > 0 and found["floor_rate_ratio"] > 0 and "the floor" in result.output
     for name, row in found["raw"].items():
         assert 0 < row["p50_us"] <= row["p99_us"], name
         assert len(row["p50_us_by_round"]) == 2
