@@ -212,7 +212,7 @@ def order(directory: Path, as_json: bool, order_id: str) -> None:
     print_table("fills", FILL_COLUMNS, result.get("fills", []))
     print_table("history", ["seq", "ts_ns", "event", "text"], result.get("history", []))
     if incomplete := result.get("incomplete"):
-        print_warning(f"fills and history are not all there is: {incomplete}")
+        print_warning(f"there may be more fills and history: {incomplete}")
 
 
 @click.command()

@@ -39,4 +39,4 @@ def journaled(engine: Engine, command: c.Command) -> Record | None:
         raise AdminError(code, str(refusal)) from refusal
     except TimeoutError as error:
         # it stays in the inbox
-        raise AdminError("BUSY", f"{error}; it may still be, once the gateway goes on: look before you ask again") from error
+        raise AdminError("BUSY", f"{error}, once the gateway goes on: look before you ask again") from error

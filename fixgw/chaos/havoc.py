@@ -79,8 +79,15 @@ class Havoc:
         if not self._points:
             self._points = self._random.sample(sorted(POINTS), len(POINTS))
         point, after = self._points.pop(), self._random.randint(1, 12)
-        self._world.wait("gateway is there to be killed", lambda: self._world.pid_of("gateway") != 0, BACK_S)
-        if not self._world.kill_at(point, after, TRAP_WAIT_S):
+        sprang: bool | None = None
+
+        def hit() -> bool:
+            nonlocal sprang
+            sprang = self._world.kill_at(point, after, TRAP_WAIT_S)
+            return sprang is not None
+
+        self._world.wait("gateway is there to be killed", hit, BACK_S)
+        if not sprang:
             return f"gateway ('{point}' did not come in time)"
         self.sprung[point] = self.sprung.get(point, 0) + 1
         return f"gateway at '{point}' ({after})"

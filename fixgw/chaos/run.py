@@ -139,7 +139,7 @@ def _meet_plant(world: World, clients: dict[str, FixClient], say: Callable[[str]
     except TimeoutError as error:
         say(str(error))
         return False
-    return met
+    return bool(met)
 
 
 def _wait_up(world: World, clients: dict[str, FixClient]) -> None:

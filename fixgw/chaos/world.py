@@ -121,12 +121,12 @@ class World:
             return False
         return True
 
-    def kill_at(self, point: str, after: int, timeout_s: float) -> bool:
-        """Let the gateway die at a trap (traps.py); after the time it is killed wherever it is. True: the trap sprang. False
-        also where there was no gateway to die."""
+    def kill_at(self, point: str, after: int, timeout_s: float) -> bool | None:
+        """Let the gateway die at a trap (traps.py); after the time it is killed wherever it is. True: the trap sprang. None:
+        there was no gateway to die."""
         pid = self.pid_of("gateway")
         if not pid:
-            return False
+            return None
         trap = self.directory / "run" / TRAP_FILE
         temporary = trap.with_suffix(".tmp")
         temporary.write_text(json.dumps({"point": point, "after": after}))
@@ -137,8 +137,7 @@ class World:
         if not is_ours(pid):
             return True
         trap.unlink(missing_ok=True)
-        self.kill("gateway")
-        return False
+        return False if self.kill("gateway") else None
 
     def unplanned_exits(self) -> list[str]:
         """Parts that ended by themselves, as the supervisor saw it: a bug, whatever the witnesses say."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
 from typing import TextIO
 
+from ..journal.errors import JournalError
 from ..journal.identity import make_install_id
 from . import templates
 from .paths import DIRECTORY_MODE, Paths
@@ -46,9 +48,12 @@ def init(directory: str | Path, *, demo: bool) -> list[Path]:
                 written.append(path)
                 file.write(text)
         make_install_id(paths.journal)
-    except OSError as error:
+    except (OSError, JournalError) as error:
         for path in written:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
+        if isinstance(error, JournalError):
+            raise InitError(str(error)) from error
         place = error.filename or paths.root
         raise InitError(f"{place}: {error.strerror}, expected a folder that can be written") from error
     return written

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
+
 from ..risk import throttle
 from ..risk.base import REPLACE, Denied
 from . import events as e
@@ -109,7 +111,7 @@ def replace_order(draft: Draft, cmd: ReplaceOrder) -> None:
     terms = _new_terms(cmd, order)
     market = market_of(draft.state, order)
     if isinstance(market, Denied):
-        _reject(draft, cmd, order, "2", market)
+        _reject(draft, cmd, order, "2", msgspec.structs.replace(market, text=f"{market.text}; a cancel is possible"))
         return
     verdict = rules.check_terms(terms, cmd.ts_ns) or assess(draft.state, market, cmd.quotes, terms, cmd.ts_ns, REPLACE, order)
     if isinstance(verdict, Denied):

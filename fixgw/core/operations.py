@@ -299,7 +299,7 @@ def _order(draft: Draft, order_id: str) -> Order:
     return order
 
 
-_AMOUNT = f"at most {MAX_DIGITS} digits, below 1E+{MAX_EXPONENT + 1}"
+_AMOUNT = f"at most {MAX_DIGITS} digits, from 1E-{MAX_EXPONENT} to below 1E+{MAX_EXPONENT + 1}"
 
 
 def _is_amount(value: Decimal | None) -> TypeGuard[Decimal]:
@@ -365,7 +365,7 @@ def _bust_or_correct(draft: Draft, order: Order, cmd: c.AdminResolve) -> None:
     else:
         qty, px = fill.qty if cmd.qty is None else cmd.qty, fill.px if cmd.px is None else cmd.px
         if (cmd.qty is None and cmd.px is None) or not _is_amount(qty) or not _is_amount(px):
-            raise Refusal(f"correct: expected --qty and --px above 0; {_AMOUNT}")
+            raise Refusal(f"correct: expected --qty, --px or both, above 0; {_AMOUNT}")
         exec_id = draft.next_exec_id()
         draft.emit(
             e.FillCorrected(

@@ -307,10 +307,15 @@ class Acceptor:
     # --- operations ---
 
     def logout(self, name: str, reason: str) -> None:
-        """Ends the connection within about a second; the client may log on again. Raises SessionError."""
+        """Ends the connection within about a second, one that is just logging on as soon as it is; the client may log on again.
+        Raises SessionError."""
         link = self._link(name)
+        link.leaving = reason
         if link.logged_on:
+            link.leaving = ""
             link.log_out(reason)
+        elif not link.present:
+            link.leaving = ""
 
     def disable(self, name: str, reason: str) -> None:
         """Logs out and refuses logons with this reason until enable() (besides the journal's own switch)."""

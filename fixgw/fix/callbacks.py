@@ -42,7 +42,7 @@ HEARTBEAT_S: Final = (1, 3600)
 CANCEL_ON_DISCONNECT: Final = ("20008", "8013", "9001")
 # QuickFIX counts to 2^64; whoever reads the journal (SQLite) to 2^63 - 1
 MAX_SEQ: Final = 2**62
-# Until the record of a Logon is durable; the front waits longer for our answer (logon_deadline_s, 5 s by default)
+# Until the record of a Logon is durable; the front waits longer for our answer (5 s, unless logon_deadline_s is less)
 LOGON_DURABLE_S: Final = 4.0
 # messages that QuickFIX does not ask a Logon for
 LOGON_OR_NOT: Final = ("3", "4")
@@ -99,6 +99,10 @@ class Application(fix.Application):  # type: ignore[misc]
         _thread.link = link
         link.connected_ns = self._engine.now_ns()
         link.logged_on = True
+        # operations set these before they look whether it is logged on
+        leave, link.leaving = link.barred or link.leaving, ""
+        if leave:
+            link.log_out(leave)
         link.resends.clear()
         link.delivery.logged_on()
         log.info("session %s: logged on", link.spec.name)
@@ -118,6 +122,8 @@ class Application(fix.Application):  # type: ignore[misc]
             self._engine.submit(SessionLogout(ts_ns=self._engine.now_ns(), session=link.spec.name, reason=reason))
         finally:
             link.present = False
+            link.leaving = ""
+            link.may_log_on()  # who logs it out meanwhile looks for `present`
 
     # --- out ---
 

@@ -19,7 +19,7 @@ ENOUGH_BYTES: Final = 1 << 20
 # why QuickFIX has said nothing to a Logon, as far as the front can see; its log shows 120 characters of a value
 CLOSED: Final = "the gateway closed without an answer, see its log"
 UNREAD: Final = "the gateway has not read it: it hangs or is overloaded"
-SILENT: Final = "read, no answer: the gateway's log has 'Message ... Rejected' (dictionary) or STORE_FAILED (disk); or it is slow"
+SILENT: Final = "no answer: the gateway's log has 'Message ... Rejected' (dictionary) or STORE_FAILED (disk); or it is slow"
 
 
 def unanswered(folder: Path, seen: str) -> str:

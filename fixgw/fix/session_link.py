@@ -64,6 +64,8 @@ class SessionLink:
         self.reopen = False
         self.connected_ns: int | None = None
         self.logout_reason = ""
+        # asked to leave while its Logon was being answered: why
+        self.leaving = ""
         self.next_out = 1
         self.errors = 0
         self.refused = 0
@@ -79,8 +81,9 @@ class SessionLink:
         """Counts one ResendRequest from BeginSeqNo(7) to EndSeqNo(16); True when it is one too many."""
         span = 0
         if all(text.isascii() and text.isdigit() for text in (begin, end)):  # else QuickFIX refuses it
-            newest = self.session.getExpectedSenderNum() - 1
-            span = min(whole(end) or newest, newest) - whole(begin) + 1
+            newest, last = self.session.getExpectedSenderNum() - 1, whole(end)
+            # FIX 4.2 says 999999 for "to the end", later versions 0
+            span = (newest if last in (0, 999_999) else min(last, newest)) - whole(begin) + 1
         while self.resends and now_s - self.resends[0][0] > RESEND_WINDOW_S:
             self.resends.popleft()
         self.resends.append((now_s, max(span, 1)))
@@ -91,7 +94,7 @@ class SessionLink:
         self.logout_reason = reason
         self.session.logout(reason)
         self.reopen = True
-        if not self.logged_on:  # it was gone before, and its onLogout has found nothing to undo
+        if not self.present:  # it was gone before, and its onLogout has found nothing to undo
             self.logout_reason = ""
             self.may_log_on()
 

@@ -7,6 +7,7 @@ gateway down. They die with it. A projection that does not keep up is told in `f
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
@@ -100,8 +101,9 @@ class Housekeeping:
 
     def _look(self, output: IO[bytes]) -> None:
         try:
-            if os.fstat(output.fileno()).st_size > LOG_BYTES:
-                os.ftruncate(output.fileno(), 0)  # whoever writes there appends
+            with contextlib.suppress(OSError):  # nothing depends on it
+                if os.fstat(output.fileno()).st_size > LOG_BYTES:
+                    os.ftruncate(output.fileno(), 0)  # whoever writes there appends
             self._look_after_follower(output)
             self._look_after_snapshots(output)
         finally:

@@ -8,6 +8,7 @@ run      JSON: state "running" or "clean", boot id, sync mode, last_seq of a cle
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -58,7 +59,8 @@ def note_pid(fd: int) -> None:
     try:
         os.ftruncate(fd, os.pwrite(fd, f"{os.getpid()}\n".encode(), 0))
     except OSError:
-        os.ftruncate(fd, 0)
+        with contextlib.suppress(OSError):
+            os.ftruncate(fd, 0)
 
 
 def noted_pid(fd: int) -> int | None:

@@ -24,7 +24,7 @@ from .ccxt_abilities import abilities, check_market, check_market_buy, check_sym
 from .ccxt_exchange import Hooks
 from .ccxt_orders import Orders
 from .ccxt_parse import figure, spec_from
-from .doctrine import Codes, scrub
+from .doctrine import Codes, same_but_for_digits, scrub
 from .odd_rows import read_around
 from .order_lists import Page
 from .order_rate import Limit
@@ -40,6 +40,9 @@ PAGING_S = 40.0
 _PAGE = 100
 _ORDER_PAGE = 50
 _LAST_PAUSE_S = 5.0
+# last prices that fail are asked for anew, ever more slowly, until they have come for so long: each try asks for every symbol
+_LONGEST_PAUSE_S = 60.0
+_WORKED_NS = 30_000_000_000
 _TIFS = {"1": "GTC", "3": "IOC", "4": "FOK"}
 
 
@@ -278,15 +281,18 @@ class Dialect:
 
     async def _run_last(self, symbols: tuple[str, ...]) -> None:
         """Last prices for ever: without them no stop sees a price, so that what fails is begun anew."""
-        told = ""
+        told, again_s = "", self.poll_s
         while True:
-            pause_s = _LAST_PAUSE_S
+            pause_s, began_ns = _LAST_PAUSE_S, host_clock.steady_ns()
             try:
                 await self._last_prices(symbols)
             except Exception as error:
-                pause_s = self.poll_s
+                if host_clock.steady_ns() - began_ns > _WORKED_NS:
+                    told, again_s = "", self.poll_s
+                pause_s, again_s = again_s, min(2 * again_s, _LONGEST_PAUSE_S)
                 why = scrub(str(error), self.hooks.secrets if self.hooks else ()) or type(error).__name__
-                log.log(logging.DEBUG if why == told else logging.WARNING, "%s: last prices: %s", self.settings.name, why)
+                known = same_but_for_digits(why, told)
+                log.log(logging.DEBUG if known else logging.WARNING, "%s: last prices: %s", self.settings.name, why)
                 told = why
             await asyncio.sleep(pause_s)
 

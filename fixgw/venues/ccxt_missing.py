@@ -21,7 +21,7 @@ async def no_trades_either(
     order. `asked_ns`: when the venue was asked for it."""
     our_id, symbol = request.venue_cl_ord_id, request.symbol
     order_id = request.venue_order_id or (tracked.venue_order_id if tracked else "")
-    sent_ns = request.sent_ns or host_clock.to_wall(tracked.began_ns if tracked else asked_ns - _UNKNOWN_SINCE_NS)
+    sent_ns = request.sent_ns or (tracked.sent_ns if tracked else 0) or host_clock.to_wall(asked_ns - _UNKNOWN_SINCE_NS)
     try:
         trades, complete = await reader.shared(sent_ns - GAP_MARGIN_NS, symbol)
     except VenueError as failure:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 import time
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
@@ -27,7 +26,7 @@ from ..core.sanity import is_number
 from . import host_clock
 from .base import Balances, Sink, VenueError
 from .ccxt_dialect import Dialect
-from .doctrine import scrub
+from .doctrine import same_but_for_digits, scrub
 from .settings import VenueFileSettings
 from .tasks import end_tasks
 
@@ -37,7 +36,6 @@ _BACKOFF_MAX_S = 5.0
 # between two reasons why it does not come up, doubled each time
 _RETELL_S = 10.0
 _RETELL_MAX_S = 300.0
-_DIGITS = re.compile(r"\d+")
 _EXPECTED = (VenueError, ccxt.BaseError, ValueError, RuntimeError, KeyError, OSError)
 
 
@@ -158,7 +156,7 @@ class Session:
         """Why it cannot come up, where that is another reason than the one that was told last (numbers aside: of a request, a
         time). The first at once; then more and more seldom, because each is journaled and two may take turns."""
         forbidden = self.forbidden()
-        same = forbidden == self._told_reason if forbidden else _DIGITS.sub("", reason) == _DIGITS.sub("", self._told_reason)
+        same = forbidden == self._told_reason if forbidden else same_but_for_digits(reason, self._told_reason)
         waited_s = time.monotonic() - self._told_s
         if same or (self._told_reason and not forbidden and waited_s < self._retell_s):
             return

@@ -325,7 +325,7 @@ class CcxtVenue:
         our_id, symbol = request.venue_cl_ord_id, request.symbol
         tracked = self.tracker.get(our_id)
         order_id = request.venue_order_id or (tracked.venue_order_id if tracked else "")
-        since_ns = request.sent_ns or (host_clock.to_wall(tracked.began_ns) if tracked else 0)
+        since_ns = request.sent_ns or (tracked.sent_ns if tracked else 0)
         call = self._requests.call_for("query", our_id, order_id)
         limit_s = self._settings.request_timeout_ms / 1000 * self._dialect.fetch_requests + 1.0
         try:

@@ -294,6 +294,8 @@ class Dialect(GeneralDialect):
         await asyncio.wait_for(self.exchange.watch_bids_asks(list(symbols)), 10)
         clients = self.exchange.clients.items()
         self._book_urls = {url for url, client in clients if any("bookTicker" in key for key in client.subscriptions)}
+        if not self._book_urls:
+            raise ccxt.NetworkError("the book stream ended at once")
         self._books_up.set()
         await self._books_lost.wait()
         raise ccxt.NetworkError("the book stream ended")

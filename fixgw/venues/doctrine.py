@@ -21,6 +21,7 @@ from .limiter import LimiterFull
 
 _TEXT_MAX = 300
 RATE_LIMIT_STATUS = frozenset((418, 429))
+_DIGITS = re.compile(r"\d+")
 _URL_QUERY = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']*")
 _NAMED = re.compile(
     r"(?i)\b(signature|api[-_]?key|x-mbx-apikey|secret|passphrase|listenkey|password|token|twofa|otp|memo|uid|login"
@@ -73,6 +74,11 @@ class Evidence:
     code: str = ""
     text: str = ""
     secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+def same_but_for_digits(one: str, other: str) -> bool:
+    """Two texts that say the same of other requests or times."""
+    return _DIGITS.sub("", one) == _DIGITS.sub("", other)
 
 
 def scrub(text: str, secrets: Iterable[str] = ()) -> str:

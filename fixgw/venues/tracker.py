@@ -60,6 +60,11 @@ class Tracked:
     cum_qty: Decimal = Decimal(0)
     done: Done | None = None
 
+    @property
+    def sent_ns(self) -> int:
+        """It was not sent before then, by the wall clock; 0: not placed by this host, which may have heard of it late."""
+        return host_clock.to_wall(self.began_ns) if self.side else 0
+
 
 def trade_key(symbol: str, trade_id: object, side: str | None) -> str:
     """What makes a trade unique at a venue: ids are per symbol, and where two orders of the account trade with each other each

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from acceptor_kit import OMS42, OMS44, OMS50, PB44, Client, FakeEngine, replace, running, until
+from acceptor_kit import OMS42, OMS44, OMS50, PB44, WAIT_S, Client, FakeEngine, replace, running, until
 
 from fixgw.core.commands import (
     AdminNote,
@@ -437,6 +437,31 @@ def test_a_reset_in_a_live_connection_that_is_refused_uses_no_number_twice(accep
         assert "HeartBtInt" in logout["58"] and int(logout["34"]) > before.next_out
     until(lambda: not acceptor._links["OMS44"].present)
     assert status(acceptor, "OMS44").next_in == before.next_in
+
+
+@pytest.mark.parametrize("ask", ["logout", "disable"])
+def test_a_session_that_is_just_logging_on_is_logged_out(acceptor, engine, monkeypatch, ask):
+    """Its Logon was let in before, and nobody would look again."""
+    entered, go_on, call = threading.Event(), threading.Event(), engine.call
+
+    def slow(command, timeout_s):
+        entered.set()
+        assert go_on.wait(WAIT_S)
+        return call(command, timeout_s)
+
+    monkeypatch.setattr(engine, "call", slow)
+    with Client(acceptor.path, OMS44) as client:
+        client.send("A", "98=0|108=30|141=Y", seq=1)
+        assert entered.wait(WAIT_S)
+        getattr(acceptor, ask)("OMS44", "risk says no")
+        go_on.set()
+        client.expect("A")
+        assert client.expect("5")["58"] == "risk says no"
+    until(lambda: not status(acceptor, "OMS44").logged_on)
+    acceptor.enable("OMS44")
+    until(lambda: not acceptor._links["OMS44"].present)
+    with Client(acceptor.path, OMS44) as client:
+        client.logon("141=Y")
 
 
 def test_operations(acceptor, engine):

@@ -121,11 +121,11 @@ def test_what_contradicts_the_order_is_refused_and_what_is_not_there_is_not_foun
 
 class Slow(Desk):
     def call(self, command: c.Command) -> None:
-        raise TimeoutError(f"{type(command).__name__} was not decided within 10.0 s")
+        raise TimeoutError(f"{type(command).__name__} is not durable after 10.0 s: it may be yet")
 
 
 def test_who_is_told_that_it_takes_too_long_is_told_that_it_may_still_be_done(tmp_path: Path, world: World) -> None:
     with serving(tmp_path, Slow(world)) as directory:
         shown = fixgw(directory, "cancel", next(iter(world.state.orders)), "--reason", "by phone")
     assert shown.exit_code == 1
-    assert "BUSY: AdminCancel was not decided within 10.0 s; it may still be, once the gateway goes on" in shown.output
+    assert "BUSY: AdminCancel is not durable after 10.0 s: it may be yet, once the gateway goes on" in shown.output

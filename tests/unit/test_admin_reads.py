@@ -189,7 +189,7 @@ def test_an_order_is_shown_without_the_records_that_were_moved_away(directory: P
     part = told(directory, "order", order_id)
     assert part["order"] == whole["order"] and part["children"] == whole["children"] and len(part["fills"]) == 1
     assert part["incomplete"] == f"records {first} to {last - 1} are not in the journal's folder any more"
-    assert "not all there is: records" in fixgw(directory, "order", order_id).stderr
+    assert "more fills and history: records" in fixgw(directory, "order", order_id).stderr
 
 
 def test_an_old_order_is_not_searched_for_without_end(

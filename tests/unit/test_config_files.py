@@ -225,6 +225,16 @@ def test_a_byte_order_mark_before_a_text_is_no_part_of_it(demo: Path) -> None:
     assert load_venue_file(demo / "venues" / "sim.toml").credential("apiKey").isalnum()
 
 
+def test_an_init_that_finds_a_damaged_journal_leaves_nothing(tmp_path: Path) -> None:
+    identity = tmp_path / "d" / "data" / "journal" / "install"
+    identity.parent.mkdir(parents=True)
+    identity.write_text("bad!")
+    for _ in range(2):
+        result = CliRunner().invoke(main, ["init", str(tmp_path / "d"), "--demo"])
+        assert result.exit_code == 1 and str(identity) in result.output and "already there" not in result.output
+    assert not list((tmp_path / "d").glob("**/*.toml"))
+
+
 @pytest.fixture
 def public() -> Iterator[Path]:
     """A configuration that everybody may read, not below pytest's folders, which nobody else may enter."""

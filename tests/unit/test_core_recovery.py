@@ -281,23 +281,23 @@ STORIES = {
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         ack C1                         | 0 0 a 0/1
         resolve o1 fill trade_id=m1 qty=0.5 px=1E+25 | refused: fill: expected --trade-id, --qty above 0 and --px above 0
-                                       | at most 40 digits, below 1E+25
+                                       | at most 40 digits, from 1E-24 to below 1E+25
         trade C1 t1 0.4                | F 1 a 0.4/0.6
-        resolve o1 correct trade_id=t1 qty=0 px=99 | refused: correct: expected --qty and --px above 0
-                                       | at most 40 digits, below 1E+25
-        resolve o1 correct trade_id=t1 qty=0.5 px=0 | refused: correct: expected --qty and --px above 0
-                                       | at most 40 digits, below 1E+25
-        resolve o1 correct trade_id=t1 px=1E+25 | refused: correct: expected --qty and --px above 0
-                                       | at most 40 digits, below 1E+25
-        resolve o1 correct trade_id=t1 | refused: correct: expected --qty and --px above 0
-                                       | at most 40 digits, below 1E+25
+        resolve o1 correct trade_id=t1 qty=0 px=99 | refused: correct: expected --qty, --px or both, above 0
+                                       | at most 40 digits, from 1E-24 to below 1E+25
+        resolve o1 correct trade_id=t1 qty=0.5 px=0 | refused: correct: expected --qty, --px or both, above 0
+                                       | at most 40 digits, from 1E-24 to below 1E+25
+        resolve o1 correct trade_id=t1 px=1E+25 | refused: correct: expected --qty, --px or both, above 0
+                                       | at most 40 digits, from 1E-24 to below 1E+25
+        resolve o1 correct trade_id=t1 | refused: correct: expected --qty, --px or both, above 0
+                                       | at most 40 digits, from 1E-24 to below 1E+25
     """,
     "resolve fill": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         ack C1                         | 0 0 a 0/1
         resolve o1 fill trade_id=m1 qty=1 px=100 | F 2 a 1/0
         resolve o1 fill trade_id=m2 qty=-1 px=100 | refused: fill: expected --trade-id, --qty above 0 and --px above 0
-                                       | at most 40 digits, below 1E+25
+                                       | at most 40 digits, from 1E-24 to below 1E+25
         new s sell 1 ord_type=3 stop_px=95 | A A s 0/1; 0 0 s 0/1
         resolve o2 fill trade_id=m2 qty=1 px=100 | refused: order o2 was never sent to a venue
     """,

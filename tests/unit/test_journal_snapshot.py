@@ -297,6 +297,24 @@ def test_housekeeping_clears_up_after_a_failed_snapshot_and_waits(
     assert not list((tmp_path / "snapshots").iterdir())
 
 
+def test_a_log_that_cannot_be_cut_keeps_no_snapshot_from_being_made(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(housekeeping_module, "CHECK_S", 0.01)
+    monkeypatch.setattr(housekeeping_module, "LOG_BYTES", -1)
+    monkeypatch.setattr(os, "ftruncate", refuse)
+    keeper = _keeper(journal, tmp_path, "exit 1")
+    keeper.start()
+    try:
+        _until(lambda: keeper.spawned, "no snapshot was begun")
+    finally:
+        monkeypatch.undo()
+        keeper.stop()
+
+
 def test_what_housekeeping_s_processes_say_is_bounded(journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(housekeeping_module, "CHECK_S", 0.01)
     keeper = _keeper(journal, tmp_path, "exit 0")

@@ -67,4 +67,6 @@ def test_a_resend_request_counts_for_what_it_asks_for() -> None:
     assert requests(*[("1", "0")] * 21) == [False] * 20 + [True]
     assert requests(*[("1", "999999999")] * 21) == [False] * 20 + [True]
     assert requests(*[("1", "50000")] * 21) == [False] * 20 + [True]
+    # "to the end" as FIX 4.2 says it, also where there are more
+    assert requests(*[("999999", "999999")] * 21, sent=1_200_000) == [False] * 20 + [True]
     assert not any(requests(*[("5", "2"), ("-1", "5"), ("1", "x"), ("", "")] * 30))

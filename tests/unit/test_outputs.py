@@ -142,6 +142,7 @@ def test_a_planted_bug_that_is_not_found_is_told(tmp_path: Path, monkeypatch: py
     assert json.loads(file.read_text())["plant_found"] is False
     code, output = run()
     assert code == 0 and "planted bug" not in output and "plant_found" not in json.loads(file.read_text())
+    assert run("--kills", "21")[0] == 1, "one was not made"
 
     def gone(*_: object) -> Outcome:
         shutil.rmtree(file.parent)

@@ -83,3 +83,16 @@ def test_the_next_connection_is_logged_out_where_the_last_was_gone(session: Quic
     assert not session.enabled
     end(link)
     assert session.enabled
+
+
+def test_a_reset_in_the_live_connection_does_not_undo_it(session: QuickFix, link: SessionLink) -> None:
+    """While a Logon with 141=Y becomes durable nobody is logged on, and yet the connection is there."""
+
+    def reset() -> None:
+        link.logged_on = False
+
+    session.before_logout = reset
+    log_out(link)
+    assert not session.enabled
+    end(link)
+    assert session.enabled

@@ -214,3 +214,33 @@ def test_last_prices_go_on_after_a_failure() -> None:
         assert events.prices == [D(2), D(3)]
 
     asyncio.run(run())
+
+
+def test_last_prices_that_go_on_failing_are_asked_for_ever_more_slowly(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each try asks for every symbol before any order; and an outage that comes again later is told again."""
+    pauses: list[float] = []
+    now_ns = 0
+
+    class Done(Exception):
+        pass
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 12:
+            raise Done
+
+    async def last_prices(symbols: tuple[str, ...]) -> None:
+        nonlocal now_ns
+        now_ns += 60_000_000_000 if len(pauses) == 9 else 1
+        raise ccxt.NetworkError(f"closed by the server after {now_ns} ns")
+
+    dialect = Dialect(parse_venue({"exchange": "kraken", "symbols": ["BTC/USDT"]}, "t", "t"), None)  # type: ignore[arg-type]
+    dialect.poll_s, dialect._last_prices = 1.0, last_prices  # type: ignore[method-assign]
+    monkeypatch.setattr("fixgw.venues.ccxt_dialect.asyncio.sleep", sleep)
+    monkeypatch.setattr("fixgw.venues.ccxt_dialect.host_clock.steady_ns", lambda: now_ns)
+    with pytest.raises(Done), caplog.at_level("WARNING"):
+        asyncio.run(dialect._run_last(("BTC/USDT",)))
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60, 1, 2, 4]
+    assert len(caplog.records) == 2

@@ -13,7 +13,7 @@ import pytest
 
 import fixgw.venues.ccxt_dialect as ccxt_dialect
 import fixgw.venues.dialect_binance as dialect_binance
-from fixgw.core.commands import VenueTrade
+from fixgw.core.commands import OpenOrder, VenueTrade
 from fixgw.venues import host_clock
 from fixgw.venues.base import Ambiguous, Done
 from fixgw.venues.ccxt_exchange import CALL
@@ -375,7 +375,7 @@ def test_a_wall_clock_that_is_set_moves_nothing_that_is_measured(step_s: int, mo
             return (), True
 
         monkeypatch.setattr(venue._trades, "shared", trades_since)
-        venue.tracker.begin("LOST", SYMBOL)
+        venue.tracker.begin("LOST", SYMBOL).side = "1"  # placed by this host
         assert (await venue.query(QueryChild(venue_cl_ord_id="LOST", symbol=SYMBOL))).outcome == "not_found"
         assert abs(since[0] + GAP_MARGIN_NS - time.time_ns()) < 5_000_000_000
 
@@ -399,5 +399,39 @@ def test_trades_of_an_order_without_a_time_are_read_since_it_was_sent(told: bool
         )
         found = await venue.query(question)
         assert found.trades_checked and [t.venue_trade_id for t in found.trades] == ["500"]
+
+    scene(body, "general")
+
+
+def test_trades_of_an_order_that_was_heard_of_late_are_found() -> None:
+    """A host that was just restarted hears of it long after it was sent, and the venue does not say when that was."""
+    told: list[str] = []
+
+    class Sink(NoSink):
+        def trade(self, found: VenueTrade) -> None:
+            told.append(found.venue_trade_id)
+
+    async def body(venue: CcxtVenue) -> None:
+        exchange = Exchange(venue, 100)
+        old = exchange.trades[-60]
+        exchange.orders[old["order"]] = {
+            "id": old["order"], "clientOrderId": "A", "status": "open", "filled": "1", "amount": "2", "timestamp": None,
+        }  # fmt: skip
+        venue._exchange.has["fetchOrderTrades"] = False
+        venue._sink = Sink()
+        venue.on_working("A", SYMBOL, old["order"])
+        shown = OpenOrder(
+            venue_cl_ord_id="A", symbol=SYMBOL, venue_order_id=old["order"], side="1", qty=D(2), cum_qty=D(1), px=D(10)
+        )
+
+        async def open_orders(*_: object) -> tuple[OpenOrder, ...]:
+            return (shown,)
+
+        venue._pictures.open_orders = open_orders  # type: ignore[assignment]
+        await venue.sweep()
+        assert told == [old["id"]]
+        asked = exchange.requests
+        await venue.sweep()
+        assert exchange.requests == asked
 
     scene(body, "general")
