@@ -7,6 +7,7 @@ was. No such time may then lie further ahead than it can by itself: it would sta
     throttle, repeats ............ go on; where they are ahead of what a burst can be they begin anew
     a place without an answer .... its "not found" counts no sooner than if the deadline to send it had passed just now
     questions, time-outs ......... are due after the rest of their wait
+    an end that awaits its proof . was told at the same moment, now at the latest
     reconciliation ............... from the same moment; where that is not known from as far back as can be told apart
     balances, reservations ....... as of the same moment, now at the latest
 
@@ -78,7 +79,7 @@ def _ahead(state: State) -> Iterator[int]:
         for child_id in venue.live:
             child = state.children[child_id]
             yield max(
-                child.sent_ns, child.cancel_ns, child.not_found_ns, child.expires_ns - SEND_NS,
+                child.sent_ns, child.cancel_ns, child.not_found_ns, child.closed_ns, child.expires_ns - SEND_NS,
                 child.next_query_ns - QUERY_NS,
             )  # fmt: skip
     for account in state.accounts.values():
@@ -117,6 +118,7 @@ def apply_clock(state: State, ev: e.ClockWasSet) -> None:
             child = state.children[child_id]
             child.sent_ns, child.cancel_ns = moved(child.sent_ns), moved(child.cancel_ns)
             child.not_found_ns, child.next_query_ns = moved(child.not_found_ns), moved(child.next_query_ns, QUERY_NS)
+            child.closed_ns = moved(child.closed_ns)
             child.expires_ns = moved(child.expires_ns, SEND_NS)
             if _is_open_question(child):
                 child.expires_ns = max(child.expires_ns, now_ns)

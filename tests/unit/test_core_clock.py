@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from core_world import ACCOUNT, FIRST_NS, SECOND, SYMBOL, VENUE, VENUE_ACCOUNT, World, core_settings, session_settings
 
@@ -296,3 +297,31 @@ def test_an_order_that_a_picture_lists_is_no_orphan_for_a_time_ahead_only():
         c.VenueReconciled(ts_ns=world.tick(), venue=VENUE, account=VENUE_ACCOUNT, asked_ns=asked_ns, open_orders=(listed,))
     )
     assert "ORPHAN" in alerts(events)
+
+
+@pytest.mark.parametrize("again", [step, restart])
+@pytest.mark.parametrize("seconds", [-86_400, -3])
+def test_an_end_that_awaits_its_trades_is_proven_by_the_new_clock(again, seconds):
+    """Its proof is an answer to a question of after it; by the old clock that would be a day away."""
+    world = world_of()
+    order(world, "a")
+    child = next(iter(world.placed))
+    world.run(c.ChildAck(ts_ns=world.tick(), venue=VENUE, venue_cl_ord_id=child, venue_order_id="1"))
+    qty = Decimal("0.1")
+    done = {"venue": VENUE, "venue_cl_ord_id": child, "venue_order_id": "1", "status": "expired", "cum_qty": qty}
+    world.run(c.ChildDone(ts_ns=world.tick(), **done))
+    assert world.state.children[child].is_live
+    again(world, seconds)
+    trade = c.VenueTrade(
+        account=VENUE_ACCOUNT, symbol=SYMBOL, venue_cl_ord_id=child, venue_order_id="1", venue_trade_id="t", side="1", qty=qty,
+        px=Decimal(100), venue_ns=world.now_ns,
+    )  # fmt: skip
+    asked_ns = world.tick(SECOND)
+    answer = c.ChildQueryResult(
+        ts_ns=world.tick(), venue=VENUE, venue_cl_ord_id=child, outcome="expired", asked_ns=asked_ns, venue_order_id="1",
+        cum_qty=qty, trades=(trade,), trades_checked=True,
+    )  # fmt: skip
+    world.run(answer)
+    world.run(msgspec.structs.replace(answer, ts_ns=world.tick(), asked_ns=world.tick(SECOND)))
+    assert not world.state.children[child].is_live
+    world.check()
