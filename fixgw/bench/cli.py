@@ -58,7 +58,7 @@ def order_path(
     \b
     commit   the gateway, sync = "commit"       r1  a bare QuickFIX acceptor
     os       the gateway, sync = "os"           r2  the same, 300 bytes synced before each answer
-    floor    r1, with another process that acknowledges each order and a second report for it: no gateway is faster
+    floor    r1, with another process that acknowledges each order and a second report for it, nothing else
     few, many  the gateway with 100 and with 100,000 orders open
     """
     from .gateway_profile import profile
