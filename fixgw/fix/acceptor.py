@@ -130,6 +130,7 @@ class Acceptor:
                     raise OSError(f"FIX port {theirs}: {error}") from error
         self._acceptor = acceptor
         number = loopback.take_over(theirs, listener)
+        socket_close.opened(number)
         if watched:
             self._watch = quickfix_accept.Watch(number, self._on_lost)
             self._watch.start()

@@ -3,8 +3,9 @@
 QuickFIX 1.16 leaves its accept loop for good at the first accept() that fails (socketAcceptorThread in
 ThreadedSocketAcceptor.cpp), so a moment without a free file handle would keep everybody out until a restart. It does not
 look at whether that thread could be started (onStart), and where a connection gets no thread it leaves the
-socket open, unread. So its calls of socket_accept and thread_spawn are led to ours (call_table.py), which try
-again; and Watch tells when that thread has gone all the same.
+socket open, unread, and later joins or detaches whatever number stood in the place of that thread. So its calls of
+socket_accept, thread_spawn, thread_join and thread_detach are led to ours (call_table.py), which try again, and leave alone a
+thread that there is not; and Watch tells when the accepting thread has gone all the same.
 """
 
 from __future__ import annotations
@@ -19,16 +20,21 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from fixgw.accept import AGAIN_S, TELL_S
 from fixgw.fix import call_table, socket_close
 
 log = logging.getLogger("fixgw.fix.acceptor")
 
-# FIX::socket_accept(int); FIX::thread_spawn(void* (*)(void*), void*, unsigned long&)
+# FIX::socket_accept(int); FIX::thread_spawn(void* (*)(void*), void*, unsigned long&); FIX::thread_join and thread_detach(unsigned
+# long)
 ACCEPT: Final = "_ZN3FIX13socket_acceptEi"
 SPAWN: Final = "_ZN3FIX12thread_spawnEPFPvS0_ES0_Rm"
+JOIN: Final = "_ZN3FIX11thread_joinEm"
+DETACH: Final = "_ZN3FIX13thread_detachEm"
+# in place of a thread: there is none
+NOBODY: Final = 0
 # a connection holds QuickFIX's lock meanwhile, and the front gives up after 5 s
 SPAWN_S: Final = 3.0
 # until QuickFIX's thread has come to its first accept()
@@ -39,6 +45,7 @@ _ENDED: Final = frozenset((errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPN
 
 _ACCEPT_TYPE: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)
 _SPAWN_TYPE: Final = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+_THREAD_TYPE: Final = ctypes.CFUNCTYPE(None, ctypes.c_ulong)
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 # listener -> the native id of QuickFIX's thread that accepts there
 _accepting: Final[dict[int, int]] = {}
@@ -55,7 +62,8 @@ def install() -> bool:
     """Before QuickFIX starts an acceptor; it holds until the process ends. False (and a warning): the library is built in another
     way than is known here, and it is as described above."""
     otherwise = "QuickFIX accepts by itself: a moment without a free file handle keeps everybody out from then on"
-    return call_table.lead({ACCEPT: _accept_callback, SPAWN: _spawn_callback}, otherwise)
+    callbacks = {ACCEPT: _accept_callback, SPAWN: _spawn_callback, JOIN: _join_callback, DETACH: _detach_callback}
+    return call_table.lead(callbacks, otherwise)
 
 
 def _accept(listener: int) -> int:
@@ -65,6 +73,7 @@ def _accept(listener: int) -> int:
         while True:
             found: int = _libc.accept(listener, None, None)
             if found >= 0:
+                socket_close.opened(found)
                 _taken[me] = found
                 return found
             number = ctypes.get_errno()
@@ -104,7 +113,8 @@ def _spawn(function: int, argument: int, thread: int) -> bool:
             if time.monotonic() >= deadline:
                 log.error("QuickFIX gets no thread%s", " for a connection: closed" if taken >= 0 else "")
                 if taken >= 0:
-                    os.close(taken)
+                    socket_close.close_now(taken)
+                ctypes.c_ulong.from_address(thread).value = NOBODY
                 return False
             _tell("QuickFIX gets no thread, tried again")
             time.sleep(AGAIN_S)
@@ -112,6 +122,18 @@ def _spawn(function: int, argument: int, thread: int) -> bool:
     except BaseException:
         log.exception("QuickFIX's threads")
         return False
+
+
+def _join(thread: int) -> None:
+    """In the place of FIX::thread_join."""
+    if thread != NOBODY:
+        _quickfix_join(thread)
+
+
+def _detach(thread: int) -> None:
+    """In the place of FIX::thread_detach."""
+    if thread != NOBODY:
+        _quickfix_detach(thread)
 
 
 def _tell(text: str) -> None:
@@ -124,15 +146,20 @@ def _tell(text: str) -> None:
 
 _accept_callback: Final = _ACCEPT_TYPE(_accept)
 _spawn_callback: Final = _SPAWN_TYPE(_spawn)
+_join_callback: Final = _THREAD_TYPE(_join)
+_detach_callback: Final = _THREAD_TYPE(_detach)
 
 
-def _original() -> Callable[[int, int, int], bool]:
+def _original(symbol: str, kind: Callable[[int], Any]) -> Callable[..., Any]:
     with contextlib.suppress(OSError, AttributeError):
-        return _SPAWN_TYPE(call_table.address_of(SPAWN))
-    return lambda function, argument, thread: False  # never called: there is nothing to lead here
+        found: Callable[..., Any] = kind(call_table.address_of(symbol))
+        return found
+    return lambda *_: False  # never called: there is nothing to lead here
 
 
-_quickfix_spawn: Final = _original()
+_quickfix_spawn: Final = _original(SPAWN, _SPAWN_TYPE)
+_quickfix_join: Final = _original(JOIN, _THREAD_TYPE)
+_quickfix_detach: Final = _original(DETACH, _THREAD_TYPE)
 
 
 class Watch:

@@ -120,6 +120,22 @@ def test_a_connection_without_a_thread_is_closed_and_the_next_is_served(
     logs_on(acceptor)
 
 
+def test_an_acceptor_stops_after_a_connection_without_a_thread(acceptor: Acceptor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """QuickFIX joins a thread for each connection that it has taken."""
+    joined: list[int] = []
+    join = quickfix_accept._quickfix_join
+    monkeypatch.setattr(quickfix_accept, "_quickfix_join", lambda thread: (joined.append(thread), join(thread)))
+    monkeypatch.setattr(quickfix_accept, "SPAWN_S", 0.0)
+    monkeypatch.setattr(quickfix_accept, "_quickfix_spawn", lambda *_: False)
+    with unix_socket() as refused:
+        refused.settimeout(WAIT_S)
+        refused.connect(str(acceptor.path))
+        assert refused.recv(1) == b""
+    acceptor.stop()
+    # that of the accept loop, and the one that started it
+    assert len(joined) == 2 and quickfix_accept.NOBODY not in joined
+
+
 def test_a_thread_comes_late(acceptor: Acceptor, monkeypatch: pytest.MonkeyPatch) -> None:
     spawn, tries = quickfix_accept._quickfix_spawn, []
 

@@ -1,5 +1,7 @@
 """A client that comes back the moment its connection was ended is read by one thread, and gets its answer."""
 
+import os
+import socket
 import threading
 import time
 from pathlib import Path
@@ -81,6 +83,37 @@ def test_a_number_stays_taken_when_a_thread_of_ours_ends_the_connection(
                 until(lambda: not socket_close.is_closed(number))
         finally:
             go_on.set()
+
+
+def test_what_is_closed_twice_is_not_closed_for_who_has_its_number_by_then() -> None:
+    """At a stop QuickFIX closes connections once more whose threads have ended."""
+    socket_close.install()
+    first, second = socket.socketpair()
+    with second:
+        number = first.detach()
+        socket_close.opened(number)
+        closer = threading.Thread(target=socket_close._close, args=(number,))
+        closer.start()
+        closer.join(WAIT_S)
+        assert second.recv(1) == b"" and socket_close.is_closed(number)
+        socket_close.close_now(number)
+        with pytest.raises(OSError, match="descriptor"):
+            os.fstat(number)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        os.dup2(ours.fileno(), number)
+        if ours.fileno() != number:
+            ours.close()
+        socket_close._close(number)
+        assert not socket_close.is_closed(number)
+        os.write(number, b"still here")
+        assert theirs.recv(10) == b"still here"
+        # and again QuickFIX's
+        socket_close.opened(number)
+        socket_close._close(number)
+        assert theirs.recv(1) == b"" and socket_close.is_closed(number)
+        socket_close.close_now(number)
+    ours.detach()
 
 
 def _open() -> int:
