@@ -130,7 +130,6 @@ class Acceptor:
                     raise OSError(f"FIX port {theirs}: {error}") from error
         self._acceptor = acceptor
         number = loopback.take_over(theirs, listener)
-        socket_close.opened(number)
         if watched:
             self._watch = quickfix_accept.Watch(number, self._on_lost)
             self._watch.start()
@@ -288,7 +287,8 @@ class Acceptor:
             link.delivery.stop(0.0)
         # one that waits in QuickFIX for a client that does not read is let go when QuickFIX cuts the connection
         self._await_senders()
-        acceptor.stop(True)
+        with socket_close.held():
+            acceptor.stop(True)
         if not self._await_senders():
             # QuickFIX's sessions must outlive whoever is still in them
             log.error("acceptor: a sender did not end")

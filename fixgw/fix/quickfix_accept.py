@@ -73,7 +73,6 @@ def _accept(listener: int) -> int:
         while True:
             found: int = _libc.accept(listener, None, None)
             if found >= 0:
-                socket_close.opened(found)
                 _taken[me] = found
                 return found
             number = ctypes.get_errno()
@@ -113,7 +112,7 @@ def _spawn(function: int, argument: int, thread: int) -> bool:
             if time.monotonic() >= deadline:
                 log.error("QuickFIX gets no thread%s", " for a connection: closed" if taken >= 0 else "")
                 if taken >= 0:
-                    socket_close.close_now(taken)
+                    os.close(taken)
                 ctypes.c_ulong.from_address(thread).value = NOBODY
                 return False
             _tell("QuickFIX gets no thread, tried again")

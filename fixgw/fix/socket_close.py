@@ -8,8 +8,8 @@ shut down at once, as before, but its number stays taken until the thread that c
 Where a thread of ours has QuickFIX end a connection (gap_keeper.py), which one reads it is not known, and the number is kept for
 as long as any may.
 
-At a stop QuickFIX closes once more what its threads have closed since it is stopping. By then the number may be given back, and
-somebody else's: such a call does nothing.
+A QuickFIX that is stopping closes once more what its threads have closed since it began to. By then the number would be somebody
+else's, so that none is given back meanwhile (`held`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import functools
 import os
 import threading
 import time
+from collections.abc import Iterator
 from typing import Final
 
 from fixgw.fix import call_table
@@ -38,11 +39,8 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 # file descriptor -> the thread of QuickFIX that closed it last, monotonic time
 _closed: Final[dict[int, tuple[int, float]]] = {}
 _some: Final = threading.Event()
-# numbers that QuickFIX is known to have got (opened()); those of them that were given back since
-_theirs: Final[set[int]] = set()
-_given_back: Final[set[int]] = set()
-# a number is closed by QuickFIX's threads and given back by ours
-_lock: Final = threading.Lock()
+# by who has QuickFIX stop, and by who gives numbers back
+_giving_back: Final = threading.RLock()
 
 
 @functools.cache
@@ -61,24 +59,20 @@ def is_closed(number: int) -> bool:
     return number in _closed
 
 
-def opened(number: int) -> None:
-    """QuickFIX has got this number, or still has it."""
-    if number not in _theirs or number in _given_back:
-        with _lock:
-            _theirs.add(number)
-            _given_back.discard(number)
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """No number is given back within: around a stop of QuickFIX."""
+    with _giving_back:
+        yield
 
 
 def _close(number: int) -> None:
     """In the place of FIX::socket_close; the session's lock may be held. At a stop a connection is closed twice: by who stops,
     and by its own thread, which is the one to wait for."""
+    _libc.shutdown(number, _SHUT_RDWR)
     # to Python those of QuickFIX are dummies, because it has not started them
     ours = not isinstance(threading.current_thread(), threading._DummyThread)
-    with _lock:
-        if number in _given_back:
-            return
-        _libc.shutdown(number, _SHUT_RDWR)
-        _closed[number] = (_UNKNOWN if ours else threading.get_native_id(), time.monotonic())
+    _closed[number] = (_UNKNOWN if ours else threading.get_native_id(), time.monotonic())
     _some.set()
 
 
@@ -90,18 +84,11 @@ def _reap() -> None:
     while _some.wait():
         if not _closed:
             _some.clear()
-        for number, (thread, at) in list(_closed.items()):
-            gone = thread != _UNKNOWN and not os.path.exists(f"/proc/self/task/{thread}")
-            if gone or time.monotonic() - at > _LONGEST_S:
-                close_now(number)
+        with _giving_back:
+            for number, (thread, at) in list(_closed.items()):
+                gone = thread != _UNKNOWN and not os.path.exists(f"/proc/self/task/{thread}")
+                if gone or time.monotonic() - at > _LONGEST_S:
+                    del _closed[number]
+                    with contextlib.suppress(OSError):
+                        os.close(number)
         time.sleep(_POLL_S)
-
-
-def close_now(number: int) -> None:
-    """Closes it and gives the number back: there is no thread that could read it."""
-    with _lock:
-        _closed.pop(number, None)
-        if number in _theirs:
-            _given_back.add(number)
-        with contextlib.suppress(OSError):
-            os.close(number)

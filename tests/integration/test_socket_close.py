@@ -1,7 +1,5 @@
 """A client that comes back the moment its connection was ended is read by one thread, and gets its answer."""
 
-import os
-import socket
 import threading
 import time
 from pathlib import Path
@@ -85,35 +83,33 @@ def test_a_number_stays_taken_when_a_thread_of_ours_ends_the_connection(
             go_on.set()
 
 
-def test_what_is_closed_twice_is_not_closed_for_who_has_its_number_by_then() -> None:
-    """At a stop QuickFIX closes connections once more whose threads have ended."""
-    socket_close.install()
-    first, second = socket.socketpair()
-    with second:
-        number = first.detach()
-        socket_close.opened(number)
-        closer = threading.Thread(target=socket_close._close, args=(number,))
-        closer.start()
-        closer.join(WAIT_S)
-        assert second.recv(1) == b"" and socket_close.is_closed(number)
-        socket_close.close_now(number)
-        with pytest.raises(OSError, match="descriptor"):
-            os.fstat(number)
-    ours, theirs = socket.socketpair()
-    with theirs:
-        os.dup2(ours.fileno(), number)
-        if ours.fileno() != number:
-            ours.close()
-        socket_close._close(number)
-        assert not socket_close.is_closed(number)
-        os.write(number, b"still here")
-        assert theirs.recv(10) == b"still here"
-        # and again QuickFIX's
-        socket_close.opened(number)
-        socket_close._close(number)
-        assert theirs.recv(1) == b"" and socket_close.is_closed(number)
-        socket_close.close_now(number)
-    ours.detach()
+def test_no_number_is_given_back_during_a_stop(tmp_path: Path) -> None:
+    """QuickFIX then closes once more what its threads have closed since it began to stop."""
+
+    class Stopping:
+        def stop(self, force: bool) -> None:
+            client.send("5")
+            client.leaving = True
+            while not client.closed:
+                assert client.read(WAIT_S) or client.closed
+            nonlocal number
+            (number,) = until(lambda: socket_close._closed.keys() - before.keys())
+            reader, _ = socket_close._closed[number]
+            until(lambda: not Path(f"/proc/self/task/{reader}").exists())
+            threading.Event().wait(5 * socket_close._POLL_S)
+            kept.append(socket_close.is_closed(number))
+            theirs.stop(force)
+
+    kept: list[bool] = []
+    number = -1
+    with running(FakeEngine(), ALL, tmp_path) as acceptor, Client(acceptor.path, OMS44) as client:
+        client.logon("141=Y")
+        before = dict(socket_close._closed)
+        theirs, acceptor._acceptor = acceptor._acceptor, Stopping()
+        acceptor.broadcast_logout = lambda *_: True
+        acceptor.stop(1.0)
+    assert kept == [True]
+    until(lambda: not socket_close.is_closed(number))
 
 
 def _open() -> int:
