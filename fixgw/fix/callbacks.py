@@ -41,7 +41,7 @@ HEARTBEAT_S: Final = (1, 3600)
 CANCEL_ON_DISCONNECT: Final = ("20008", "8013", "9001")
 # QuickFIX counts to 2^64; whoever reads the journal (SQLite) to 2^63 - 1
 MAX_SEQ: Final = 2**62
-# Until the record of a Logon is durable; the front waits longer for our answer (5 s, unless logon_deadline_s is less)
+# Until the record of a Logon is durable; the front waits longer for our answer (FrontConfig.logon_answer_s)
 LOGON_DURABLE_S: Final = 4.0
 # messages that QuickFIX does not ask a Logon for
 LOGON_OR_NOT: Final = ("3", "4")

@@ -128,4 +128,4 @@ def test_a_logon_that_does_not_become_durable_in_time_is_refused(engine: Engine,
 
 
 def test_the_refusal_is_said_before_the_front_gives_up() -> None:
-    assert FrontConfig(sessions=()).logon_deadline_s - 1 >= callbacks.LOGON_DURABLE_S
+    assert FrontConfig(sessions=()).logon_answer_s - 1 >= callbacks.LOGON_DURABLE_S
