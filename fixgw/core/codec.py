@@ -3,6 +3,7 @@
 SCHEMA_VERSION stands for what a journal means: a snapshot of another version is not used, the journal is replayed instead. It
 rises with every change after which the journals that exist cannot be read as before, or replay to another state (a rule of
 evolve that does something else). Else the state after a start would be in part of the older reading, in part of the newer.
+tests/unit/test_replay_pinned.py tells when it has to.
 """
 
 from __future__ import annotations
