@@ -327,6 +327,8 @@ def recover(config: Config, on_full: Callable[[bool], None]) -> tuple[Journal, S
     one, all records. Raises JournalLocked, CorruptJournal and the like, and Stopping, with the journal as it was."""
     table, directory = config.firm_file.journal, config.paths.journal
     snapshot = latest_snapshot(directory, SCHEMA_VERSION)
+    what = "the first record on" if snapshot is None else f"record {snapshot.seq + 1} on, with the snapshot of what was before"
+    log.info("reading the journal from %s", what)
     # nothing of what is built here becomes garbage: collecting would walk it again and again
     collecting = gc.isenabled()
     gc.disable()

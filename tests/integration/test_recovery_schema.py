@@ -82,13 +82,16 @@ def test_a_snapshot_of_an_older_reading_is_not_built_upon(config: Config, caplog
     directory = config.paths.journal
     journal_of(world, directory)
     older_snapshot(world, forgot, directory, 7)
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         state = restored(config)
+    assert "reading the journal from the first record on" in caplog.text
     assert state_hash(state) == state_hash(world.state) and state.venues[VENUE].order_ids[SHARED] == newer
     assert f"{snapshot_files(directory)[0][1]} is skipped: schema 7, expected {SCHEMA_VERSION}" in caplog.text
     # the version is all that tells them apart
     older_snapshot(world, forgot, directory, SCHEMA_VERSION)
-    assert state_hash(restored(config)) != state_hash(world.state)
+    with caplog.at_level(logging.INFO):
+        assert state_hash(restored(config)) != state_hash(world.state)
+    assert f"reading the journal from record {forgot + 1} on, with the snapshot" in caplog.text
 
 
 def test_the_next_snapshot_is_made_of_the_whole_journal(config: Config) -> None:
