@@ -49,4 +49,4 @@ def last_named(path: Path, order_id: str) -> LastNamed | None:
             found = LastNamed(int(last), int(seen or 0), str(crc))
     except (sqlite3.Error, ValueError):
         return None
-    return found if found.last else None
+    return found if 0 < found.last <= found.seen else None
