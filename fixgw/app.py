@@ -35,7 +35,7 @@ from .doors import Doors
 from .engine import Engine
 from .fix.port import RecordCursor, SessionCursor
 from .fix.rawlog import RawLog
-from .journal.errors import JournalDiskError, JournalError
+from .journal.errors import JournalDiskError, JournalError, JournalGap
 from .journal.housekeeping import Housekeeping
 from .journal.snapshot import latest_snapshot
 from .journal.space import SpaceWatch
@@ -105,6 +105,7 @@ class Gateway:
             self.paths.projection,
             self.paths.log / "housekeeping.log",
             every=table.snapshot_every_records,
+            schema_version=SCHEMA_VERSION,
             archive=table.archive,
             tell=self._tell_projection,
         )
@@ -322,10 +323,12 @@ def _no_check() -> None:
 
 
 def recover(config: Config, on_full: Callable[[bool], None]) -> tuple[Journal, State]:
-    """The journal, opened, and the state: the last good snapshot, evolved by the records after it. Raises JournalLocked,
-    CorruptJournal and the like, and Stopping, with the journal as it was."""
+    """The journal, opened, and the state: the last good snapshot of this build's schema, evolved by the records after it; without
+    one, all records. Raises JournalLocked, CorruptJournal and the like, and Stopping, with the journal as it was."""
     table, directory = config.firm_file.journal, config.paths.journal
     snapshot = latest_snapshot(directory, SCHEMA_VERSION)
+    what = "the first record on" if snapshot is None else f"record {snapshot.seq + 1} on, with the snapshot of what was before"
+    log.info("reading the journal from %s", what)
     # nothing of what is built here becomes garbage: collecting would walk it again and again
     collecting = gc.isenabled()
     gc.disable()
@@ -353,9 +356,13 @@ def recover(config: Config, on_full: Callable[[bool], None]) -> tuple[Journal, S
             for _seq, payload in journal.read(state.seq + 1):
                 told_to_stop.check()
                 replay_record(state, payload)
-        except BaseException:
+        except BaseException as error:
             with contextlib.suppress(OSError):
                 journal.close_untouched()
+            if isinstance(error, JournalGap):
+                newest = f"the newest is of record {base_seq}" if base_seq else "there is none"
+                needed = f"it is needed by a start without a later snapshot of schema {SCHEMA_VERSION} ({newest})"
+                raise JournalError(f"{error}: {needed}; bring back what was moved out of {directory}") from error
             raise
         gc.freeze()
     finally:

@@ -32,7 +32,7 @@ Reads show durable state only. Each list is {"<name>": [...], "more": bool} with
                   updated_ns: the latest change of a finished one (its end, a late fill, a correction), created_ns of an open one
     order         {order_id} -> {order: ORDER, children: [{venue_cl_ord_id, venue_order_id, venue, qty, px, cum_qty, state}],
                   fills: [FILL], history: [{seq, ts_ns, event, text}], incomplete}; NOT_FOUND
-                  incomplete: what of the journal fills and history are without, or ""
+                  incomplete: which records may have more of it and were not looked through, or ""
     fills         {session?, symbol?, limit?} -> {fills: [FILL], more, projection_trouble: as in status, for the older ones}
                   FILL = {exec_id, order_id, cl_ord_id, session, account, venue, symbol, side, last_qty, last_px, fee,
                   fee_asset, liquidity, venue_trade_id, busted: bool, corrected_by, corrects, ts_ns}

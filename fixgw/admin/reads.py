@@ -1,6 +1,6 @@
 """The reads of the admin protocol (protocol.py): views of the gateway's own state, the newest records at hand, and the journal.
 
-None of them asks the projection; that one is troubled is told in `status`, and in `fills`, which sends people to it.
+None of them shows what the projection says; that one is troubled is told in `status`, and in `fills`, which sends people to it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import msgspec
 from .. import __version__
 from ..config import Config
 from ..core import events as e
-from ..core.codec import decode_record
 from ..core.cold import Row
 from ..core.order import Order
 from ..core.reports import Report
@@ -28,13 +27,12 @@ from ..venues.gateway_link import VenueLinks
 from . import views
 from .asked import Params, limit_of, text_of
 from .engine_access import durable_view
+from .history import history_of
 from .names import Names
 from .protocol import AdminError
-from .recent import RECENT_FILLS, Recent, kept
+from .recent import RECENT_FILLS, Recent
 from .server import Method
 
-MAX_HISTORY_RECORDS = 500_000
-MAX_HISTORY = 1_000
 FILLS_AT_ONCE = 50
 # for messages that are owed from long ago; the next question goes on
 LOOK_BACK_S = 0.5
@@ -202,28 +200,9 @@ class Reads:
         found = durable_view(self._engine, make)
         if found is None:
             raise AdminError("NOT_FOUND", f"order {order_id!r} is unknown")
-        return {"order": found[0], "children": found[1], **self._history(order_id)}
-
-    def _history(self, order_id: str) -> Params:
-        """Its fills and history, from the journal; the record that made the order stands in its id."""
-        rows: list[Params] = []
-        reports: list[e.Reported] = []
-        made = int(order_id[8:15], 36)
-        start, records = kept(self._engine, made)
-        lacks = [f"records {made} to {start - 1} are not in the journal's folder any more"] if start > made else []
-        for seq, payload in records:
-            if seq >= start + MAX_HISTORY_RECORDS or len(rows) >= MAX_HISTORY:
-                lacks.append(f"records from {seq} on were not looked through: `fixgw journal export --from {seq}` has them")
-                break
-            if order_id.encode() not in payload:
-                continue
-            for event in decode_record(payload).events:
-                row = views.history_row(seq, event, order_id)
-                if row is not None:
-                    rows.append(row)
-                if isinstance(event, e.Reported) and getattr(event.message, "order_id", "") == order_id:
-                    reports.append(event)
-        return {"fills": self._fill_rows(reports), "history": rows, "incomplete": "; ".join(lacks)}
+        history = history_of(self._engine, self._config.paths.projection, order_id)
+        fills, incomplete = self._fill_rows(history.reports), "; ".join(history.lacks)
+        return {"order": found[0], "children": found[1], "fills": fills, "history": history.rows, "incomplete": incomplete}
 
     def _fill_rows(self, reports: list[e.Reported]) -> list[Params]:
         """Those of them that are fills, a few at a time: orders wait while the state is read."""

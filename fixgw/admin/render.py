@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..printable import printable
+
 _NAMES: Final[dict[str, dict[str, str]]] = {
     "side": {"1": "buy", "2": "sell"},
     "ord_type": {"1": "market", "2": "limit", "3": "stop", "4": "stop_limit"},
@@ -110,7 +112,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, 
         click.echo(f"no {title}")
         return
     heads = [column.removesuffix("_ns") for column in columns]
-    cells = [[_clean(cell(column, row.get(column))) for column in columns] for row in rows]
+    cells = [[printable(cell(column, row.get(column))) for column in columns] for row in rows]
     console = Console()
     if console.is_terminal:
         table = Table(title=title, title_justify="left")
@@ -132,12 +134,12 @@ def print_fields(title: str, fields: Mapping[str, Any]) -> None:
     width = max((len(key) for key in plain), default=0)
     click.secho(title, bold=True)
     for key, value in plain.items():
-        click.echo(f"  {key.removesuffix('_ns'):<{width}}  {_clean(cell(key, value))}")
+        click.echo(f"  {key.removesuffix('_ns'):<{width}}  {printable(cell(key, value))}")
 
 
 def print_warning(text: str) -> None:
     """On stderr: what was asked for is complete without it."""
-    click.secho(f"warning: {_clean(text)}", fg="yellow", err=True)
+    click.secho(f"warning: {printable(text)}", fg="yellow", err=True)
 
 
 def _aligned(columns: Sequence[str], lines: list[list[str]]) -> list[str]:
@@ -150,8 +152,3 @@ def _aligned(columns: Sequence[str], lines: list[list[str]]) -> list[str]:
         ]
         out.append("  ".join(parts).rstrip())
     return out
-
-
-def _clean(text: str) -> str:
-    """Control characters (a client chose some of these texts) must not reach a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text)

@@ -24,6 +24,7 @@ import msgspec
 
 from ..accept import accept_each, hang_up, listen_private
 from ..core.numbers import text
+from ..printable import printable
 from .protocol import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, AdminError, Fault, Reply, Request
 
 log = logging.getLogger(__name__)
@@ -180,7 +181,7 @@ def journaled_name(login: str, claimed: str) -> str:
 
 def _cleaned(name: str) -> str:
     """At most MAX_NAME characters that can be printed."""
-    return "".join(char if char.isprintable() else "?" for char in name[:MAX_NAME]).strip()
+    return printable(name[:MAX_NAME]).strip()
 
 
 def _exact(value: object) -> object:

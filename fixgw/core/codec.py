@@ -1,6 +1,9 @@
 """Journal records to bytes and back (msgpack, positional: fields are only ever appended, with a default).
 
-SCHEMA_VERSION rises when a change cannot be read with the old definition; snapshots of another version are not used.
+SCHEMA_VERSION stands for what a journal means: a snapshot of another version is not used, the journal is replayed instead. It
+rises with every change after which the journals that exist cannot be read as before, or replay to another state (a rule of
+evolve that does something else). Else the state after a start would be in part of the older reading, in part of the newer.
+tests/unit/test_replay_pinned.py tells when it has to.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import msgspec
 from .commands import AnyCommand
 from .events import AnyEvent
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):

@@ -66,12 +66,13 @@ def assess(
     notional = leaves * value_px if value_px is not None else ZERO
     if order is not None:
         added, notional = max(leaves - at_risk(order), ZERO), max(notional - notional_at_risk(order), ZERO)
-    # by position (see the fields of RiskRequest): to name two dozen of them costs more than most of the checks
     denied = run_stages(
         RiskRequest(
-            kind, state, ts_ns, market.session, market.account, instrument.symbol, instrument.base, instrument.quote,
-            terms.side, terms.ord_type, terms.tif, qty, leaves, added, notional, terms.price, terms.stop_px,
-            value_px, reference, quote, market.bounds, market.with_fee, order, terms.cash_qty,
+            kind=kind, state=state, ts_ns=ts_ns, session=market.session, account=market.account, symbol=instrument.symbol,
+            base=instrument.base, quote_asset=instrument.quote, side=terms.side, ord_type=terms.ord_type, tif=terms.tif,
+            qty=qty, leaves=leaves, added=added, added_notional=notional, price=terms.price, stop_px=terms.stop_px,
+            value_px=value_px, reference=reference, quote=quote, bounds=market.bounds, with_fee=market.with_fee,
+            order=order, cash_qty=terms.cash_qty,
         )
     )  # fmt: skip
     if denied is None:
@@ -93,12 +94,15 @@ def switched_off(draft: Draft, order: Order, pending: Pending, market: Market) -
     """A kill switch that was set while the old child of a replace was being canceled: nothing new, or nothing that adds."""
     leaves = pending.order_qty - order.cum_qty
     added = max(pending.order_qty - order.order_qty, ZERO)
+    instrument = market.instrument
     return session_state.check(
         RiskRequest(
-            REPLACE, draft.state, draft.ts_ns, market.session, market.account, order.symbol, market.instrument.base,
-            market.instrument.quote, order.side, pending.ord_type, pending.tif, pending.order_qty, leaves, added,
-            CTX.multiply(added, pending.risk_px), pending.price, pending.stop_px, pending.risk_px, None, None,
-            market.bounds, market.with_fee, order, pending.cash_qty,
+            kind=REPLACE, state=draft.state, ts_ns=draft.ts_ns, session=market.session, account=market.account,
+            symbol=order.symbol, base=instrument.base, quote_asset=instrument.quote, side=order.side,
+            ord_type=pending.ord_type, tif=pending.tif, qty=pending.order_qty, leaves=leaves, added=added,
+            added_notional=CTX.multiply(added, pending.risk_px), price=pending.price, stop_px=pending.stop_px,
+            value_px=pending.risk_px, reference=None, quote=None, bounds=market.bounds, with_fee=market.with_fee,
+            order=order, cash_qty=pending.cash_qty,
         )
     )  # fmt: skip
 

@@ -30,8 +30,7 @@ from fixgw.fix.inbound import Context, parse
 from fixgw.fix.inbound.fields import clean, split, whole
 from fixgw.fix.outbound import encode
 from fixgw.fix.port import EnginePort
-from fixgw.fix.session_link import MAX_RESENDS, MAX_RESENT, RESEND_WINDOW_S, SessionLink
-from fixgw.fix.session_link import this_thread as _thread
+from fixgw.fix.session_link import MAX_RESENDS, MAX_RESENT, RESEND_WINDOW_S, SessionLink, this_thread
 from fixgw.fix.store_keeper import STORE_FAILED
 
 log = logging.getLogger("fixgw.fix.acceptor")
@@ -42,7 +41,7 @@ HEARTBEAT_S: Final = (1, 3600)
 CANCEL_ON_DISCONNECT: Final = ("20008", "8013", "9001")
 # QuickFIX counts to 2^64; whoever reads the journal (SQLite) to 2^63 - 1
 MAX_SEQ: Final = 2**62
-# Until the record of a Logon is durable; the front waits longer for our answer (5 s, unless logon_deadline_s is less)
+# Until the record of a Logon is durable; the front waits longer for our answer (FrontConfig.logon_answer_s)
 LOGON_DURABLE_S: Final = 4.0
 # messages that QuickFIX does not ask a Logon for
 LOGON_OR_NOT: Final = ("3", "4")
@@ -58,7 +57,7 @@ _YES_NO: Final = {"Y": True, "1": True, "S": True, "N": False, "0": False}
 def more_at_hand() -> bool:
     """Whether further messages of this connection wait to be read, by what QuickFIX shows of it: its thread did not sleep
     between the last ones."""
-    thread = _thread
+    thread = this_thread
     idle_ns = (time.perf_counter_ns() - thread.left_ns) - (time.thread_time_ns() - thread.left_cpu_ns)
     if idle_ns < MORE_IDLE_NS:
         thread.streak = min(thread.streak + 1, MORE_MAX)
@@ -69,8 +68,8 @@ def more_at_hand() -> bool:
 
 def pin_thread() -> None:
     """Keeps this QuickFIX thread's Python state alive between callbacks, where quickfix_accept.py does not."""
-    if not _thread.pinned:
-        _thread.pinned = True
+    if not this_thread.pinned:
+        this_thread.pinned = True
         ctypes.pythonapi.PyGILState_Ensure()
 
 
@@ -96,7 +95,7 @@ class Application(fix.Application):  # type: ignore[misc]
         self._guarded(self._on_logout, session_id)
 
     def _on_logon(self, link: SessionLink) -> None:
-        _thread.link = link
+        this_thread.link = link
         link.connected_ns = self._engine.now_ns()
         link.logged_on = True
         # operations set these before they look whether it is logged on
@@ -110,7 +109,7 @@ class Application(fix.Application):  # type: ignore[misc]
             link.unsaid.popleft()
 
     def _on_logout(self, link: SessionLink) -> None:
-        _thread.link = None
+        this_thread.link = None
         link.logged_on = False
         link.connected_ns = None
         link.delivery.logged_out()
@@ -132,7 +131,7 @@ class Application(fix.Application):  # type: ignore[misc]
 
     def toApp(self, message: fix.Message, session_id: fix.SessionID) -> None:
         # Under QuickFIX's session lock: a report can never slip into the numbers of a connection that is not logged on.
-        link = _thread.sending or self._links.get(session_id.toString())
+        link = this_thread.sending or self._links.get(session_id.toString())
         if link is not None and not link.logged_on and not message.getHeader().isSetField(43):
             raise fix.DoNotSend()
 
@@ -156,7 +155,7 @@ class Application(fix.Application):  # type: ignore[misc]
 
     def fromApp(self, message: fix.Message, session_id: fix.SessionID) -> None:
         pin_thread()
-        link = _thread.link or self._links.get(session_id.toString())
+        link = this_thread.link or self._links.get(session_id.toString())
         raw = ""
         try:
             raw = message.toString()
@@ -197,7 +196,7 @@ class Application(fix.Application):  # type: ignore[misc]
             self._refuse(link, raw, Reason.JOURNAL_FULL)
         finally:
             delivery.leave()
-            _thread.left_ns, _thread.left_cpu_ns = time.perf_counter_ns(), time.thread_time_ns()
+            this_thread.left_ns, this_thread.left_cpu_ns = time.perf_counter_ns(), time.thread_time_ns()
 
     def _refuse(self, link: SessionLink, raw: str, reason: Reason) -> None:
         """The engine did not take the order. Its number is journaled where that is possible: after a crash the client
@@ -347,7 +346,7 @@ class Application(fix.Application):  # type: ignore[misc]
             if refusal is not None and reset:
                 self._undo_reset(link, cursor.last_in_seq, live)
         if refusal is not None:
-            _thread.refused = True
+            this_thread.refused = True
             log.warning("session %s: logon refused: %s", name, refusal)
             return refusal
         number, expected = whole(fields["34"]), link.session.getExpectedTargetNum()
@@ -386,7 +385,7 @@ class Application(fix.Application):  # type: ignore[misc]
         log.error("session %s: the logon could not be made durable: %s: %s", name, type(error).__name__, error)
         link.errors += 1
         link.present = False
-        _thread.refused = True
+        this_thread.refused = True
         self._engine.submit(SessionLogout(ts_ns=self._engine.now_ns(), session=name, reason="the logon was not taken"))
         return NO_LOGONS
 
@@ -394,7 +393,7 @@ class Application(fix.Application):  # type: ignore[misc]
     def _why_not(link: SessionLink, enabled: bool, fields: Mapping[str, str]) -> str | None:
         if by_front := refusal_of(fields.get("96", "")):
             return by_front
-        if _thread.refused:  # QuickFIX reads on what came in one piece with a Logon that was refused
+        if this_thread.refused:  # QuickFIX reads on what came in one piece with a Logon that was refused
             return "a Logon was refused on this connection"
         if not link.spec.enabled:
             return "the session is disabled in the configuration"

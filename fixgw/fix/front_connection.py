@@ -136,7 +136,7 @@ class ClientSide(asyncio.Protocol):
             if refused is not None:
                 self._refused = True
                 self._say("logon_refused", "warn", reason=refused.code, **refused.fields)
-                front.loop.call_later(front.config.logon_deadline_s, self.close, "logon_refused")
+                front.loop.call_later(front.config.logon_answer_s, self.close, "logon_refused")
         fields = data_fields(self.session.begin_string)
         if fields.maybe.search(run):
             run = self._without_faults(run, fields)
@@ -277,7 +277,7 @@ class ClientSide(asyncio.Protocol):
             return
         self.backend = backend
         self.phase = Phase.OPEN
-        front.loop.call_later(config.logon_deadline_s, self._unanswered)
+        front.loop.call_later(config.logon_answer_s, self._unanswered)
         early, self._early = bytes(self._early), bytearray()
         if self._refused:
             backend.transport.write(early)

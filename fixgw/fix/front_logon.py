@@ -57,7 +57,11 @@ class FrontConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sessions: tuple[FrontSession, ...]
     frame_cap: int = 64 * 1024
     logon_frame_cap: int = 4096
+    # until a client has sent its Logon
     logon_deadline_s: float = 5.0
+    # until the gateway has answered one: more than it takes to say why not (callbacks.py: LOGON_DURABLE_S), else the client is
+    # cut off without a word
+    logon_answer_s: float = 5.0
     write_cap: int = 1024 * 1024
     slow_reader_s: float = 10.0
     max_connections: int = 512
@@ -117,6 +121,7 @@ def load_config(path: Path) -> FrontConfig:
         "frame_cap": (1024, 16 * 1024 * 1024),
         "logon_frame_cap": (256, 64 * 1024),
         "logon_deadline_s": (0.01, 60),
+        "logon_answer_s": (0.01, 60),
         "write_cap": (4096, 1024 * 1024 * 1024),
         "slow_reader_s": (0.01, 600),
         "max_connections": (1, 10_000),

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import IO
 
 from ..process import describe_exit, tied
-from .layout import remove_leftovers, snapshot_files
+from .layout import remove_leftovers
 from .projection_watch import Ear, ProjectionWatch
+from .snapshot import newest_seq
 from .store import Journal
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,8 @@ LOG_BYTES = 16 << 20
 
 
 class Housekeeping:
-    """`every`: records between two snapshots. `tell(what, why)`: the projection's trouble, and its end, for the journal."""
+    """`every`: records between two snapshots; `schema_version`: of those that a start of this build can use. `tell(what, why)`:
+    the projection's trouble, and its end, for the journal."""
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class Housekeeping:
         log_file: Path,
         *,
         every: int,
+        schema_version: int,
         archive: bool,
         tell: Callable[[str, str], object],
     ) -> None:
@@ -49,6 +52,7 @@ class Housekeeping:
         self._database = database
         self._log_file = log_file
         self._every = every
+        self._schema_version = schema_version
         self._archive = archive
         self._tell = tell
         self.projection = ProjectionWatch(database, lambda: journal.durable_seq)
@@ -137,8 +141,8 @@ class Housekeeping:
             return
         if self._snapshotter is not None:
             self._snapshot_ended(self._snapshotter.returncode)
-        newest = snapshot_files(self._journal.directory)[:1]
-        done = newest[0][0] if newest else 0
+        # those of an older build save no start any work
+        done = newest_seq(self._journal.directory, self._schema_version)
         durable = self._journal.durable_seq
         # a full disk is for fills and cancels
         if durable - done < self._every or time.monotonic() < self._snapshot_after_s or self._journal.full:

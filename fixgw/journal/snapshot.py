@@ -2,11 +2,14 @@
 
 File snapshots/<seq>.snap: 64-byte header (magic, format, schema version, seq, lengths, checksum of all that follows and
 precedes), the state hash, the payload. Made under another name, synced, then renamed: there is never half a snapshot
-under its name. A damaged one, or one of another schema version, is skipped: the journal holds everything anyway.
+under its name. A damaged one, or one of another schema version, is skipped: the journal holds everything anyway. The schema
+version is that of whoever wrote the state (core/codec.py): what one build made of the journal is not built upon by another
+that makes something else of it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -113,8 +116,19 @@ def latest_snapshot(directory: Path, schema_version: int, max_seq: int | None = 
             continue
         if snapshot.schema_version == schema_version:
             return snapshot
-        log.info("journal: snapshot %s is skipped: schema %d, wanted %d", path, snapshot.schema_version, schema_version)
+        log.warning("journal: snapshot %s is skipped: schema %d, expected %d", path, snapshot.schema_version, schema_version)
     return None
+
+
+def newest_seq(directory: Path, schema_version: int) -> int:
+    """Sequence of the newest snapshot of this schema version by its header, the rest not looked into; 0 = none."""
+    for seq, path in snapshot_files(directory):
+        # one that cannot be read is as none, one that was removed meanwhile has a newer one
+        with contextlib.suppress(OSError, struct.error), path.open("rb") as file:
+            magic, version, found, *_ = _HEADER.unpack(file.read(_HEADER.size))
+            if (magic, version, found) == (_MAGIC, _FORMAT, schema_version):
+                return seq
+    return 0
 
 
 def sealed_seq(directory: Path) -> int:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import ModuleType
 
 import msgspec
@@ -88,13 +88,13 @@ class RiskRequest(msgspec.Struct, frozen=True, gc=False):
 Check = Callable[[RiskRequest], Denied | None]
 
 
-def _modules() -> Iterator[tuple[str, ModuleType]]:
-    """(stage, its module), by name."""
+@cache
+def _modules() -> tuple[tuple[str, ModuleType], ...]:
+    """(stage, its module), by name. The package is listed once."""
     package = importlib.import_module(__package__)
-    for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
-        module = importlib.import_module(f"{__package__}.{info.name}")
-        if hasattr(module, "check"):
-            yield getattr(module, "STAGE", info.name), module
+    names = sorted(info.name for info in pkgutil.iter_modules(package.__path__))
+    modules = [(name, importlib.import_module(f"{__package__}.{name}")) for name in names]
+    return tuple((getattr(module, "STAGE", name), module) for name, module in modules if hasattr(module, "check"))
 
 
 def discover() -> dict[str, Check]:

@@ -15,6 +15,8 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from ..printable import printable
+
 LOG_MAX_BYTES: Final = 16 * 1024 * 1024
 LOGS_KEPT: Final = 5
 # of what waits to be copied
@@ -59,7 +61,7 @@ class ChildLog:
             self._fd = -1
 
     def last_lines(self, count: int) -> list[str]:
-        """The end of what the child wrote since its start."""
+        """The end of what the child wrote since its start, fit for a terminal."""
         if self._fd < 0:
             return []
         try:
@@ -68,7 +70,8 @@ class ChildLog:
             text = os.pread(self._fd, size - begin, begin).decode("utf-8", "replace")
         except OSError:
             return []
-        return [line for line in text.replace("\0", "").splitlines() if line.strip()][-count:]
+        lines = [line for line in text.replace("\0", "").splitlines() if line.strip()]
+        return [printable(line.expandtabs()) for line in lines[-count:]]
 
     def look(self) -> None:
         """Now and then: bring to the path what is not there, and keep all within bounds; never raises."""

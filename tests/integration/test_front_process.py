@@ -148,10 +148,11 @@ def backend() -> Iterator[Backend]:
 
 @pytest.fixture
 def front(request: pytest.FixtureRequest, tmp_path: Path, backend: Backend) -> Iterator[FrontProcess]:
-    """Its parameter: the seconds that a Logon may take."""
+    """Its parameter: the seconds that a Logon may take, and its answer."""
     deadline_s = getattr(request, "param", WAIT_S)
+    deadlines = {"logon_deadline_s": deadline_s, "logon_answer_s": deadline_s}
     process = FrontProcess(
-        tmp_path, backend.port, logon_deadline_s=deadline_s, write_cap=200_000, slow_reader_s=SLOW_READER_S, drain_s=1.0
+        tmp_path, backend.port, **deadlines, write_cap=200_000, slow_reader_s=SLOW_READER_S, drain_s=1.0
     )
     yield process
     process.stop()
@@ -214,7 +215,7 @@ def test_it_is_told_how_far_a_logon_came_that_is_not_answered(tmp_path: Path, re
     with socket.socket(socket.AF_UNIX) as quickfix:
         quickfix.bind(str(tmp_path / "fix.sock"))
         quickfix.listen()
-        front = FrontProcess(tmp_path, tmp_path / "fix.sock", logon_deadline_s=0.4)
+        front = FrontProcess(tmp_path, tmp_path / "fix.sock", logon_answer_s=0.4)
         try:
             client = front.connect()
             client.sendall(logon())
@@ -227,6 +228,27 @@ def test_it_is_told_how_far_a_logon_came_that_is_not_answered(tmp_path: Path, re
             said = front.log().partition("reason=logon_not_answered")[2]
             assert ("'Message ... Rejected' (dictionary)" in said) == reads and ("has not read it" in said) != reads
             assert "..." not in said.replace("'Message ... Rejected'", ""), "cut off"
+        finally:
+            front.stop()
+
+
+def test_the_gateway_has_its_own_time_to_answer_a_logon(tmp_path: Path) -> None:
+    """Not that which a client has for its Logon: a refusal that takes a disk's time would not be heard."""
+    with socket.socket(socket.AF_UNIX) as quickfix:
+        quickfix.bind(str(tmp_path / "fix.sock"))
+        quickfix.listen()
+        quickfix.settimeout(WAIT_S)
+        front = FrontProcess(tmp_path, tmp_path / "fix.sock", logon_deadline_s=0.1)
+        try:
+            client = front.connect()
+            client.sendall(logon())
+            connection, _ = quickfix.accept()
+            with connection:
+                assert receive(connection, len(logon())) == logon()
+                time.sleep(0.4)  # for a close that must not come
+                why = fix("35=5", "34=1", "58=why not")
+                connection.sendall(why)
+                assert receive(client, len(why)) == why
         finally:
             front.stop()
 

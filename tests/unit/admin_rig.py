@@ -27,7 +27,8 @@ class Engine:
         self.waiting = 0
         self.full = ""
         self.projection = ProjectionState(seq=0, behind=0, trouble="")
-        self.journal = SimpleNamespace(read=self._read, durable_seq=len(world.records))
+        subscribe = lambda after_seq, timeout_s: len(world.records)  # noqa: E731
+        self.journal = SimpleNamespace(read=self._read, subscribe=subscribe, durable_seq=len(world.records))
 
     def _read(self, start: int) -> Iterator[tuple[int, bytes]]:
         return ((seq, payload) for seq, payload in enumerate(self.world.records, 1) if seq >= start)

@@ -2,7 +2,9 @@
 
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,11 +12,12 @@ from typing import Any
 
 import msgspec
 import pytest
+import sqlite_utils
 from admin_rig import Engine, fixgw, serving, told
 from core_script import Script
 from core_world import ACCOUNT, SYMBOL, VENUE, VENUE_ACCOUNT, World, core_settings, session_settings
 
-from fixgw.admin import reads
+from fixgw.admin import history
 from fixgw.app import Gateway
 from fixgw.core import commands as c
 from fixgw.core import events as e
@@ -23,6 +26,8 @@ from fixgw.core.settings import Limits
 from fixgw.fix import owed
 from fixgw.journal.errors import JournalGap
 from fixgw.journal.plain import record_data
+from fixgw.journal.projected import last_named
+from fixgw.journal.projection import Projector
 from fixgw.journal.projection_watch import ProjectionState
 
 # "1E-8" or "0E-10" as a word of its own: ids and texts may have such letters within
@@ -196,11 +201,107 @@ def test_an_old_order_is_not_searched_for_without_end(
     directory: Path, world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order_id = next(iter(world.state.orders))
-    monkeypatch.setattr(reads, "MAX_HISTORY_RECORDS", 2)
+    monkeypatch.setattr(history, "MAX_RECORDS", 2)
     part = told(directory, "order", order_id)
     assert part["fills"] == [] and part["order"]["cum_qty"] != "0"
     after = part["history"][0]["seq"] + 2
     assert part["incomplete"].startswith(f"records from {after} on were not looked through")
+
+
+def project(world: World, directory: Path, upto: int) -> Path:
+    """A projection of the first records of the world; where it is."""
+    path = directory / "data" / "projection.db"
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    db = sqlite_utils.Database(path)
+    projector = Projector(db)
+    for payload in world.records[:upto]:
+        projector.add_record(decode_record(payload), payload)
+    projector.flush()
+    db.close()
+    return path
+
+
+@pytest.fixture
+def old(world: World) -> str:
+    """An order that ended long ago, after all that can happen to one; another one has lived for as long as it and goes on."""
+    script = Script(world)
+    lines = (
+        "new o buy 0.00000030 @0.00000012", "ack C1", "trade C1 o1 1E-7@1.2E-7", "replace o2 o 0.00000040 @0.00000012",
+        "cancel o3 o", "status o", "done C1 canceled 1E-7", "cancel o4 o",
+    )  # fmt: skip
+    for line in lines:
+        script.line(line)
+    order_id = script.orders[0]
+    other = list(world.state.orders)[1]
+    for n in range(30):
+        script.line(f"new later{n} buy 0.00000030 @0.00000012")
+    script.line(f"ack {world.state.orders[other].children[0]}")
+    assert world.state.orders[order_id].finished_ns
+    return order_id
+
+
+def test_the_projection_knows_the_last_record_that_names_an_order(directory: Path, world: World, old: str) -> None:
+    path = project(world, directory, len(world.records))
+    assert not any(told(directory, "order", order_id)["incomplete"] for order_id in world.state.orders)
+    for order_id in world.state.orders:
+        found = last_named(path, order_id)
+        assert found is not None and found.seen == len(world.records)
+        assert found.last == told(directory, "order", order_id)["history"][-1]["seq"], order_id
+    assert last_named(path, "nobody") is None and last_named(path.with_name("none"), old) is None
+    path.write_bytes(b"no database")
+    assert last_named(path, old) is None
+
+
+def test_an_old_order_is_complete_where_the_projection_knows_its_end(
+    directory: Path, world: World, old: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = told(directory, "order", old)
+    rows = [row["seq"] for row in whole["history"]]
+    length = rows[-1] - rows[0] + 1
+    assert whole["incomplete"] == "" and len(whole["fills"]) == 1 and length + 30 < len(world.records)
+    monkeypatch.setattr(history, "MAX_RECORDS", length + 10)
+    assert told(directory, "order", old)["incomplete"].startswith(f"records from {rows[0] + length + 10} on were not")
+    for unseen in (10, 1, 0):
+        project(world, directory, len(world.records) - unseen)
+        assert told(directory, "order", old) == whole, unseen
+        assert "warning" not in fixgw(directory, "order", old).stderr
+    # what it has not seen is looked through as well
+    Script(world).line(f"cancel later {world.state.orders[old].cl_ord_id}")
+    late = told(directory, "order", old)
+    assert late["incomplete"] == "" and late["history"][-1]["seq"] == len(world.records) > rows[-1]
+    behind = len(world.records) - 15
+    project(world, directory, behind)
+    assert told(directory, "order", old)["incomplete"].startswith(f"records from {behind + 11} on were not")
+
+
+def test_what_is_left_out_of_an_order_that_lived_long_is_told(
+    directory: Path, world: World, old: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project(world, directory, len(world.records))
+    lives = list(world.state.orders)[1]
+    rows = [row["seq"] for row in told(directory, "order", lives)["history"]]
+    monkeypatch.setattr(history, "MAX_RECORDS", 5)
+    lacks = told(directory, "order", lives)["incomplete"]
+    first, last = rows[0] + 5, rows[-1]
+    expected = f"records {first} to {last} were not looked through: `fixgw journal export --from {first} --to {last}` has them"
+    assert lacks == expected
+
+
+def test_a_projection_of_another_journal_is_not_believed(
+    directory: Path, world: World, old: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have read records that a power cut took, and others stand in their place."""
+    path = project(world, directory, len(world.records))
+    monkeypatch.setattr(history, "MAX_RECORDS", len(world.records) - 20)
+    assert told(directory, "order", old)["incomplete"] == ""
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE meta SET value = '00000000' WHERE key = 'last_crc'")
+    assert "were not looked through" in told(directory, "order", old)["incomplete"]
+    project(world, directory, len(world.records))
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE meta SET value = ? WHERE key = 'last_seq'", [str(len(world.records) + 1)])
+    assert "were not looked through" in told(directory, "order", old)["incomplete"]
 
 
 @pytest.mark.parametrize("journal", [False, True])

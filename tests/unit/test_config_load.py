@@ -508,9 +508,10 @@ def test_core_settings_units(demo: Path) -> None:
 def test_front_sessions_are_what_the_front_reads(demo: Path, tmp_path: Path) -> None:
     import json
 
-    from fixgw.fix.front_logon import load_config
+    from fixgw.fix.front_logon import FrontConfig, load_config
 
     edit(demo / "sessions/OMS42.toml", "enabled = true", "enabled = false")
+    edit(demo / "fixgw.toml", "logon_deadline_s = 5", "logon_deadline_s = 1")
     file = tmp_path / "front.json"
     file.write_text(json.dumps(load(demo).front_sessions()))
     read = load_config(file)
@@ -518,6 +519,8 @@ def test_front_sessions_are_what_the_front_reads(demo: Path, tmp_path: Path) -> 
         "OMS42": False, "OMS44": True, "OMS50": True, "PB44": True,
     }  # fmt: skip
     assert read.frame_cap == 65536 and read.max_connections == 512
+    # however little time a client has for its Logon, the gateway has its own to answer
+    assert read.logon_deadline_s == 1 and read.logon_answer_s == FrontConfig(sessions=()).logon_answer_s
 
 
 def test_notes_for_what_is_valid_but_dangerous(demo: Path) -> None:

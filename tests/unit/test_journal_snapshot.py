@@ -21,7 +21,7 @@ from fixgw.journal.errors import CorruptJournal, JournalGap
 from fixgw.journal.housekeeping import Housekeeping
 from fixgw.journal.layout import read_layout
 from fixgw.journal.reader import JournalReader
-from fixgw.journal.snapshot import latest_snapshot, make_snapshot, read_snapshot, sealed_seq, write_snapshot
+from fixgw.journal.snapshot import latest_snapshot, make_snapshot, newest_seq, read_snapshot, sealed_seq, write_snapshot
 from fixgw.journal.store import Journal
 from fixgw.journal.verify import verify
 
@@ -268,7 +268,9 @@ class _Snapshotter(Housekeeping):
 
 
 def _keeper(journal: Journal, tmp_path: Path, script: str) -> _Snapshotter:
-    keeper = _Snapshotter(journal, tmp_path / "p.db", tmp_path / "h.log", every=1, archive=True, tell=lambda *_: None)
+    keeper = _Snapshotter(
+        journal, tmp_path / "p.db", tmp_path / "h.log", every=1, schema_version=3, archive=True, tell=lambda *_: None
+    )
     keeper.script = f'mkdir -p "$1/snapshots"; echo half > "$1/snapshots/$3.snap.tmp"; {script}'
     return keeper
 
@@ -295,6 +297,28 @@ def test_housekeeping_clears_up_after_a_failed_snapshot_and_waits(
     finally:
         keeper.stop()
     assert not list((tmp_path / "snapshots").iterdir())
+
+
+def test_a_snapshot_of_another_schema_is_none_that_a_start_could_use(tmp_path: Path) -> None:
+    for seq, schema_version in ((10, 3), (20, 3), (30, 2)):
+        write_snapshot(tmp_path, seq, schema_version, b"state", b"hash", keep=4)
+    assert newest_seq(tmp_path, 3) == 20 and newest_seq(tmp_path, 2) == 30 and newest_seq(tmp_path, 4) == 0
+    (tmp_path / "snapshots" / f"{40:020d}.snap").write_bytes(b"short")
+    assert newest_seq(tmp_path, 3) == 20
+
+
+@pytest.mark.parametrize(("schema_version", "spawned"), [(3, 0), (2, 1)])
+def test_housekeeping_does_not_count_the_snapshots_of_an_older_build(
+    journal: Journal, tmp_path: Path, schema_version: int, spawned: int
+) -> None:
+    """Else each start would read the whole journal until there are as many records again."""
+    write_snapshot(tmp_path, COUNT, schema_version, b"state", b"hash")
+    keeper = _keeper(journal, tmp_path, "exit 0")
+    with open(os.devnull, "ab") as output:
+        keeper._look_after_snapshots(output)
+    assert keeper.spawned == spawned
+    if keeper._snapshotter is not None:
+        keeper._snapshotter.wait(timeout=30)
 
 
 def test_a_log_that_cannot_be_cut_keeps_no_snapshot_from_being_made(

@@ -116,7 +116,7 @@ def test_a_logon_leads_the_sync_itself(engine: Engine) -> None:
 
 def test_a_logon_that_does_not_become_durable_in_time_is_refused(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fixgw.fix.callbacks.LOGON_DURABLE_S", 0.1)
-    monkeypatch.setattr("fixgw.fix.callbacks._thread", QuickFixThread())
+    monkeypatch.setattr("fixgw.fix.callbacks.this_thread", QuickFixThread())
     disk, leader = held_sync(engine)
     link = Link()
     thread, said = log_on(engine, link)
@@ -128,4 +128,4 @@ def test_a_logon_that_does_not_become_durable_in_time_is_refused(engine: Engine,
 
 
 def test_the_refusal_is_said_before_the_front_gives_up() -> None:
-    assert FrontConfig(sessions=()).logon_deadline_s - 1 >= callbacks.LOGON_DURABLE_S
+    assert FrontConfig(sessions=()).logon_answer_s - 1 >= callbacks.LOGON_DURABLE_S

@@ -42,7 +42,7 @@ def test_a_connection_gets_one_try() -> None:
     seen: list[str | None] = []
 
     def connection() -> None:
-        callbacks._thread.refused = True
+        callbacks.this_thread.refused = True
         seen.append(why_not(FIELDS))
 
     thread = threading.Thread(target=connection)

@@ -129,7 +129,8 @@ def until(condition: Callable[[], object]) -> None:
 def following(folder: Path, journal: Journal) -> Iterator[tuple[Housekeeping, list[tuple[str, str]]]]:
     told: list[tuple[str, str]] = []
     house = Housekeeping(
-        journal, folder / "p.db", folder / "h.log", every=10**9, archive=False, tell=lambda what, why: told.append((what, why))
+        journal, folder / "p.db", folder / "h.log", every=10**9, schema_version=1, archive=False,
+        tell=lambda what, why: told.append((what, why)),
     )
     house.start()
     try:

@@ -163,6 +163,17 @@ def test_what_it_says_is_kept_until_its_log_can_be_written(child: Child, lock_fd
     assert child.log.read_text() == "first\nsecond\n"
 
 
+def test_what_it_says_last_does_nothing_to_a_terminal(child: Child, lock_fd: int) -> None:
+    """The log has it as it was said."""
+    code = "print('\\x1b[2J\\x1b]0;title\\x07 a\\tb \\u202e\\x9b31m \\u00fcber\\rend')"
+    child.argv = lambda: [sys.executable, "-I", "-S", "-X", "utf8", "-c", code]
+    child.start(lock_fd)
+    said(child, "end")
+    assert child.last_lines() == ["?[2J?]0;title? a        b ??31m über", "end"]
+    assert child.last_lines(1) == ["end"]
+    assert "\x1b[2J" in child.log.read_text(encoding="utf-8")
+
+
 def test_a_log_that_is_deleted_comes_back(child: Child, lock_fd: int, tmp_path: Path) -> None:
     go = tmp_path / "go"
     child.argv = lambda: [sys.executable, "-I", "-S", "-c", TWO_LINES, str(go)]
