@@ -21,7 +21,7 @@ from .base import Ambiguous, Balances, Done
 from .binance_codes import CODES, WsRefused
 from .binance_limits import counts_in, header_counts, header_weight, order_limits, weight_in, weight_limit
 from .binance_market import presumed, spec_of
-from .ccxt_dialect import MAX_PAGES, PAGING_S, Amended
+from .ccxt_dialect import MAX_PAGES, PAGING_S, TIFS, Amended, order_words
 from .ccxt_dialect import Dialect as GeneralDialect
 from .ccxt_exchange import CALL, Call, Hooks, Unreadable, awaited, prune
 from .ccxt_parse import dec, figure, ms_to_ns
@@ -32,7 +32,6 @@ from .order_lists import Listed, Page
 from .order_rate import Limit
 from .wire import AmendChild, CancelChild, PlaceChild
 
-_TIFS = {"1": "GTC", "3": "IOC", "4": "FOK"}
 _SIDES = {"BUY": "1", "SELL": "2"}
 _ENDS = {"FILLED": "filled", "CANCELED": "canceled", "EXPIRED": "expired", "EXPIRED_IN_MATCH": "expired", "REJECTED": "rejected"}
 _WORKING = ("NEW", "PARTIALLY_FILLED")
@@ -121,18 +120,14 @@ class Dialect(GeneralDialect):
         return bool(self._subscribed and client is not None and client.isConnected and not client.closed())
 
     async def create(self, order: PlaceChild) -> dict[str, Any]:
-        side = "buy" if order.side == "1" else "sell"
+        side, kind, amount, price = order_words(order)
         params: dict[str, Any] = {"newClientOrderId": order.venue_cl_ord_id}
-        if order.ord_type == "1":
-            kind = "market"
-        else:
-            kind = "LIMIT_MAKER" if order.post_only else "limit"
-            if not order.post_only:
-                params["timeInForce"] = _TIFS[order.tif]
+        if kind == "limit" and order.post_only:
+            kind = "LIMIT_MAKER"
+        elif kind == "limit":
+            params["timeInForce"] = TIFS[order.tif]
         if order.cash_qty is not None:
             params["quoteOrderQty"] = format(order.cash_qty, "f")
-        amount = format(order.qty, "f") if order.qty is not None else None
-        price = format(order.px, "f") if order.px is not None else None
         call = self.exchange.create_order
         if self.settings.ws_orders and self.ws_ready():
             await self._enter_ws(Priority.PLACE)
