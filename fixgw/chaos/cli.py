@@ -14,11 +14,11 @@ from rich.table import Table
 from ..fix.client import ClientError
 from ..interrupt import INTERRUPTED, interruptible
 from ..outputs import check_outputs, new_folder, write_outputs
+from ..supervisor.tree import NotUp
 from .check import KINDS
 from .havoc import TARGETS
 from .plants import PLANTS
 from .run import Outcome, run_chaos
-from .world import NotUp
 
 NOT_FOUND = 3  # the planted bug was not found; click itself ends with 2
 _COLUMNS = (*KINDS, "orders", "trades", "reports")

@@ -19,32 +19,27 @@ from typing import Any
 from ..admin.client import AdminClient, NotRunning
 from ..admin.protocol import AdminError
 from ..fix.client import FixClient
-from ..process import tied
 from ..sim.client import SimClient
 from ..supervisor.plan import BACKOFF_MAX_ENV, GATEWAY_MODULE_ENV
+from ..supervisor.tree import Tree
 from .gateway import PLANT_ENV
 from .traps import TRAP_FILE
 
 PARTS = ("gateway", "front", "venue:sim", "simulator")
 BACKOFF_MAX_S = 2.0
-_TAIL_LINES = 12
 _VERSIONS = {"OMS42": "FIX.4.2", "OMS44": "FIX.4.4", "OMS50": "FIXT.1.1", "PB44": "FIX.4.4"}
 
 
-class NotUp(Exception):
-    """The installation does not come up; the text says why."""
-
-
-class World:
+class World(Tree):
     """`fixgw run` on a demo configuration. A context manager: everything is stopped at the end."""
 
     def __init__(self, directory: Path, *, traps: bool = False, plant: str = "", env: Mapping[str, str] | None = None) -> None:
         """`plant`: a known bug of plants.py for the gateway, which implies `traps`. `env`: more of it."""
         self.directory = directory
-        self._process: subprocess.Popen[bytes] | None = None
-        self._env = {**os.environ, BACKOFF_MAX_ENV: str(BACKOFF_MAX_S), **(env or {})}
+        changed = {**os.environ, BACKOFF_MAX_ENV: str(BACKOFF_MAX_S), **(env or {})}
         if traps or plant:
-            self._env |= {GATEWAY_MODULE_ENV: "fixgw.chaos.gateway", PLANT_ENV: plant}
+            changed |= {GATEWAY_MODULE_ENV: "fixgw.chaos.gateway", PLANT_ENV: plant}
+        super().__init__(directory, directory / "run.out", changed)
 
     def __enter__(self) -> World:
         if not (self.directory / "fixgw.toml").exists():
@@ -62,48 +57,8 @@ class World:
 
     def start(self, timeout_s: float = 90.0) -> None:
         """Start and wait until it is ready. Raises NotUp."""
-        (self.directory / "run" / "ready.json").unlink(missing_ok=True)
-        command = tied("fixgw.cli", "run", str(self.directory))
-        with (self.directory / "run.out").open("ab") as output:
-            # Ctrl-C is for us, who stop it in order
-            self._process = subprocess.Popen(
-                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=self._env, start_new_session=True
-            )
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                raise self._not_up(f"ended with {self._process.returncode}")
-            with contextlib.suppress(OSError, ValueError):
-                if self.ready()["fix"]["port"]:
-                    return
-            time.sleep(0.05)
-        raise self._not_up(f"was not ready within {timeout_s:g} s")
-
-    def _not_up(self, what: str) -> NotUp:
-        """With what was said last: a temporary folder does not outlive the run."""
-        said = "\n    ".join(self._said()[-_TAIL_LINES:])
-        return NotUp(f"`fixgw run` {what}; it said last:\n    {said}")
-
-    def _said(self) -> list[str]:
-        """Lines of the supervisor."""
-        return (self.directory / "run.out").read_text("utf-8", "replace").splitlines()
-
-    def stop(self, timeout_s: float = 30.0) -> int:
-        """SIGTERM and wait; the exit status."""
-        process, self._process = self._process, None
-        if process is None:
-            return 0
-        process.terminate()
-        try:
-            return process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return process.wait(5)
-
-    def ready(self) -> dict[str, Any]:
-        """The newest ready file."""
-        found: dict[str, Any] = json.loads((self.directory / "run" / "ready.json").read_text())
-        return found
+        self.launch()
+        self.wait_ready(timeout_s)
 
     def pid_of(self, part: str) -> int:
         """0: it is not there just now. (A ready file names the dead until others have taken their places.)"""
@@ -141,7 +96,7 @@ class World:
 
     def unplanned_exits(self) -> list[str]:
         """Parts that ended by themselves, as the supervisor saw it: a bug, whatever the witnesses say."""
-        return [line for line in self._said() if " ended: " in line and "SIGKILL" not in line]
+        return [line for line in self.said() if " ended: " in line and "SIGKILL" not in line]
 
     def client(self, session: str, store: Path, **options: Any) -> FixClient:
         """A FIX client of one of the demo's sessions, not started."""

@@ -100,7 +100,7 @@ def _run(stack: Stack, result: Result, console: Console, pace: float | None) -> 
     stack.prepare()
     title = f"fixgw: a trading day of {result.session} ({BEGIN_STRINGS[result.session]})"
     with Screen(console, title, result.day) as screen:
-        stack.start()
+        stack.launch()
         screen.doing("starting simulator, gateway, venue host and front")
         ready = stack.wait_ready(READY_S, screen.doing)
         day = Day(result.session, stack.paths, ready, screen.report)

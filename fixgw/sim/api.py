@@ -11,7 +11,8 @@ from typing import Any
 from fixgw.sim import market, trading, weights
 from fixgw.sim.config import ApiAccount
 from fixgw.sim.core import Simulator
-from fixgw.sim.params import ApiError, Params, missing
+from fixgw.sim.limits import Limited
+from fixgw.sim.params import ApiError, Params
 from fixgw.sim.weights import Weight, weigh
 
 Handler = Callable[[Simulator, str, Params], Any]
@@ -94,17 +95,34 @@ def check_time(sim: Simulator, params: Params) -> None:
         raise ApiError(400, -1021, "Timestamp for this request is outside of the recvWindow.")
 
 
-def check_signature(account: ApiAccount, payload: bytes, given: str | None) -> None:
-    """Raises ApiError(-1102, -1022)."""
-    if not given:
-        raise missing("signature")
+def check_signature(account: ApiAccount, payload: bytes, given: str) -> None:
+    """Raises ApiError(-1022)."""
     if not hmac.compare_digest(sign(account.secret, payload), given.lower()):
         raise ApiError(400, -1022, "Signature for this request is not valid.")
 
 
-def charge(sim: Simulator, weight: Weight, values: Mapping[str, str], account: str = "", orders: bool = False) -> None:
-    """Count the request. Raises ApiError(429 or 418) with Retry-After."""
-    limited = sim.limiter.charge(weigh(weight, values), account, orders, sim.clock_ns())
+def authenticate(sim: Simulator, key: str | None, params: Params, payload: bytes) -> ApiAccount:
+    """Whose signed request this is. Raises ApiError: of several faults the missing signature is told first, as Binance does it
+    (a request without anything gets -1102 about that and not -2014); then the key, the time, the signature."""
+    signature = params.required("signature")
+    account = find_account(sim, key)
+    check_time(sim, params)
+    check_signature(account, payload, signature)
+    return account
+
+
+def charge(sim: Simulator, weight: Weight, values: Mapping[str, str]) -> None:
+    """Count the request, before anything else of it matters: a ban is told whoever asks, and what fails counts too. Raises
+    ApiError(429 or 418) with Retry-After."""
+    _refuse(sim.limiter.charge(weigh(weight, values), sim.clock_ns()))
+
+
+def charge_order(sim: Simulator, account: ApiAccount) -> None:
+    """Count a new order of this account, once it has proven that it is its own. Raises ApiError(429) with Retry-After."""
+    _refuse(sim.limiter.charge_order(account.name, sim.clock_ns()))
+
+
+def _refuse(limited: Limited | None) -> None:
     if limited is not None:
         raise ApiError(limited.status, limited.code, limited.msg, headers={"Retry-After": str(limited.retry_after_s)})
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from fixgw.sim import dialect
 from fixgw.sim.config import SimConfig
-from fixgw.sim.faults import EVENT_KINDS, Fault, FaultBoard
+from fixgw.sim.faults import EVENT_KINDS, STREAM_KINDS, Fault, FaultBoard
 from fixgw.sim.house import House
 from fixgw.sim.ledger import TRADE_ID_BLOCK, Ledger, Remembered, plain, records_of, restore
 from fixgw.sim.limits import RateLimiter
@@ -26,7 +26,7 @@ from fixgw.sim.model import BUY, SELL, Event, PublicTrade, Report, text8
 log = logging.getLogger("fixgw.sim")
 _RECENT_TRADES = 1000
 _MAX_REFILLS = 1000  # rounds of liquidity answering its own trades; more would be a loop without end
-_USER_EVENT_FAULTS = EVENT_KINDS.keys() - {"book_gap"}
+_USER_EVENT_FAULTS = EVENT_KINDS.keys() - set(STREAM_KINDS)
 Later = Callable[[float, Callable[[], None]], object]
 
 
@@ -205,6 +205,11 @@ class Simulator:
     def book_gap(self, symbol: str, now_ns: int) -> Fault | None:
         """The fault that swallows the next diff of a book, if one is on."""
         return self.faults.take(("book_gap",), {"symbol": symbol}, now_ns)
+
+    def stream_fault(self, kind: str, stream: str) -> Fault | None:
+        """The fault of this kind that hits a public stream ("btcusdt@bookTicker"), if one is on."""
+        symbol, _, event = stream.partition("@")
+        return self.faults.take((kind,), {"symbol": symbol.upper(), "event": event}, self.clock_ns())
 
     # ---- views ----------------------------------------------------------------------------------------------
 

@@ -38,7 +38,11 @@ EVENT_KINDS: dict[str, dict[str, Any]] = {
     "ws_missing": {},
     "ws_wrong_end": {"status": "FILLED", "executed": "99999"},  # the same in an executionReport
     "book_gap": {},
+    # of public streams (match: symbol, and event such as bookTicker): what happens is not told; a SUBSCRIBE is lost
+    "stream_silent": {},
+    "stream_deaf": {},
 }
+STREAM_KINDS = ("book_gap", "stream_silent", "stream_deaf")
 ACTION_KINDS: dict[str, dict[str, Any]] = {
     "ws_terminate": {},  # eventStreamTerminated to every user data subscription (match: account)
     "ws_disconnect": {"target": "all"},  # cut sockets: all, api, streams

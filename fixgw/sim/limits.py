@@ -72,8 +72,8 @@ class RateLimiter:
         self._banned_until_ns = 0
         self.refused = 0
 
-    def charge(self, weight: int, account: str, is_order: bool, now_ns: int) -> Limited | None:
-        """Count one request; the refusal when it is over a limit (a refused order is not counted as an order)."""
+    def charge(self, weight: int, now_ns: int) -> Limited | None:
+        """Count one request, whoever makes it; the refusal when it is over a limit."""
         cfg = self.config
         window = now_ns // _MINUTE_NS
         if self._weight[0] != window:
@@ -94,9 +94,12 @@ class RateLimiter:
                 "Please use WebSocket Streams for live updates to avoid polling the API."
             )
             return Limited(429, -1003, msg, _rest_s(now_ns, _MINUTE_NS))
-        return self._charge_order(account, now_ns) if is_order else None
+        return None
 
-    def _charge_order(self, account: str, now_ns: int) -> Limited | None:
+    def charge_order(self, account: str, now_ns: int) -> Limited | None:
+        """Count a new order of this account; one that is refused is not counted."""
+        if self.config.off:
+            return None
         limits = ((_TEN_NS, self.config.orders_10s, "10 SECOND"), (_DAY_NS, self.config.orders_1d, "1 DAY"))
         for span, limit, name in limits:
             if self._orders_used(account, span, now_ns) >= limit:

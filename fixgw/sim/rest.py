@@ -84,14 +84,13 @@ def execute(sim: Simulator, operation: api.Operation | None, req: Request) -> Re
             if req.path in api.PATHS:
                 raise ApiError(405, -1000, f"Method not supported on {req.path}.")
             raise ApiError(404, -1000, f"Path {req.path[:100]} not found.")
-        known = sim.keys.get(req.key or "")
-        name = known.name if known else ""
-        api.charge(sim, operation.weight, req.values, name, operation.orders and known is not None)
-        params = Params(req.values)
+        api.charge(sim, operation.weight, req.values)
+        params, name = Params(req.values), ""
         if operation.signed:
-            account = api.find_account(sim, req.key)
-            api.check_time(sim, params)
-            api.check_signature(account, req.payload, params.text("signature"))
+            account = api.authenticate(sim, req.key, params, req.payload)
+            name = account.name
+            if operation.orders:
+                api.charge_order(sim, account)
         body = encode(operation.run(sim, name, params))
         return Reply(200, body, sim.limiter.headers(name, operation.orders, sim.clock_ns()))
     except ApiError as error:

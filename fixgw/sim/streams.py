@@ -37,7 +37,7 @@ class Hub:
 
     def publish(self, stream: str, message: Any) -> None:
         subs = self._subs.get(stream)
-        if not subs:
+        if not subs or self._sim.stream_fault("stream_silent", stream):
             return
         raw = encode(message)
         for conn, combined in list(subs.items()):
@@ -128,7 +128,8 @@ class Hub:
         mine[name] = None
         self._subs.setdefault(name, {})[conn] = combined
         symbol = name.partition("@")[0].upper()
-        if name.endswith("@bookTicker") and symbol in self._sim.engine.symbols:
+        told = name.endswith("@bookTicker") and symbol in self._sim.engine.symbols
+        if told and not self._sim.stream_fault("stream_silent", name):
             view = self._book_ticker(symbol, best(self._sim, symbol))
             conn.send({"stream": name, "data": view} if combined else view)
 
@@ -155,6 +156,8 @@ class Hub:
         if method not in ("SUBSCRIBE", "UNSUBSCRIBE") or not valid or len(names) + len(mine) > _MAX_STREAMS:
             msg = "Invalid request: expected SUBSCRIBE, UNSUBSCRIBE or LIST_SUBSCRIPTIONS with up to 1024 streams"
             conn.send({"error": {"code": 2, "msg": msg}, "id": number})
+            return
+        if method == "SUBSCRIBE" and names and self._sim.stream_fault("stream_deaf", names[0]):
             return
         conn.send({"result": None, "id": number})
         for name in names:

@@ -83,10 +83,11 @@ class ApiSession:
             operation = api.BY_NAME.get(method)
             if operation is None and method not in _SPECIAL:
                 raise ApiError(400, -1000, f"Unknown method {method[:60]!r}.")
+            api.charge(sim, operation.weight if operation else weights.SESSION, values)
             signer = self._signer(method, values, signed=operation is None or operation.signed)
             account = signer.name if signer else ""
-            orders = operation is not None and operation.orders
-            api.charge(sim, operation.weight if operation else weights.SESSION, values, account, orders and bool(signer))
+            if signer and operation and operation.orders:
+                api.charge_order(sim, signer)
             result = operation.run(sim, account, Params(values)) if operation else self._special(method, values, signer)
             body: dict[str, Any] = {"result": result}
         except ApiError as error:
@@ -106,17 +107,15 @@ class ApiSession:
         """Whose request this is. Raises ApiError when it must be signed and is not."""
         if not signed or method in ("session.status", "session.logout", "userDataStream.unsubscribe"):
             return self.account
-        by_session = self.account is not None and not values.get("apiKey") and method != "session.logon"
-        if method == "userDataStream.subscribe" or by_session:
+        if method == "userDataStream.subscribe":
             if self.account is None:
-                raise ApiError(401, -2015, "Invalid API-key, IP, or permissions for action.")
-            if by_session and method != "userDataStream.subscribe":
-                api.check_time(self.sim, Params(values))
+                raise ApiError(400, -1193, "WebSocket session not authenticated. Recommendation: use `session.logon`.")
             return self.account
-        account = api.find_account(self.sim, values.get("apiKey"))
-        api.check_time(self.sim, Params(values))
-        api.check_signature(account, api.ws_payload(values), values.get("signature"))
-        return account
+        params = Params(values)
+        if self.account is not None and not params.text("apiKey") and method != "session.logon":
+            api.check_time(self.sim, params)
+            return self.account
+        return api.authenticate(self.sim, params.required("apiKey"), params, api.ws_payload(values))
 
     # ---- session and user data --------------------------------------------------------------------------------
 

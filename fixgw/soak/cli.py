@@ -11,10 +11,10 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from ..chaos.world import NotUp
 from ..fix.client import ClientError
 from ..interrupt import INTERRUPTED, interruptible
 from ..outputs import check_outputs, new_folder, write_outputs
+from ..supervisor.tree import NotUp
 from .draw import draw
 from .run import Plan, Soak, run_soak
 from .trend import GROWS, MIN_SPAN_S, SHORT, Trend

@@ -43,7 +43,7 @@ _LAST_PAUSE_S = 5.0
 # last prices that fail are asked for anew, ever more slowly, until they have come for so long: each try asks for every symbol
 _LONGEST_PAUSE_S = 60.0
 _WORKED_NS = 30_000_000_000
-_TIFS = {"1": "GTC", "3": "IOC", "4": "FOK"}
+TIFS = {"1": "GTC", "3": "IOC", "4": "FOK"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,19 +179,16 @@ class Dialect:
     # --- orders: each returns ccxt's unified order (amend: Amended), or raises ---
 
     async def create(self, order: PlaceChild) -> dict[str, Any]:
+        side, kind, amount, price = order_words(order)
         params = self.orders.place_params(order.venue_cl_ord_id)
-        if order.ord_type == "2" and order.tif != "1":
-            params["timeInForce"] = _TIFS[order.tif]
+        if kind == "limit" and order.tif != "1":
+            params["timeInForce"] = TIFS[order.tif]
         if order.post_only:
             params["postOnly"] = True
-        side = "buy" if order.side == "1" else "sell"
-        kind = "limit" if order.ord_type == "2" else "market"
         if kind == "market" and side == "buy" and order.qty is not None:
             check_market_buy(self.exchange.id, order.symbol)
         if order.cash_qty is not None:
             params["cost"] = format(order.cash_qty, "f")
-        amount = format(order.qty, "f") if order.qty is not None else None
-        price = format(order.px, "f") if order.px is not None else None
         return self.orders.named(await self.exchange.create_order(order.symbol, kind, side, amount, price, params))
 
     async def cancel(self, request: CancelChild) -> dict[str, Any]:
@@ -341,6 +338,13 @@ class Dialect:
                 return 0
             signs.append(max(client.lastPong or 0, client.last_message_at or 0))
         return min(signs, default=0) * 1_000_000
+
+
+def order_words(order: PlaceChild) -> tuple[str, str, str | None, str | None]:
+    """side, type, amount and price as create_order takes them; the numbers as texts, which ccxt does not make floats of."""
+    amount = format(order.qty, "f") if order.qty is not None else None
+    price = format(order.px, "f") if order.px is not None else None
+    return "buy" if order.side == "1" else "sell", "limit" if order.ord_type == "2" else "market", amount, price
 
 
 def _rebase(value: Any, base_url: str) -> Any:

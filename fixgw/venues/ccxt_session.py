@@ -33,6 +33,8 @@ from .tasks import end_tasks
 log = logging.getLogger(__name__)
 _FAILURES_UNTIL_DOWN = 3
 _BACKOFF_MAX_S = 5.0
+# books that came for so long have worked: what ends them is no failure to begin. Longer than any wait for their beginning
+_WORKED_S = 30.0
 # between two reasons why it does not come up, doubled each time
 _RETELL_S = 10.0
 _RETELL_MAX_S = 300.0
@@ -216,7 +218,7 @@ class Session:
                 await self.books.run()
             except _EXPECTED as error:
                 log.warning("%s: books: %s", self._settings.name, self._clean(error))
-            if time.monotonic() - started > 10:
+            if time.monotonic() - started > _WORKED_S:
                 backoff = 0.1
             await asyncio.sleep(backoff)
             backoff = min(backoff * 2, _BACKOFF_MAX_S)

@@ -21,7 +21,8 @@ from .base import Ambiguous, Balances, Done
 from .binance_codes import CODES, WsRefused
 from .binance_limits import counts_in, header_counts, header_weight, order_limits, weight_in, weight_limit
 from .binance_market import presumed, spec_of
-from .ccxt_dialect import MAX_PAGES, PAGING_S, Amended
+from .binance_streams import BOOKS, TRADES, Subscriptions
+from .ccxt_dialect import MAX_PAGES, PAGING_S, TIFS, Amended, order_words
 from .ccxt_dialect import Dialect as GeneralDialect
 from .ccxt_exchange import CALL, Call, Hooks, Unreadable, awaited, prune
 from .ccxt_parse import dec, figure, ms_to_ns
@@ -32,7 +33,6 @@ from .order_lists import Listed, Page
 from .order_rate import Limit
 from .wire import AmendChild, CancelChild, PlaceChild
 
-_TIFS = {"1": "GTC", "3": "IOC", "4": "FOK"}
 _SIDES = {"BUY": "1", "SELL": "2"}
 _ENDS = {"FILLED": "filled", "CANCELED": "canceled", "EXPIRED": "expired", "EXPIRED_IN_MATCH": "expired", "REJECTED": "rejected"}
 _WORKING = ("NEW", "PARTIALLY_FILLED")
@@ -83,6 +83,7 @@ class Dialect(GeneralDialect):
         exchange.create_order_request = self._exact_request
         self._balances = StreamBalances()
         self._books_up, self._books_lost, self._trades_lost = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._streams = Subscriptions(exchange)
         self._subscribed = False
 
     def default_weight_per_minute(self, exchange: Any) -> float:
@@ -121,18 +122,14 @@ class Dialect(GeneralDialect):
         return bool(self._subscribed and client is not None and client.isConnected and not client.closed())
 
     async def create(self, order: PlaceChild) -> dict[str, Any]:
-        side = "buy" if order.side == "1" else "sell"
+        side, kind, amount, price = order_words(order)
         params: dict[str, Any] = {"newClientOrderId": order.venue_cl_ord_id}
-        if order.ord_type == "1":
-            kind = "market"
-        else:
-            kind = "LIMIT_MAKER" if order.post_only else "limit"
-            if not order.post_only:
-                params["timeInForce"] = _TIFS[order.tif]
+        if kind == "limit" and order.post_only:
+            kind = "LIMIT_MAKER"
+        elif kind == "limit":
+            params["timeInForce"] = TIFS[order.tif]
         if order.cash_qty is not None:
             params["quoteOrderQty"] = format(order.cash_qty, "f")
-        amount = format(order.qty, "f") if order.qty is not None else None
-        price = format(order.px, "f") if order.px is not None else None
         call = self.exchange.create_order
         if self.settings.ws_orders and self.ws_ready():
             await self._enter_ws(Priority.PLACE)
@@ -291,9 +288,8 @@ class Dialect(GeneralDialect):
     async def _run_tops(self, symbols: tuple[str, ...]) -> None:
         self._books_up.clear()
         self._books_lost.clear()
-        await asyncio.wait_for(self.exchange.watch_bids_asks(list(symbols)), 10)
-        clients = self.exchange.clients.items()
-        self._book_urls = {url for url, client in clients if any("bookTicker" in key for key in client.subscriptions)}
+        await self._streams.first(BOOKS, self.exchange.watch_bids_asks(list(symbols)))
+        self._book_urls = {client.url for client in self._streams.clients(BOOKS)}
         if not self._book_urls:
             raise ccxt.NetworkError("the book stream ended at once")
         self._books_up.set()
@@ -309,9 +305,13 @@ class Dialect(GeneralDialect):
         for symbol in symbols:
             found = await self.exchange.public_get_ticker_price({"symbol": self.exchange.market_id(symbol)})
             self.events.on_polled_last(symbol, figure(found["price"]))
-        await self.exchange.watch_trades_for_symbols(list(symbols))
+        await self._streams.first(TRADES, self.exchange.watch_trades_for_symbols(list(symbols)))
         await self._trades_lost.wait()
         raise ccxt.NetworkError("the stream of trades ended")
+
+    def books_alive_ns(self) -> int:
+        """0 until the first book of a connection: what was told before it says nothing of now."""
+        return super().books_alive_ns() if self._books_up.is_set() else 0
 
     def tap(self, client: Any, message: Any) -> bool:
         if isinstance(message, str | bytes):
@@ -320,6 +320,9 @@ class Dialect(GeneralDialect):
             return False
         if "id" in message and ("status" in message or "error" in message):
             return self._answer(client, message)
+        if "id" in message and "result" in message:
+            self._streams.answered(client)
+            return False
         inner = message.get("event")
         event: dict[str, Any] = inner if isinstance(inner, dict) else message
         kind = event.get("e")

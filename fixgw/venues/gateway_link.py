@@ -39,6 +39,7 @@ MAX_BAD_QUOTES = 1000
 # fraction, and does not come between an order and its answer. The first word after a quiet time is taken at once
 GATHER_S = 0.002
 _READ_BYTES = 1 << 16
+_decode = wire.from_host_decoder.decode
 
 
 class HostStatus(msgspec.Struct, frozen=True):
@@ -132,26 +133,10 @@ class _Frames:
                 raise EOFError("end of stream within a frame" if self._buffer else "end of stream")
             self._buffer += data
             try:
-                self._take(found)
+                wire.take_frames(self._buffer, _decode, found)
             except (msgspec.MsgspecError, ValueError) as error:
                 self._error = error
         return found
-
-    def _take(self, found: list[wire.FromHost]) -> None:
-        buffer, at = self._buffer, 0
-        try:
-            while len(buffer) - at >= 4:
-                size = int.from_bytes(buffer[at : at + 4], "big")
-                if size > wire.MAX_FRAME:
-                    raise ValueError(f"frame of {size} bytes")
-                end = at + 4 + size
-                if len(buffer) < end:
-                    break
-                body = bytes(buffer[at + 4 : end])
-                at = end
-                found.append(wire.from_host_decoder.decode(body))
-        finally:
-            del buffer[:at]
 
 
 def _by_now(quote: c.Quote, now_ns: int) -> c.Quote:

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from ..core.commands import BalancesReport
 from . import host_clock
-from .wire import MAX_FRAME, BookUpdate, FromHost, Heartbeat, ToHost, frame, to_host_decoder
+from .wire import BookUpdate, FromHost, Heartbeat, ToHost, frame, take_frames, to_host_decoder
 
 log = logging.getLogger(__name__)
 MAX_BUFFER = 32 * 1024 * 1024
@@ -65,26 +65,19 @@ class HostLink(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard = time.monotonic()
         self._buffer += data
-        offset = 0
-        while len(self._buffer) - offset >= 4:
-            length = int.from_bytes(self._buffer[offset : offset + 4], "big")
-            if length > MAX_FRAME:
-                self.abort(f"frame of {length} bytes from the gateway; expected at most {MAX_FRAME}")
-                return
-            if len(self._buffer) - offset - 4 < length:
-                break
-            body = bytes(self._buffer[offset + 4 : offset + 4 + length])
-            offset += 4 + length
-            try:
-                message = to_host_decoder.decode(body)
-            except msgspec.MsgspecError as error:
-                self.abort(f"frame from the gateway not understood: {error}")
-                return
+        messages: list[ToHost] = []
+        problem = ""
+        try:
+            take_frames(self._buffer, to_host_decoder.decode, messages)
+        except (msgspec.MsgspecError, ValueError) as error:
+            problem = f"the gateway sent nonsense: {error}"
+        for message in messages:  # what came before the nonsense counts
             if isinstance(message, Heartbeat):
                 host_clock.learn(message.offset_ns)
             else:
                 self._receive(message)
-        del self._buffer[:offset]
+        if problem:
+            self.abort(problem)
 
     def pause_writing(self) -> None:
         self._congested = True

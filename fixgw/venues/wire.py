@@ -8,7 +8,9 @@ state of its own that matters: after any break the gateway asks for reconciliati
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
+from typing import TypeVar
 
 import msgspec
 
@@ -16,6 +18,7 @@ from ..core import commands as c
 
 PROTOCOL_VERSION = 1
 MAX_FRAME = 16 * 1024 * 1024
+_T = TypeVar("_T")
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello", kw_only=True):
@@ -146,3 +149,22 @@ def frame(message: ToHost | FromHost) -> bytes:
     if len(body) > MAX_FRAME:
         raise FrameTooLarge(f"frame of {len(body)} bytes exceeds {MAX_FRAME}")
     return len(body).to_bytes(4, "big") + body
+
+
+def take_frames(buffer: bytearray, decode: Callable[[bytes], _T], found: list[_T]) -> None:
+    """Move the frames that are whole from the front of `buffer` to `found`, decoded. Raises ValueError (a frame above MAX_FRAME)
+    and msgspec.MsgspecError; then `found` has what came before that frame, and nothing behind it can be read."""
+    at, came = 0, len(buffer)
+    try:
+        while came - at >= 4:
+            size = int.from_bytes(buffer[at : at + 4], "big")
+            if size > MAX_FRAME:
+                raise ValueError(f"frame of {size} bytes; expected at most {MAX_FRAME}")
+            end = at + 4 + size
+            if came < end:
+                break
+            body = bytes(buffer[at + 4 : end])
+            at = end
+            found.append(decode(body))
+    finally:
+        del buffer[:at]

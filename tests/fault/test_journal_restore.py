@@ -60,8 +60,8 @@ def trade_lose_and_damage(world: World, stores: Path, backup: Path) -> tuple[lis
     number = int(world.ask("sessions", session=SESSION)["sessions"][0]["next_target"])
     world.wait("projected", lambda: world.ask("status")["projection_behind"] == 0)
     pids = list(world.ready()["pids"].values())
-    assert world._process is not None
-    world._process.send_signal(signal.SIGKILL)
+    assert world.process is not None
+    world.process.send_signal(signal.SIGKILL)
     world.wait("all are gone", lambda: not any(map(is_ours, pids)))
     with (world.directory / "data" / "journal" / "00000001.seg").open("r+b") as file:
         file.seek(HEADER_BYTES + 3000)

@@ -75,8 +75,8 @@ def test_session_logon_and_two_subscriptions(tmp_path: Path) -> None:
                 "price": "50000",
             }  # fmt: skip
             now = {"timestamp": int(time.time() * 1000)}
-            assert (await ask("order.place", order | now))["error"]["code"] == -2014
-            assert (await ask("userDataStream.subscribe", {}))["error"]["code"] == -2015
+            assert (await ask("order.place", order | now))["error"]["code"] == -1102
+            assert (await ask("userDataStream.subscribe", {}))["error"]["code"] == -1193
             assert (await ask("session.logon", signed({})))["result"]["apiKey"] == KEY
             assert (await ask("userDataStream.subscribe", {}))["result"] == {"subscriptionId": 0}
             assert (await ask("userDataStream.subscribe.signature", signed({})))["result"] == {"subscriptionId": 1}
@@ -92,7 +92,7 @@ def test_session_logon_and_two_subscriptions(tmp_path: Path) -> None:
             quiet = await ask("openOrders.status", signed({"returnRateLimits": False, "recvWindow": 5000}))
             assert "rateLimits" not in quiet and len(quiet["result"]) == 1
             await ask("session.logout", {})
-            assert (await ask("order.place", order | now))["error"]["code"] == -2014
+            assert (await ask("order.place", order | now))["error"]["code"] == -1102
         assert server.sim.user_sinks["demo"] == [] or await _emptied(server)
 
     go(tmp_path, scenario)

@@ -52,7 +52,7 @@ async def cancelled(venue: CcxtVenue, sink: Sink, name: str) -> bool:
 def use_up(server: SimServer, orders: int) -> None:
     """Somebody else on the account places so many."""
     for _ in range(orders):
-        server.sim.limiter.charge(1, "demo", True, time.time_ns())
+        server.sim.limiter.charge_order("demo", time.time_ns())
 
 
 def test_a_burst_of_twice_the_limit(go: Callable[..., None]) -> None:

@@ -34,7 +34,7 @@ def test_what_others_at_the_address_use_is_not_ours_to_use(tmp_path: Path, monke
         await placed(venue, "OURS1")
         assert limiter.take(1, Priority.PLACE)
         # somebody else, or this host before it was restarted
-        server.sim.limiter.charge(5900 - server.sim.limiter._weight[1], "", False, time.time_ns())
+        server.sim.limiter.charge(5900 - server.sim.limiter._weight[1], time.time_ns())
         await placed(venue, "OURS2")  # its answer tells
         assert not limiter.take(1, Priority.PLACE) and limiter._tokens > 1000
         with pytest.raises(NeverSent):

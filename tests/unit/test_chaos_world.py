@@ -13,12 +13,13 @@ import pytest
 from click.testing import CliRunner
 
 from fixgw.chaos import cli as chaos_cli
-from fixgw.chaos import world as world_module
 from fixgw.chaos.havoc import Havoc
 from fixgw.chaos.traps import TRAP_FILE
-from fixgw.chaos.world import NotUp, World
+from fixgw.chaos.world import World
 from fixgw.cli import main
 from fixgw.soak import cli as soak_cli
+from fixgw.supervisor import tree
+from fixgw.supervisor.tree import NotUp
 
 
 def told(directory: Path, **pids: int) -> World:
@@ -91,7 +92,7 @@ def test_an_installation_that_does_not_come_up_is_stopped(tmp_path: Path, monkey
     (tmp_path / "fixgw.toml").write_text("")
     pids = tmp_path / "pid"
     endless = f"import os, time; open({str(pids)!r}, 'w').write(str(os.getpid())); print('so far', flush=True); time.sleep(60)"
-    monkeypatch.setattr(world_module, "tied", lambda *_: [sys.executable, "-c", endless])
+    monkeypatch.setattr(tree, "tied", lambda *_: [sys.executable, "-c", endless])
 
     def interrupted(_: World) -> Any:
         if pids.exists() and pids.read_text():
@@ -108,8 +109,8 @@ def test_an_installation_that_does_not_come_up_is_stopped(tmp_path: Path, monkey
 def test_what_it_said_last_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A temporary folder is gone by the time that anybody could look."""
     (tmp_path / "fixgw.toml").write_text("")
-    monkeypatch.setattr(world_module, "tied", lambda *_: [sys.executable, "-c", "print('no port'); raise SystemExit(5)"])
-    with pytest.raises(NotUp, match=r"(?s)ended with 5.*no port"), World(tmp_path):
+    monkeypatch.setattr(tree, "tied", lambda *_: [sys.executable, "-c", "print('no port'); raise SystemExit(5)"])
+    with pytest.raises(NotUp, match=r"(?s)ended with exit status 5.*no port"), World(tmp_path):
         pytest.fail("it is not up")
 
 

@@ -112,5 +112,5 @@ def test_a_host_that_always_wants_more_is_never_refused(phase_s: float) -> None:
             arrivals.append((now + (1.5 if now < start + 2 else 0.05), weight))
         now += 0.05
     for at, weight in sorted(arrivals):
-        assert venue.charge(weight, "", False, int(at * 1e9)) is None
+        assert venue.charge(weight, int(at * 1e9)) is None
     assert sum(weight for _, weight in arrivals) > 22_000  # a bucket of 1500, refilled within the limit

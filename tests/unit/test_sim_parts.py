@@ -116,25 +116,26 @@ def test_a_ledger_restores_the_same_exchange(actions: list[tuple[Any, ...]]) -> 
 def test_weight_limit_then_ban() -> None:
     limiter = RateLimiter(LimitConfig(weight_1m=100, strikes=2, ban_s=90))
     now = 600 * SEC + 15 * SEC
-    assert limiter.charge(100, "", False, now) is None
-    seen = [limiter.charge(1, "", False, now) for _ in range(4)]
+    assert limiter.charge(100, now) is None
+    seen = [limiter.charge(1, now) for _ in range(4)]
     assert [s and s.status for s in seen] == [429, 429, 418, 418]
     assert [s and s.retry_after_s for s in seen] == [45, 45, 90, 90]
-    later = limiter.charge(1, "", False, now + 60 * SEC)
+    later = limiter.charge(1, now + 60 * SEC)
     assert later is not None and (later.status, later.retry_after_s) == (418, 30)
-    assert limiter.charge(1, "", False, now + 91 * SEC) is None
+    assert limiter.charge(1, now + 91 * SEC) is None
     assert limiter.refused == 5
 
 
 def test_order_limits_are_per_account_and_window() -> None:
     limiter = RateLimiter(LimitConfig(orders_10s=2, orders_1d=3))
-    assert [limiter.charge(1, "a", True, n) is None for n in range(3)] == [True, True, False]
-    assert limiter.charge(1, "b", True, 3) is None
+    assert [limiter.charge_order("a", n) is None for n in range(3)] == [True, True, False]
+    assert limiter.charge_order("b", 3) is None
     assert limiter.headers("a", True, 4)["X-MBX-ORDER-COUNT-10S"] == "2"
-    assert limiter.charge(1, "a", True, 10 * SEC) is None
-    refused = limiter.charge(1, "a", True, 20 * SEC)
+    assert limiter.charge_order("a", 10 * SEC) is None
+    refused = limiter.charge_order("a", 20 * SEC)
     assert refused is not None and refused.code == -1015 and "1 DAY" in refused.msg
-    assert RateLimiter(parse_limits("off")).charge(10**9, "", True, 1) is None
+    off = RateLimiter(parse_limits("off"))
+    assert off.charge(10**9, 1) is off.charge_order("a", 1) is None
 
 
 @pytest.mark.parametrize("text", ["weight=0", "weights=5", "fast", "weight=5;orders10s=1", ""])

@@ -38,7 +38,7 @@ class World:
 
     def others(self, weight: int) -> None:
         if weight:
-            self.venue.charge(weight, "", False, self.venue_ns)
+            self.venue.charge(weight, self.venue_ns)
 
     def wish(self, weight: int, priority: Priority = Priority.REST, within_s: float = 0.05) -> bool:
         took = self.limiter.take(weight, priority)
@@ -51,7 +51,7 @@ class World:
         """What is due reaches the venue, which answers at once."""
         for at, weight in sorted(entry for entry in self.under_way if entry[0] <= self.now):
             self.under_way.remove((at, weight))
-            if self.venue.charge(weight, "", False, self.venue_ns) is not None:
+            if self.venue.charge(weight, self.venue_ns) is not None:
                 self.refused.append(self.now)
             if self._told:
                 headers = self.venue.headers("", False, self.venue_ns) | {"Date": formatdate(self.venue_ns // S, usegmt=True)}
