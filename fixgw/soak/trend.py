@@ -120,10 +120,11 @@ def judge_trend(name: str, unit: str, points: list[Point], warmup_s: float, limi
 
 
 def _levelled(points: list[Point], warmup_s: float, limit: float) -> bool:
-    """The later half of the measured time rises by at most half the limit, and the interval does not reach beyond twice the
-    limit: half the limit, because the half alone says less, and a slope of the limit and a half is not to pass for none."""
+    """The later half of the measured time rises by at most half the limit (the half alone says less, and a slope of the limit and
+    a half is not to pass for none), and that is known: its interval ends within twice the limit and is no wider than that to
+    either side."""
     begin_s = max(warmup_s, min(p.at_s for p in points))
     late = fit(points, (begin_s + max(p.at_s for p in points)) / 2)
-    if late.slope is None or late.high is None or late.span_s < MIN_SPAN_S / 2:
+    if late.slope is None or late.low is None or late.high is None or late.span_s < MIN_SPAN_S / 2:
         return False
-    return late.slope <= limit / 2 and late.high <= 2 * limit
+    return late.slope <= limit / 2 and late.high <= 2 * limit and late.high - late.low <= 4 * limit

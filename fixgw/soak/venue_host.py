@@ -13,7 +13,6 @@ from ..venues import ccxt_venue, covering, host, listing, tracker
 from . import heap
 from .gateway import RETENTION_ENV
 
-
 # of covering.MAX_ORDERS: at the usual rate it is full within the first minutes
 COVERED_ORDERS = 512
 
