@@ -46,7 +46,7 @@ _ACTIONS: Final = frozenset(("ws_terminate", "ws_disconnect"))
 
 
 class Havoc:
-    """Rounds over the targets, so that a short run hits each; rounds over the traps as well."""
+    """Rounds over the targets, so that a short run hits each; rounds over the traps and over the faults as well."""
 
     def __init__(self, world: World, targets: tuple[str, ...], seed: int) -> None:
         self._world = world
@@ -54,6 +54,7 @@ class Havoc:
         self._random = random.Random(f"{seed}/havoc")
         self._queue: list[str] = []
         self._points: list[str] = []
+        self._faults: list[tuple[str, dict[str, Any], float | None]] = []
         self.faults = 0
         self.sprung: dict[str, int] = {}
 
@@ -102,10 +103,12 @@ class Havoc:
             return False
 
     def fault(self) -> str:
-        """Switch a random fault on, three times of four; what it was, or ""."""
+        """Switch a fault on, three times of four; what it was, or ""."""
         if self._random.random() < 0.25:
             return ""
-        kind, params, seconds = self._random.choice(_FAULTS)
+        if not self._faults:
+            self._faults = self._random.sample(_FAULTS, len(_FAULTS))
+        kind, params, seconds = self._faults.pop()
         options: dict[str, Any] = {}
         if kind not in _ACTIONS:
             options = {"seconds": seconds} if seconds is not None else {"count": self._random.randint(1, 3)}

@@ -54,9 +54,10 @@ def soak(
     \b
     Memory, file handles, threads and latency are sampled and drawn; each is judged by its slope after the warm-up.
     Slopes are Theil-Sen's with a 95 % interval; a series is flagged when the whole interval lies above its limit,
-    so that one step is no trend. What grows by design (the journal, finished orders, QuickFIX's index of sent
-    messages) is told per order. The warm-up ends when retention times have passed, caches are full and the
-    allocators have seen the load. A verdict needs 15 minutes after it; a shorter run shows figures only.
+    so that one step is no trend, unless its later half plainly stands still ("levelled off"). What grows by design
+    (the journal, finished orders, QuickFIX's index of sent messages) is told per order. The warm-up ends when
+    retention times have passed, caches are full and the allocators have seen the load and each kind of fault.
+    A verdict needs 15 minutes after it; a shorter run shows figures only.
     Exit status 1 if something is flagged or a part ended by itself. Ctrl-C ends the run and judges what there was (once
     more: gives up); exit status 130.
     """

@@ -8,11 +8,14 @@ import json
 import os
 import sys
 import threading
+from collections import deque
 from pathlib import Path
 
-# a typical one; Python tells their number only
-BLOCK_BYTES = 64
+# Python tells their number only; of a venue host they are 89 bytes on average
+BLOCK_BYTES = 88
 _TELL_S = 1.0
+# garbage comes and goes with a collection a minute: what is kept is the least of a span that holds one
+FLOOR_S = 65.0
 _MB = 1e6
 
 
@@ -35,18 +38,19 @@ def start_telling(folder: Path, stop: threading.Event) -> None:
 
 
 def _tell(path: Path, stop: threading.Event) -> None:
-    """What is in use, of malloc's heap (glibc's mallinfo2) and of Python's small blocks; nothing where the C library does not
-    tell."""
+    """What is in use at least, within FLOOR_S, of malloc's heap (glibc's mallinfo2) and of Python's small blocks; nothing where
+    the C library does not tell."""
     try:
         ask = ctypes.CDLL(None).mallinfo2
     except AttributeError:
         return
     ask.restype = _MallInfo
     temporary = path.with_suffix(".tmp")
+    readings: deque[int] = deque(maxlen=round(FLOOR_S / _TELL_S))
     while not stop.wait(_TELL_S):
         heap = ask()
-        used = heap.uordblks + heap.hblkhd + sys.getallocatedblocks() * BLOCK_BYTES
-        temporary.write_text(json.dumps({"used": used}))
+        readings.append(heap.uordblks + heap.hblkhd + sys.getallocatedblocks() * BLOCK_BYTES)
+        temporary.write_text(json.dumps({"used": min(readings)}))
         temporary.replace(path)
 
 

@@ -5,6 +5,10 @@ A single step (a collection, one more arena, a resized table) moves fewer than h
 around zero: it is no trend. Samples are first gathered to the medians of BLOCKS equal spans, because neighbouring samples are
 not independent and the interval would come out too narrow. A verdict needs MIN_SPAN_S of measured time; before that the
 figures are shown and judged "too short".
+
+A step early in the measured time, with a little drift before it, does lift the whole interval. A leak goes on: what rises by the
+whole but plainly stands still in the later half "levelled off". Where the later half is too short or too noisy to show that,
+what rises GROWS.
 """
 
 from __future__ import annotations
@@ -21,7 +25,8 @@ BLOCKS = 20
 LIFE_WARMUP_S = 60.0
 # two-sided 95 %
 _Z = 1.96
-GROWS, STEADY, UNCLEAR, SHORT, INFORMATION = "GROWS", "steady", "unclear", "too short", "not judged"
+GROWS, STEADY, LEVELLED, UNCLEAR = "GROWS", "steady", "levelled off", "unclear"
+SHORT, INFORMATION = "too short", "not judged"
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -97,16 +102,29 @@ def _blocks(points: list[Point], count: int) -> list[tuple[float, float]]:
 
 
 def judge_trend(name: str, unit: str, points: list[Point], warmup_s: float, limit: float | None) -> Trend:
-    """GROWS when the whole interval lies above the limit; steady when the slope does not and the interval does not reach far
-    beyond it (twice the limit); else unclear."""
+    """Steady when the slope does not lie above the limit and the interval does not reach far beyond it (twice the limit); else
+    levelled off when the later half shows it; else GROWS when the whole interval lies above the limit; else unclear."""
     found = fit(points, warmup_s)
     last = points[-1].value if points else None
     if limit is None:
         verdict = INFORMATION
     elif found.slope is None or found.low is None or found.high is None or found.span_s < MIN_SPAN_S:
         verdict = SHORT
-    elif found.low > limit:
-        verdict = GROWS
+    elif found.slope <= limit and found.high <= 2 * limit:
+        verdict = STEADY
+    elif _levelled(points, warmup_s, limit):
+        verdict = LEVELLED
     else:
-        verdict = STEADY if found.slope <= limit and found.high <= 2 * limit else UNCLEAR
+        verdict = GROWS if found.low > limit else UNCLEAR
     return Trend(name, unit, found.slope, found.low, found.high, limit, verdict, last)
+
+
+def _levelled(points: list[Point], warmup_s: float, limit: float) -> bool:
+    """The later half of the measured time rises by at most half the limit (the half alone says less, and a slope of the limit and
+    a half is not to pass for none), and that is known: its interval ends within twice the limit and is no wider than that to
+    either side."""
+    begin_s = max(warmup_s, min(p.at_s for p in points))
+    late = fit(points, (begin_s + max(p.at_s for p in points)) / 2)
+    if late.slope is None or late.low is None or late.high is None or late.span_s < MIN_SPAN_S / 2:
+        return False
+    return late.slope <= limit / 2 and late.high <= 2 * limit and late.high - late.low <= 4 * limit

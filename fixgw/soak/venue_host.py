@@ -9,9 +9,12 @@ import sys
 import threading
 from pathlib import Path
 
-from ..venues import ccxt_venue, host, listing, tracker
+from ..venues import ccxt_venue, covering, host, listing, tracker
 from . import heap
 from .gateway import RETENTION_ENV
+
+# of covering.MAX_ORDERS: at the usual rate it is full within the first minutes
+COVERED_ORDERS = 512
 
 
 def main() -> int:
@@ -21,6 +24,7 @@ def main() -> int:
     tracker.NAMED_NS = min(tracker.NAMED_NS, retention_ns)
     tracker.FULL_NS = min(tracker.FULL_NS, retention_ns)
     ccxt_venue.FORGET_NS = min(ccxt_venue.FORGET_NS, retention_ns)
+    covering.MAX_ORDERS = min(covering.MAX_ORDERS, COVERED_ORDERS)
     listing.RELOAD_S = min(listing.RELOAD_S, retention_ns / 1e9)
     heap.start_telling(Path(sys.argv[sys.argv.index("--socket") + 1]).parent, threading.Event())
     return host.main()

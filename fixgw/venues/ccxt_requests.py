@@ -70,6 +70,10 @@ class Requests:
                 # told as never sent; what ccxt does for it in other tasks must not send it after all
                 call.refused = NeverSent("GIVEN_UP", "it was given up before it left")
             task.cancel()
+            # its context holds the call, and what it raised holds this frame: left so, everything about every request would stay
+            # until the collector comes, that of hundreds after an outage
+            call.task = None
+            del task
 
     def frozen(self) -> NeverSent:
         text = f"the venue wants no request for another {self._hooks.limiter.frozen_s():.0f} s"

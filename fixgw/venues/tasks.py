@@ -54,5 +54,5 @@ async def give_back_often() -> None:
     cancelled."""
     while True:
         await asyncio.sleep(GIVE_BACK_S)
-        gc.collect()  # failed requests leave cycles; waiting for each other's collection they would break new ground
+        gc.collect()  # connections that break leave cycles; waiting for each other's collection they would break new ground
         give_back_memory()

@@ -18,7 +18,7 @@ from fixgw.soak.gateway import deep_bytes
 from fixgw.soak.latency import Latency
 from fixgw.soak.run import Plan, run_soak, trends
 from fixgw.soak.sample import INDEX_BYTES_PER_MESSAGE, Process, Sample
-from fixgw.soak.trend import GROWS, INFORMATION, SHORT, STEADY, UNCLEAR, Point, fit, judge_trend
+from fixgw.soak.trend import GROWS, INFORMATION, LEVELLED, SHORT, STEADY, UNCLEAR, Point, fit, judge_trend
 
 HOUR_S = 3600.0
 
@@ -65,6 +65,45 @@ def test_a_slow_leak_in_steps_is_a_trend() -> None:
     """1 MB arenas, one every 4 minutes: 15 MB/h however it looks."""
     points = [Point(p.at_s, p.value + p.at_s // 240) for p in series(0.0, 0.05, 0.5)]
     assert judge_trend("x", "MB", points, 60, 1.0).verdict == GROWS
+
+
+def host(leak_mb_h: float, seed: int, *, step_min: float = 13.0) -> list[Point]:
+    """A venue host of 144 MB over half an hour, as measured: a rise of 0.3 MB while caches fill, 1.9 MB at an outage, then the
+    same level with the coming and going of the allocators (0.1 MB); and a leak."""
+    dice = random.Random(seed)
+    points = []
+    for number in range(360):
+        at_s = number * 5.0
+        level = 143.6 + 0.3 * min(1.0, at_s / 600) + (1.9 if at_s > step_min * 60 else 0.0)
+        points.append(Point(at_s, level + leak_mb_h * at_s / HOUR_S + dice.gauss(0, 0.1)))
+    return points
+
+
+@pytest.mark.parametrize("step_min", [9.5, 11.0, 13.0, 15.0])
+def test_one_early_step_and_then_a_flat_line_is_told_as_that(step_min: float) -> None:
+    """With the warm-up of 9 minutes in front of it."""
+    for seed in range(20):
+        assert judge_trend("x", "MB", host(0.0, seed, step_min=step_min), 540, 1.0).verdict in (STEADY, LEVELLED)
+    assert LEVELLED in {judge_trend("x", "MB", host(0.0, seed, step_min=13.0), 540, 1.0).verdict for seed in range(20)}
+
+
+@pytest.mark.parametrize("step_min", [0.0, 5.0, 9.5, 13.0])
+@pytest.mark.parametrize("leak_mb_h", [1.5, 2.0, 5.0])
+def test_a_leak_of_a_host_is_found_in_half_an_hour(leak_mb_h: float, step_min: float) -> None:
+    """A hundredth of the process's size an hour, with and without a step in the measured time."""
+    for seed in range(20):
+        assert judge_trend("x", "MB", host(leak_mb_h, seed, step_min=step_min), 540, 1.0).verdict == GROWS
+
+
+def test_a_leak_in_steps_does_not_pass_for_one_that_has_stopped() -> None:
+    """1 MB each 7 minutes: two steps in the measured time, of which one lies in the later half."""
+    points = [Point(p.at_s, p.value + p.at_s // 420) for p in series(0.0, 0.05, 0.5)]
+    assert judge_trend("x", "MB", points, 540, 1.0).verdict in (GROWS, UNCLEAR)
+
+
+def test_noise_does_not_pass_for_standing_still() -> None:
+    """Whether a leak of 2 MB/h goes on cannot be seen in such a later half: then it has not levelled off."""
+    assert LEVELLED not in {judge_trend("x", "MB", series(2.0, 2.0, 0.5, seed=s), 540, 1.0).verdict for s in range(40)}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from fixgw.chaos import cli as chaos_cli
-from fixgw.chaos.havoc import Havoc
+from fixgw.chaos.havoc import _FAULTS, Havoc
 from fixgw.chaos.traps import TRAP_FILE
 from fixgw.chaos.world import World
 from fixgw.cli import main
@@ -126,3 +126,23 @@ def test_an_installation_that_does_not_come_up_finds_no_bug(
     monkeypatch.setattr(soak_cli, "run_soak", not_up)
     result = CliRunner().invoke(main, words)
     assert result.exit_code == status and "Error: no port" in result.output
+
+
+def test_each_kind_of_fault_comes_once_a_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a soak run has not met in its warm-up would look like growth when it comes."""
+    asked: list[str] = []
+
+    class Sim:
+        def fault(self, kind: str, **options: Any) -> dict[str, Any]:
+            asked.append(kind)
+            return {}
+
+    world = told(tmp_path)
+    monkeypatch.setattr(world, "sim", Sim)
+    havoc = Havoc(world, (), 1)
+    kinds = sorted(kind for kind, _, _ in _FAULTS)
+    for _ in range(3):
+        while len(asked) < len(kinds):
+            havoc.fault()
+        assert sorted(asked) == kinds
+        asked.clear()
