@@ -7,7 +7,7 @@ counts after it is put in.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from functools import lru_cache
 
@@ -315,23 +315,33 @@ def _uncover(state: State, child: Child, ts_ns: int) -> None:
 
 def _balances(state: State, ev: e.BalancesUpdated) -> None:
     account = state.account(ev.account)
-    if ev.asof_ns < account.asof_ns:
-        return  # overtaken on its way: it would give back what is spent
     free, total, later = ev.free, ev.total, ev.later
-    held = {asset: at_ns for asset, at_ns in account.later.items() if at_ns > later.get(asset, ev.asof_ns)}
-    if held:
-        # the same for one asset: what was told of it is newer
-        free = free | {asset: account.free[asset] for asset in held if asset in account.free}
-        total = total | {asset: account.total[asset] for asset in held if asset in account.total}
-        later = later | held
-    account.asof_ns, account.later = ev.asof_ns, later
+    if ev.asof_ns >= account.asof_ns:
+        asof_ns = ev.asof_ns
+        known = {asset: at_ns for asset, at_ns in account.later.items() if at_ns > later.get(asset, asof_ns)}
+        free, total = _with(free, account.free, known), _with(total, account.total, known)
+        later = later | known
+    else:
+        # overtaken on its way: of what is spent it would give back; what it tells as of later than is known is news still
+        asof_ns = account.asof_ns
+        news = {asset: at_ns for asset, at_ns in later.items() if at_ns > account.later.get(asset, asof_ns)}
+        if not news:
+            return
+        free, total = _with(account.free, free, news), _with(account.total, total, news)
+        later = account.later | news
+    account.asof_ns, account.later = asof_ns, later
     account.free, account.total = free, total
     for child_id, ts_ns in list(account.covered_from.items()):
         child = state.children[child_id]
-        if ts_ns <= ev.asof_ns or ts_ns <= later.get(child.reserve_asset, 0):
+        if ts_ns <= asof_ns or ts_ns <= later.get(child.reserve_asset, 0):
             release(account, child)
-    for asset, qty in account.settling.release(ev.asof_ns, later).items():
+    for asset, qty in account.settling.release(asof_ns, later).items():
         account.reserved[asset] -= qty
+
+
+def _with(figures: dict[str, Decimal], others: dict[str, Decimal], assets: Iterable[str]) -> dict[str, Decimal]:
+    """`figures`, those of `assets` as in `others` where there are such."""
+    return figures | {asset: others[asset] for asset in assets if asset in others}
 
 
 def _received(state: State, ev: e.Received) -> None:

@@ -16,6 +16,7 @@ import msgspec
 
 from ..core import commands as c
 from ..venues import wire
+from ..venues.host_clock import GatewayTime
 from .channel import Channel
 from .exchange import LOT, RECV_WINDOW_NS, SYMBOL, TICK, VENUE, VENUE_ACCOUNT, Exchange, Refused, VenueOrder, done_of
 from .gateway import Gateway
@@ -48,7 +49,8 @@ class Host:
         self._held: dict[str, wire.PlaceChild] = {}
         self._known: dict[str, str] = {}
         self._reconcile = 0
-        self._offset = 0
+        self._time = GatewayTime()
+        self._time.learn(0, 0)
         self._redial()
         sim.at(BOOK_NS, self._book)
 
@@ -131,7 +133,7 @@ class Host:
 
     def _clock(self) -> int:
         """The gateway's, as far as it has told it (venues/host_clock.py)."""
-        return self.sim.now + self._offset
+        return self._time.at(self.sim.now)
 
     def _send(self, message: wire.FromHost | c.VenueCommand) -> None:
         if self._link is not None:
@@ -154,7 +156,7 @@ class Host:
                 free, total = result
                 self._send(
                     c.BalancesReport(
-                        ts_ns=self._clock(), venue=VENUE, account=VENUE_ACCOUNT, asof_ns=asked_ns + self._offset, free=free,
+                        ts_ns=self._clock(), venue=VENUE, account=VENUE_ACCOUNT, asof_ns=self._time.at(asked_ns), free=free,
                         total=total,
                     )
                 )  # fmt: skip
@@ -201,7 +203,7 @@ class Host:
         if generation != self.generation:
             self._lost_frame(message)
         elif isinstance(message, wire.Heartbeat):
-            self._offset = message.offset_ns or 0
+            self._time.learn(self.sim.now, message.offset_ns or 0)
         elif isinstance(message, wire.Reconcile):
             self._reconcile += 1
             self._picture(generation, self._reconcile, message)
@@ -210,7 +212,7 @@ class Host:
         elif isinstance(message, Request):
             if isinstance(message, wire.PlaceChild):
                 # by the steady clock from here on
-                message = msgspec.structs.replace(message, expires_ns=message.expires_ns - self._offset)
+                message = msgspec.structs.replace(message, expires_ns=message.expires_ns - self._clock() + self.sim.now)
                 self._held[message.venue_cl_ord_id] = message
             elif isinstance(message, wire.CancelChild) and message.venue_cl_ord_id in self._held:
                 self._withdraw(generation, self._held.pop(message.venue_cl_ord_id))
@@ -384,7 +386,7 @@ class Host:
         def answer(result: Any) -> None:
             if isinstance(result, Lost | Refused):
                 result = c.ChildQueryResult(ts_ns=0, venue=VENUE, venue_cl_ord_id=key, outcome="error", asked_ns=0)
-            result = msgspec.structs.replace(result, ts_ns=self._clock(), asked_ns=asked_ns + self._offset)
+            result = msgspec.structs.replace(result, ts_ns=self._clock(), asked_ns=self._time.at(asked_ns))
             self._settled(generation, request, result)
 
         self._ask(generation, lambda: self._look_up(request, asked_ns), answer)
@@ -442,7 +444,7 @@ class Host:
         self._send(c.InstrumentsReport(ts_ns=now_ns, venue=VENUE, instruments=(SPEC,)))
         self._send(
             c.VenueReconciled(
-                ts_ns=now_ns, venue=VENUE, account=VENUE_ACCOUNT, asked_ns=asked_ns + self._offset, open_orders=orders,
+                ts_ns=now_ns, venue=VENUE, account=VENUE_ACCOUNT, asked_ns=self._time.at(asked_ns), open_orders=orders,
                 trades=named,
             )
         )  # fmt: skip

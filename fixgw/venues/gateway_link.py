@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 MAX_QUEUE = 50_000
 SILENCE_S = 5.0
 HEARTBEAT_S = 1.0
-MAX_BAD_QUOTES = 1000
+MAX_NOTED_SYMBOLS = 1000
 # while clients send orders (`busy`), what hosts say is read at most this often: decided and synced together it costs a
 # fraction, and does not come between an order and its answer. The first word after a quiet time is taken at once
 GATHER_S = 0.002
@@ -61,6 +61,8 @@ class _Link:
         self.direct.setblocking(False)
         self.closed = threading.Event()
         self.bad_quotes: dict[str, str] = {}
+        # symbol -> time of its last trade as the host tells it, and as it is taken here
+        self.ahead: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
         self._ready = threading.Condition(self._lock)
         self._waiting: deque[bytes] = deque()
@@ -139,8 +141,15 @@ class _Frames:
         return found
 
 
-def _by_now(quote: c.Quote, now_ns: int) -> c.Quote:
-    return msgspec.structs.replace(quote, recv_ns=min(quote.recv_ns, now_ns), last_ns=min(quote.last_ns, now_ns))
+def _by_now(link: _Link, symbol: str, quote: c.Quote, now_ns: int) -> c.Quote:
+    """No quote is fresher than now, or it would count as fresh for longer than it is. A trade that is told once more stays
+    where it was put: at another time it would be another trade."""
+    told_ns, taken_ns = link.ahead.pop(symbol, (0, 0))
+    if quote.last_ns != told_ns or not told_ns:
+        told_ns, taken_ns = quote.last_ns, min(quote.last_ns, now_ns)
+    if taken_ns != told_ns and len(link.ahead) < MAX_NOTED_SYMBOLS:
+        link.ahead[symbol] = told_ns, taken_ns
+    return msgspec.structs.replace(quote, recv_ns=min(quote.recv_ns, now_ns), last_ns=taken_ns)
 
 
 class VenueLinks:
@@ -369,15 +378,14 @@ class VenueLinks:
     def _book(self, link: _Link, update: wire.BookUpdate) -> None:
         now_ns = self._now_ns()
         quote, problem = usable_quote(update.quote, now_ns)
-        if problem and link.bad_quotes.get(update.symbol) != problem and len(link.bad_quotes) < MAX_BAD_QUOTES:
+        if problem and link.bad_quotes.get(update.symbol) != problem and len(link.bad_quotes) < MAX_NOTED_SYMBOLS:
             # said once per symbol and kind
             link.bad_quotes[update.symbol] = problem
             log.error("%s: quote of %.60r not used: %s", link.hello.venue, update.symbol, problem)
         if problem:
             quote = c.Quote(unusable=problem)  # left out, so that the last good one grows stale, and is said to
-        elif max(quote.recv_ns, quote.last_ns) > now_ns:
-            # no quote is fresher than now, or it would count as fresh for longer than it is
-            quote = _by_now(quote, now_ns)
+        elif max(quote.recv_ns, quote.last_ns) > now_ns or update.symbol in link.ahead:
+            quote = _by_now(link, update.symbol, quote, now_ns)
         self._on_book(update if quote is update.quote else msgspec.structs.replace(update, quote=quote))
 
     def _register(self, link: _Link) -> None:

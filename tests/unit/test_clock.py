@@ -8,6 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fixgw import clock as clock_module
 from fixgw import clock_watch
@@ -17,6 +19,7 @@ from fixgw.core.commands import Quote
 from fixgw.core.state import new_state
 from fixgw.marketdata.edge import Edge
 from fixgw.venues import host_clock
+from fixgw.venues.gateway_link import _by_now
 from fixgw.venues.host import _by_gateway
 from fixgw.venues.wire import BookUpdate
 
@@ -250,12 +253,46 @@ def test_the_edge_goes_on_by_the_new_clock():
     assert edge._is_new_trade(("v", "X"), Quote(last_ns=now.ns + 1), now.ns)
 
 
+@given(
+    st.lists(st.tuples(st.integers(1, 3 * SECOND), st.integers(-30_000_000, 30_000_000)), min_size=1, max_size=30),
+    st.lists(st.integers(-SECOND, 60 * SECOND), max_size=30),
+)
+def test_a_moment_is_the_same_time_whenever_it_is_told(words: list[tuple[int, int]], moments: list[int]) -> None:
+    """The gateway's clock goes faster or slower than the steady one: no moment moves by that, or before an earlier one."""
+    time, up, offset_ns = host_clock.GatewayTime(), 0, FIRST_NS
+    time.learn(up, offset_ns)
+    told: dict[int, int] = {}
+    for passed_ns, change_ns in words:
+        up, offset_ns = up + passed_ns, offset_ns + change_ns
+        time.learn(up, offset_ns)
+        for moment in [*moments, up]:
+            if moment <= up:
+                assert told.setdefault(moment, time.at(moment)) == time.at(moment)
+        in_order = [ns for _, ns in sorted(told.items())]
+        assert in_order == sorted(set(in_order))
+    # and the gateway's time is reached
+    assert time.at(up + 4 * SECOND) == up + 4 * SECOND + offset_ns
+    # all anew by a clock that was set
+    time.learn(up, offset_ns - 5 * SECOND)
+    assert [time.at(moment) - moment for moment in moments] == [offset_ns - 5 * SECOND] * len(moments)
+
+
+def test_a_trade_from_ahead_of_our_clock_stays_one_trade():
+    """A host's idea of our time may be a little ahead of it; its trade is taken as of now, and is no other one a moment later."""
+    link: Any = SimpleNamespace(ahead={})
+    assert _by_now(link, "X", Quote(recv_ns=90, last_ns=90), 80).last_ns == 80
+    later = _by_now(link, "X", Quote(recv_ns=95, last_ns=90), 92)
+    assert (later.recv_ns, later.last_ns) == (92, 80)
+    assert _by_now(link, "X", Quote(recv_ns=99, last_ns=98), 100).last_ns == 98 and not link.ahead
+    assert _by_now(link, "X", Quote(recv_ns=101), 100) == Quote(recv_ns=100)
+
+
 def test_a_host_stamps_by_the_gateway_and_keeps_its_deadlines(monkeypatch: pytest.MonkeyPatch):
     machine = SimpleNamespace(up=7 * SECOND, wall=FIRST_NS)
     monkeypatch.setattr(host_clock, "_boot_ns", lambda: machine.up)
     monkeypatch.setattr(host_clock, "_BASE_NS", FIRST_NS - machine.up)
     monkeypatch.setattr(host_clock.time, "time_ns", lambda: machine.wall)
-    monkeypatch.setattr(host_clock, "_offset_ns", None)
+    monkeypatch.setattr(host_clock, "_gateway", host_clock.GatewayTime())
     host_clock.learn(None)
     assert host_clock.now_ns() == host_clock.steady_ns() == host_clock.of_steady(FIRST_NS) == FIRST_NS
     offset_ns = FIRST_NS + 50 * SECOND

@@ -43,6 +43,22 @@ def test_trailing_zeros_do_not_make_another_order() -> None:
     assert code(run(repeated_order.check, ask(state, qty="1.00", price="100.000"))) == "REPEATED_ORDER"
 
 
+def test_of_a_balance_report_that_was_overtaken_what_is_news_counts() -> None:
+    """A snapshot that is told once more, by a clock that was put right since, with an asset's newer figure in it."""
+    state = _loaded(buying_power=True)
+    evolve(state, BalancesUpdated(venue="V", account="A", asof_ns=NOW, free={"USDT": D(1000), "BTC": D(1)}, total={}))
+    told = {"USDT": D(100), "BTC": D(9)}
+    evolve(state, BalancesUpdated(venue="V", account="A", asof_ns=NOW - 1, free=told, total=told, later={"USDT": NOW + 5}))
+    account = state.account("A")
+    assert account.free == {"USDT": D(100), "BTC": D(1)} and account.total == {"USDT": D(100)}
+    assert (account.asof_ns, account.later) == (NOW, {"USDT": NOW + 5})
+    # older than what is known of it
+    older = {"USDT": NOW + 4}
+    evolve(state, BalancesUpdated(venue="V", account="A", asof_ns=NOW - 1, free={"USDT": D(7)}, total={}, later=older))
+    assert account.free["USDT"] == D(100)
+    assert code(run(buying_power.check, ask(state, qty="1.01"))) == "BUYING_POWER"
+
+
 @pytest.mark.parametrize(
     "late",
     [False, True],

@@ -309,8 +309,10 @@ def test_a_report_that_is_older_for_one_asset_leaves_that_asset() -> None:
     assert report(10, 100, 5) == (100, 5)
     assert report(10, 90, 5, USDT=20) == (90, 5)
     assert report(15, 100, 6) == (90, 6), "made before, comes after"
-    assert report(12, 1, 1, BTC=50) == (90, 6)
-    assert report(25, 80, 7) == (80, 7) and state.account("A").later == {}
+    assert report(12, 1, 1) == (90, 6)
+    assert report(12, 1, 1, BTC=50) == (90, 1), "what it tells as of later is news"
+    assert report(25, 80, 7) == (80, 1) and state.account("A").later == {"BTC": 50}
+    assert report(55, 80, 7) == (80, 7) and state.account("A").later == {}
 
 
 def test_the_venue_is_asked_when_no_event_has_covered_an_order_for_a_while() -> None:
