@@ -36,7 +36,7 @@ class Told:
     def book(self, symbol: str, quote: Quote) -> None:
         self.quotes.append(quote)
 
-    def books_alive_ns(self) -> int:
+    def book_alive_ns(self, symbol: str) -> int:
         return self.alive_ns
 
 
