@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from .socket_life import heard_ns
+
 # ccxt's clients that carry one subscription
 Sockets = tuple[Any, ...]
 
@@ -35,13 +37,12 @@ class BookLife:
         return [symbol for symbol in symbols if not _within(self._told.get(symbol, ()), sockets)]
 
     def alive_ns(self, symbol: str) -> int:
-        """The oldest sign of life (pong or message) of the sockets that told this book, by the wall clock; 0 where one of them
-        is gone, or there is none."""
+        """The oldest sign of life (pong or message) of the sockets that told this book, by host_clock.steady_ns; 0 where one of
+        them is gone, or there is none."""
         sockets = self._told.get(symbol, ())
         if not self._live(sockets):
             return 0
-        signs = (max(client.lastPong or 0, client.last_message_at or 0) for client in sockets)
-        return min(signs, default=0) * 1_000_000
+        return min(map(heard_ns, sockets), default=0)
 
     def _live(self, sockets: Sockets) -> bool:
         return not any(client.closed() or self._exchange.clients.get(client.url) is not client for client in sockets)

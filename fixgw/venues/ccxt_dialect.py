@@ -32,6 +32,7 @@ from .odd_rows import read_around
 from .order_lists import Page
 from .order_rate import Limit
 from .settings import VenueFileSettings
+from .socket_life import SilentSockets
 from .tasks import end_tasks
 from .trade_pages import Bounds, count_rows, read_trades
 from .wire import AmendChild, CancelChild, PlaceChild
@@ -134,7 +135,7 @@ class Dialect:
         """The exchange was made: point it at base_url, switch injected broker ids and fees off. VenueConfigError for a symbol
         that must not be traded."""
         self.exchange = exchange
-        self.life = BookLife(exchange)
+        self.life, self._silent = BookLife(exchange), SilentSockets(exchange)
         self.hooks = hooks
         hooks.order_limit = self.codes.order_limit
         hooks.tap = self.tap
@@ -330,8 +331,12 @@ class Dialect:
     async def _run_tops(self, symbols: tuple[str, ...]) -> None:
         await Tops(self).run(symbols)
 
+    def end_silent(self) -> None:
+        """To be called often: sockets of which nothing is heard any more are ended."""
+        self._silent.end()
+
     def book_alive_ns(self, symbol: str) -> int:
-        """An unchanged quote is as fresh as the last sign of life of what told it; by the wall clock, 0: of nothing."""
+        """An unchanged quote is as fresh as the last sign of life of what told it; by host_clock.steady_ns, 0: of nothing."""
         return self.life.alive_ns(symbol)
 
 

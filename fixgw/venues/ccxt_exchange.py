@@ -11,6 +11,7 @@ What is hooked, and why (each hazard was reproduced, see the tests):
                     because ccxt mutates the shared one
   client            short keep-alive on every socket, and a send that records what left
   handle_message    raw tap before ccxt; an exception in ccxt's handler breaks the socket instead of deafening it
+                    and when it was heard of last is noted (socket_life.py)
   on_close/on_error tell the connector at once that a stream is lost
 """
 
@@ -40,6 +41,7 @@ from .http_guard import ANSWER_BYTES, MESSAGE_BYTES, broken, guarded, most_bytes
 from .id_guard import IdGuard
 from .limiter import Priority, RateLimiter
 from .order_rate import OrderRate, Slot
+from .socket_life import heard
 from .tasks import seen
 
 log = logging.getLogger(__name__)
@@ -369,6 +371,7 @@ def _guarded(client: Any) -> Callable[[Any], None]:
     inner = client.handle_message
 
     def handle(message: Any) -> None:
+        heard(client)
         try:
             inner(_unpacked(client, message))
         except Exception as error:

@@ -261,8 +261,9 @@ class Books:
         """A book that did not change is as fresh as the last sign of life of its stream."""
         while True:
             await asyncio.sleep(0.5)
+            self._dialect.end_silent()
             for symbol, quote in list(self._quotes.items()):
-                alive_ns = host_clock.of_wall(self._dialect.book_alive_ns(symbol))
+                alive_ns = self._dialect.book_alive_ns(symbol)
                 if alive_ns > quote.recv_ns + 400_000_000 and (quote.bid is not None or quote.ask is not None):
                     self._show(symbol, replace(quote, recv_ns=alive_ns))
 

@@ -36,6 +36,8 @@ class Told:
     def book(self, symbol: str, quote: Quote) -> None:
         self.quotes.append(quote)
 
+    def end_silent(self) -> None: ...
+
     def book_alive_ns(self, symbol: str) -> int:
         return self.alive_ns
 

@@ -24,6 +24,8 @@ class Fake:
     def listed(self) -> tuple[str, ...]:
         return ()
 
+    def end_silent(self) -> None: ...
+
     def book_alive_ns(self, symbol: str) -> int:
         return 0
 

@@ -22,7 +22,7 @@ class Client:
     """A socket."""
 
     def __init__(self, url: str, sign_ms: int) -> None:
-        self.url, self.lastPong, self.last_message_at, self.error = url, sign_ms, 0, None
+        self.url, self.fixgw_heard_ns, self.error = url, sign_ms * 1_000_000, None
 
     def closed(self) -> bool:
         return False
@@ -138,7 +138,7 @@ def test_the_first_book_after_a_gap_is_of_one_instrument(noticed: bool) -> None:
                 exchange.told.put_nowait({symbol: ticker("1")})
             await until(lambda: len(events.quotes) == 2)
             assert dialect.book_alive_ns(A) == dialect.book_alive_ns(B) == 1_000_000_000
-            exchange.clients["books"].lastPong = 2_000
+            exchange.clients["books"].fixgw_heard_ns = 2_000_000_000
             assert dialect.book_alive_ns(A) == 2_000_000_000
             del exchange.clients["books"]
             assert dialect.book_alive_ns(A) == dialect.book_alive_ns(B) == 0
