@@ -39,6 +39,7 @@ _WORKING = ("NEW", "PARTIALLY_FILLED")
 _PRUNE_ABOVE = 256
 _PAGE = 1000
 _LOOK_S = 0.5
+_SUBSCRIBE_S = 10.0
 
 
 class Dialect(GeneralDialect):
@@ -265,8 +266,22 @@ class Dialect(GeneralDialect):
     async def open_private(self) -> None:
         self._subscribed = False
         await self._enter_ws(Priority.LINK, weights.SUBSCRIBE)
-        await asyncio.wait_for(self.exchange.ensure_user_data_stream_ws_subscribe_signature("spot"), 10)
+        try:
+            await asyncio.wait_for(self.exchange.ensure_user_data_stream_ws_subscribe_signature("spot"), _SUBSCRIBE_S)
+        except BaseException:
+            self._forget_subscription()
+            raise
         self._subscribed = True
+
+    def _forget_subscription(self) -> None:
+        """ccxt notes one before it is confirmed, and keeps the note of one that was given up: asked again it would say that all
+        is well, with nobody to tell of our fills."""
+        client = self.exchange.clients.get(self._ws_api)
+        if client is None or client.subscriptions.pop("spot", None) is None:
+            return
+        client.futures.pop("authenticate:signature:spot", None)
+        if client.isConnected:  # the venue may have taken it all the same: on a fresh socket it is made once
+            client.on_error(ccxt.NetworkError("the subscription to our own events was not confirmed"))
 
     async def run_private(self) -> None:
         """The tap sees everything; what account events should have covered by now is asked for."""

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import ccxt
 import pytest
 
 from fixgw.venues import socket_life
+from fixgw.venues.ccxt_exchange import Hooks, make_exchange
+from fixgw.venues.limiter import RateLimiter
 from fixgw.venues.socket_life import SilentSockets, heard, heard_ns
 
 SECOND = 1_000_000_000
 
 
 class Client:
-    keepAlive = 1000  # noqa: N815
-    maxPingPongMisses = 2.0  # noqa: N815
+    keepAlive = 1000
+    maxPingPongMisses = 2.0
 
     def __init__(self) -> None:
         self.errors: list[Any] = []
@@ -53,3 +56,22 @@ def test_what_is_silent_at_two_looks_ends(monkeypatch: pytest.MonkeyPatch) -> No
     (error,) = dead.errors
     assert isinstance(error, ccxt.NetworkError) and "nothing was heard for 4.0 s" in str(error)
     assert not (alive.errors or slept.errors or dialed.errors)
+
+
+def test_a_late_word_of_a_socket_is_no_end_of_the_one_in_its_place() -> None:
+    async def run() -> None:
+        hooks, lost = Hooks(RateLimiter(6000, 100), 1.0, 1000), []
+        hooks.lost = lambda url, reason: lost.append(url)
+        exchange = make_exchange("binance", {}, hooks)
+        url = "ws://127.0.0.1:1/ws"
+        old = exchange.client(url)
+        exchange.on_close(old, 1006)
+        assert lost == [url] and url not in exchange.clients
+        new = exchange.client(url)
+        exchange.on_close(old, 1006)
+        old.on_error(ccxt.NetworkError("late"))
+        assert lost == [url] and exchange.clients == {url: new}
+        new.on_error(ccxt.NetworkError("now"))
+        assert lost == [url, url] and not exchange.clients
+
+    asyncio.run(run())
