@@ -12,6 +12,7 @@ import functools
 import importlib
 import importlib.util
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
@@ -19,16 +20,19 @@ from typing import Any, Protocol
 from ..core.commands import InstrumentSpec, Quote, VenueTrade
 from . import host_clock
 from .base import Balances, Done, NeverSent
+from .book_life import BookLife
 from .broker_ids import without_broker
 from .ccxt_abilities import abilities, check_market, check_market_buy, check_symbols
 from .ccxt_exchange import Hooks
 from .ccxt_orders import Orders
 from .ccxt_parse import figure, spec_from
+from .ccxt_tops import Tops
 from .doctrine import Codes, same_but_for_digits, scrub
 from .odd_rows import read_around
 from .order_lists import Page
 from .order_rate import Limit
 from .settings import VenueFileSettings
+from .socket_life import SilentSockets
 from .tasks import end_tasks
 from .trade_pages import Bounds, count_rows, read_trades
 from .wire import AmendChild, CancelChild, PlaceChild
@@ -82,8 +86,8 @@ class Events(Protocol):
     def on_last(self, symbol: str, last: Decimal) -> None:
         """A trade, just now."""
 
-    def on_polled_last(self, symbol: str, last: Decimal) -> None:
-        """The price of the last trade, whenever that was."""
+    def on_polled_last(self, symbol: str, last: Decimal, asked_ns: int = 0) -> None:
+        """The price of the last trade, whenever that was; `asked_ns`: a trade that was told since then is newer."""
 
     def on_lost(self, reason: str) -> None: ...
 
@@ -113,7 +117,10 @@ class Dialect:
         self.events = events
         self.exchange: Any = None
         self.hooks: Hooks | None = None
-        self._book_urls: set[str] = set()
+        self.life = BookLife(None)
+        # of Tops: the sockets that carry books; ccxt's tickers that were told last, with their figures
+        self.book_urls: set[str] = set()
+        self.told_tickers: dict[str, tuple[Any, tuple[Any, ...]]] = {}
 
     @functools.cached_property
     def orders(self) -> Orders:
@@ -128,6 +135,7 @@ class Dialect:
         """The exchange was made: point it at base_url, switch injected broker ids and fees off. VenueConfigError for a symbol
         that must not be traded."""
         self.exchange = exchange
+        self.life, self._silent = BookLife(exchange), SilentSockets(exchange)
         self.hooks = hooks
         hooks.order_limit = self.codes.order_limit
         hooks.tap = self.tap
@@ -287,11 +295,27 @@ class Dialect:
                 if host_clock.steady_ns() - began_ns > _WORKED_NS:
                     told, again_s = "", self.poll_s
                 pause_s, again_s = again_s, min(2 * again_s, _LONGEST_PAUSE_S)
-                why = scrub(str(error), self.hooks.secrets if self.hooks else ()) or type(error).__name__
-                known = same_but_for_digits(why, told)
-                log.log(logging.DEBUG if known else logging.WARNING, "%s: last prices: %s", self.settings.name, why)
-                told = why
+                told = self._failed("last prices", error, told)
             await asyncio.sleep(pause_s)
+
+    def _failed(self, what: str, error: Exception, told: str) -> str:
+        """Log why, unless it is what was `told` last; returns why."""
+        why = scrub(str(error), self.hooks.secrets if self.hooks else ()) or type(error).__name__
+        level = logging.DEBUG if same_but_for_digits(why, told) else logging.WARNING
+        log.log(level, "%s: %s: %s", self.settings.name, what, why)
+        return why
+
+    async def insist(self, what: str, ask: Callable[[], Awaitable[bool]]) -> None:
+        """Until it returns True: what fails or is not enough is asked again, ever more slowly."""
+        told, pause_s = "", self.poll_s
+        while True:
+            try:
+                if await ask():
+                    return
+            except Exception as error:
+                told = self._failed(what, error, told)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _last_prices(self, symbols: tuple[str, ...]) -> None:
         """One ticker each, then the public trades until their stream breaks; returns where there is no stream of them."""
@@ -305,39 +329,15 @@ class Dialect:
                 self.events.on_last(trade["symbol"], figure(trade["price"]))
 
     async def _run_tops(self, symbols: tuple[str, ...]) -> None:
-        exchange = self.exchange
-        before = set(exchange.clients)
-        while True:
-            if exchange.has.get("watchBidsAsks"):
-                tickers = await exchange.watch_bids_asks(list(symbols))
-            elif exchange.has.get("watchOrderBookForSymbols"):
-                book = await exchange.watch_order_book_for_symbols(list(symbols))
-                self._note_book_urls(before)
-                self.events.on_quote(book["symbol"], _top(book))
-                continue
-            else:
-                await asyncio.sleep(self.poll_s)
-                tickers = {symbol: await exchange.fetch_ticker(symbol) for symbol in symbols}
-            self._note_book_urls(before)
-            for symbol, ticker in tickers.items():
-                self.events.on_quote(symbol, _quote(ticker))
+        await Tops(self).run(symbols)
 
-    def _note_book_urls(self, before: set[str]) -> None:
-        """The sockets that carry books: those opened for them, or all where the exchange has one for everything."""
-        if not self._book_urls <= set(self.exchange.clients) or not self._book_urls:
-            now = set(self.exchange.clients)
-            self._book_urls = now - before or now
+    def end_silent(self) -> None:
+        """To be called often: sockets of which nothing is heard any more are ended."""
+        self._silent.end()
 
-    def books_alive_ns(self) -> int:
-        """The oldest sign of life (pong or message) of the book sockets: an unchanged quote is as fresh as that. 0 when
-        one of them is gone, or there is none."""
-        signs = []
-        for url in self._book_urls:
-            client = self.exchange.clients.get(url)
-            if client is None or client.closed():
-                return 0
-            signs.append(max(client.lastPong or 0, client.last_message_at or 0))
-        return min(signs, default=0) * 1_000_000
+    def book_alive_ns(self, symbol: str) -> int:
+        """An unchanged quote is as fresh as the last sign of life of what told it; by host_clock.steady_ns, 0: of nothing."""
+        return self.life.alive_ns(symbol)
 
 
 def order_words(order: PlaceChild) -> tuple[str, str, str | None, str | None]:
@@ -357,30 +357,6 @@ def _rebase(value: Any, base_url: str) -> Any:
         path = rest.partition("/")[2]
         return f"{host}/{path}" if path else host
     return value
-
-
-def _quote(ticker: dict[str, Any]) -> Quote:
-    def told(name: str) -> Decimal | None:
-        value = ticker.get(name)
-        return None if value is None or value == "" else figure(value)
-
-    return Quote(
-        bid=told("bid"),
-        bid_qty=told("bidVolume"),
-        ask=told("ask"),
-        ask_qty=told("askVolume"),
-        last=told("last"),
-        recv_ns=host_clock.steady_ns(),
-    )
-
-
-def _top(book: dict[str, Any]) -> Quote:
-    def level(side: str) -> tuple[Decimal | None, Decimal | None]:
-        levels = book[side]
-        return (figure(levels[0][0]), figure(levels[0][1])) if len(levels) else (None, None)
-
-    (bid, bid_qty), (ask, ask_qty) = level("bids"), level("asks")
-    return Quote(bid=bid, bid_qty=bid_qty, ask=ask, ask_qty=ask_qty, recv_ns=host_clock.steady_ns())
 
 
 def dialect_for(exchange_id: str) -> type[Dialect]:

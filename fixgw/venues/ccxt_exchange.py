@@ -11,6 +11,7 @@ What is hooked, and why (each hazard was reproduced, see the tests):
                     because ccxt mutates the shared one
   client            short keep-alive on every socket, and a send that records what left
   handle_message    raw tap before ccxt; an exception in ccxt's handler breaks the socket instead of deafening it
+                    and when it was heard of last is noted (socket_life.py)
   on_close/on_error tell the connector at once that a stream is lost
 """
 
@@ -40,6 +41,7 @@ from .http_guard import ANSWER_BYTES, MESSAGE_BYTES, broken, guarded, most_bytes
 from .id_guard import IdGuard
 from .limiter import Priority, RateLimiter
 from .order_rate import OrderRate, Slot
+from .socket_life import heard
 from .tasks import seen
 
 log = logging.getLogger(__name__)
@@ -288,7 +290,13 @@ class HookMixin:
             log.exception("venue message could not be handled; the connection is made anew")
             client.on_error(ccxt.NetworkError(f"message not understood: {type(error).__name__}"))
 
+    def _replaced(self, client: Any) -> bool:
+        """By another one at its address: its end was told then, and what comes late is no end of the other."""
+        return self.clients.get(client.url, client) is not client  # type: ignore[attr-defined]
+
     def on_close(self, client: Any, error: Any) -> None:
+        if self._replaced(client):
+            return  # ccxt would forget the other
         super().on_close(client, error)  # type: ignore[misc]
         if self.fixgw is not None:
             self.fixgw.lost(client.url, f"closed ({error})")
@@ -298,8 +306,9 @@ class HookMixin:
         if asked is not None:
             said = retry_after.from_headers({"Retry-After": f"{asked:f}"}, time.time())
             client.last_retry_after = retry_after.kept_s(said, HTTPStatus.TOO_MANY_REQUESTS, False)
+        replaced = self._replaced(client)
         super().on_error(client, error)  # type: ignore[misc]
-        if self.fixgw is not None:
+        if self.fixgw is not None and not replaced:
             fault = broken(error)
             self.fixgw.lost(client.url, type(error).__name__ if fault is None else scrub(str(fault), self.fixgw.secrets))
 
@@ -369,6 +378,7 @@ def _guarded(client: Any) -> Callable[[Any], None]:
     inner = client.handle_message
 
     def handle(message: Any) -> None:
+        heard(client)
         try:
             inner(_unpacked(client, message))
         except Exception as error:

@@ -261,8 +261,9 @@ class Books:
         """A book that did not change is as fresh as the last sign of life of its stream."""
         while True:
             await asyncio.sleep(0.5)
-            alive_ns = host_clock.of_wall(self._dialect.books_alive_ns())
+            self._dialect.end_silent()
             for symbol, quote in list(self._quotes.items()):
+                alive_ns = self._dialect.book_alive_ns(symbol)
                 if alive_ns > quote.recv_ns + 400_000_000 and (quote.bid is not None or quote.ask is not None):
                     self._show(symbol, replace(quote, recv_ns=alive_ns))
 
@@ -274,13 +275,16 @@ class Books:
         if found is not None:
             self.on_polled_last(symbol, found)
 
-    def on_polled_last(self, symbol: str, last: Decimal) -> None:
-        """The last price as asked for: the trade may be long ago, so that only a change tells of a new one."""
-        if self._quotes.get(symbol, Quote()).last != last:
-            self.on_last(symbol, last)
+    def on_polled_last(self, symbol: str, last: Decimal, asked_ns: int = 0) -> None:
+        """The last price as asked for: the trade may be long ago, so that only a change tells of a new one. One that was told
+        since it was asked for is newer."""
+        old = self._quotes.get(symbol, Quote())
+        if old.last != last and (not asked_ns or old.last_ns < asked_ns):
+            self.on_last(symbol, last, polled=True)
 
-    def on_last(self, symbol: str, last: Decimal) -> None:
-        """A trade. One at what is no price says nothing, and is told of."""
+    def on_last(self, symbol: str, last: Decimal, polled: bool = False) -> None:
+        """A trade. One at what is no price says nothing, and is told of. `polled`: of the time since one looked last, so that a
+        quote without a book is not fresh for it."""
         sane = is_number(last) and last > 0
         if not sane or symbol in self._odd:
             (self._odd.discard if sane else self._odd.add)(symbol)
@@ -288,7 +292,7 @@ class Books:
         if not sane:
             return
         old, now_ns = self._quotes.get(symbol, Quote()), host_clock.steady_ns()
-        recv_ns = now_ns if old.bid is None and old.ask is None else old.recv_ns
+        recv_ns = now_ns if old.bid is None and old.ask is None and not polled else old.recv_ns
         self._show(
             symbol, replace(old, last=last, recv_ns=recv_ns, last_ns=now_ns, last_low=last, last_high=last)
         )

@@ -46,6 +46,8 @@ FORGET_NS = 300_000_000_000
 _COMPLETING_MAX = 1000
 # a place without an answer for so long is looked for: a cancel may be waiting for it
 _HANGS_NS = 1_000_000_000
+# a socket may be dead for as many pings before that is noticed: two are missed, and it is looked for with each
+_PINGS_UNTIL_LOST = 3
 # an answer came, but not one about the order
 _SAYS_NOTHING = frozenset(("BAD_ANSWER", "NOT_PROVEN", "CONTRADICTION"))
 # before a cancel that a rate limit refused is sent again, where the venue does not say when; doubled each time
@@ -116,8 +118,8 @@ class CcxtVenue:
     def on_last(self, symbol: str, last: Decimal) -> None:
         self.session.books.on_last(symbol, last)
 
-    def on_polled_last(self, symbol: str, last: Decimal) -> None:
-        self.session.books.on_polled_last(symbol, last)
+    def on_polled_last(self, symbol: str, last: Decimal, asked_ns: int = 0) -> None:
+        self.session.books.on_polled_last(symbol, last, asked_ns)
 
     def on_lost(self, reason: str) -> None:
         self.session.on_lost(reason)
@@ -429,7 +431,9 @@ class CcxtVenue:
         self._sink.balances(await self.balances())
         if lost_ns:
             await self.sweep()
-            for trade in await self.trades(host_clock.to_wall(lost_ns) - GAP_MARGIN_NS, self._settings.symbols):
+            unnoticed_ns = _PINGS_UNTIL_LOST * self._settings.keep_alive_ms * 1_000_000
+            since_ns = host_clock.to_wall(lost_ns) - GAP_MARGIN_NS - unnoticed_ns
+            for trade in await self.trades(since_ns, self._settings.symbols):
                 self.on_trade(trade)
 
     async def sweep(self) -> None:

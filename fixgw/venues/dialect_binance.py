@@ -13,7 +13,7 @@ from typing import Any
 
 import ccxt
 
-from ..core.commands import InstrumentSpec, Quote, VenueTrade
+from ..core.commands import InstrumentSpec, VenueTrade
 from ..core.numbers import plain
 from . import binance_weights as weights
 from . import host_clock, retry_after
@@ -21,10 +21,10 @@ from .base import Ambiguous, Balances, Done
 from .binance_codes import CODES, WsRefused
 from .binance_limits import counts_in, header_counts, header_weight, order_limits, weight_in, weight_limit
 from .binance_market import presumed, spec_of
-from .binance_streams import BOOKS, TRADES, Subscriptions
+from .binance_public import PublicData
 from .ccxt_dialect import MAX_PAGES, PAGING_S, TIFS, Amended, order_words
 from .ccxt_dialect import Dialect as GeneralDialect
-from .ccxt_exchange import CALL, Call, Hooks, Unreadable, awaited, prune
+from .ccxt_exchange import CALL, Hooks, Unreadable, awaited, prune
 from .ccxt_parse import dec, figure, ms_to_ns
 from .covering import StreamBalances
 from .doctrine import RATE_LIMIT_STATUS
@@ -39,6 +39,7 @@ _WORKING = ("NEW", "PARTIALLY_FILLED")
 _PRUNE_ABOVE = 256
 _PAGE = 1000
 _LOOK_S = 0.5
+_SUBSCRIBE_S = 10.0
 
 
 class Dialect(GeneralDialect):
@@ -82,8 +83,7 @@ class Dialect(GeneralDialect):
         self._request = exchange.create_order_request
         exchange.create_order_request = self._exact_request
         self._balances = StreamBalances()
-        self._books_up, self._books_lost, self._trades_lost = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._streams = Subscriptions(exchange)
+        self._public = PublicData(self)
         self._subscribed = False
 
     def default_weight_per_minute(self, exchange: Any) -> float:
@@ -266,8 +266,22 @@ class Dialect(GeneralDialect):
     async def open_private(self) -> None:
         self._subscribed = False
         await self._enter_ws(Priority.LINK, weights.SUBSCRIBE)
-        await asyncio.wait_for(self.exchange.ensure_user_data_stream_ws_subscribe_signature("spot"), 10)
+        try:
+            await asyncio.wait_for(self.exchange.ensure_user_data_stream_ws_subscribe_signature("spot"), _SUBSCRIBE_S)
+        except BaseException:
+            self._forget_subscription()
+            raise
         self._subscribed = True
+
+    def _forget_subscription(self) -> None:
+        """ccxt notes one before it is confirmed, and keeps the note of one that was given up: asked again it would say that all
+        is well, with nobody to tell of our fills."""
+        client = self.exchange.clients.get(self._ws_api)
+        if client is None or client.subscriptions.pop("spot", None) is None:
+            return
+        client.futures.pop("authenticate:signature:spot", None)
+        if client.isConnected:  # the venue may have taken it all the same: on a fresh socket it is made once
+            client.on_error(ccxt.NetworkError("the subscription to our own events was not confirmed"))
 
     async def run_private(self) -> None:
         """The tap sees everything; what account events should have covered by now is asked for."""
@@ -280,38 +294,14 @@ class Dialect(GeneralDialect):
         if url == self._ws_api:
             self._subscribed = False
             self.events.on_lost(f"WebSocket API: {reason}")
-        elif url in self._book_urls:
-            self._books_lost.set()
         else:
-            self._trades_lost.set()
+            self._public.streams.lost(url)
 
     async def _run_tops(self, symbols: tuple[str, ...]) -> None:
-        self._books_up.clear()
-        self._books_lost.clear()
-        await self._streams.first(BOOKS, self.exchange.watch_bids_asks(list(symbols)))
-        self._book_urls = {client.url for client in self._streams.clients(BOOKS)}
-        if not self._book_urls:
-            raise ccxt.NetworkError("the book stream ended at once")
-        self._books_up.set()
-        await self._books_lost.wait()
-        raise ccxt.NetworkError("the book stream ended")
+        await self._public.run_books(symbols)
 
     async def _last_prices(self, symbols: tuple[str, ...]) -> None:
-        """Stops wait for the price before the first trade of the stream: it does not stand behind questions. Trades come on a
-        socket of their own, once there are books: a first quote without one says little."""
-        await self._books_up.wait()
-        self._trades_lost.clear()
-        CALL.set(Call(priority=Priority.LINK))
-        for symbol in symbols:
-            found = await self.exchange.public_get_ticker_price({"symbol": self.exchange.market_id(symbol)})
-            self.events.on_polled_last(symbol, figure(found["price"]))
-        await self._streams.first(TRADES, self.exchange.watch_trades_for_symbols(list(symbols)))
-        await self._trades_lost.wait()
-        raise ccxt.NetworkError("the stream of trades ended")
-
-    def books_alive_ns(self) -> int:
-        """0 until the first book of a connection: what was told before it says nothing of now."""
-        return super().books_alive_ns() if self._books_up.is_set() else 0
+        await self._public.run_trades(symbols)
 
     def tap(self, client: Any, message: Any) -> bool:
         if isinstance(message, str | bytes):
@@ -319,9 +309,9 @@ class Dialect(GeneralDialect):
         if not isinstance(message, dict):
             return False
         if "id" in message and ("status" in message or "error" in message):
-            return self._answer(client, message)
+            return self._public.streams.refused(client, message) or self._answer(client, message)
         if "id" in message and "result" in message:
-            self._streams.answered(client)
+            self._public.streams.answered(client)
             return False
         inner = message.get("event")
         event: dict[str, Any] = inner if isinstance(inner, dict) else message
@@ -341,9 +331,10 @@ class Dialect(GeneralDialect):
             self.events.on_last(symbol, figure(event["p"]))
             return not awaited(client, symbol)
         if kind is None and "b" in message and "a" in message and "s" in message:
-            self._book(message)
-            return not awaited(client, self._symbol(message["s"]))
-        return False
+            symbol = self._symbol(message["s"])
+            self._public.book(symbol, message, client)
+            return not awaited(client, symbol)
+        return self._public.streams.refused(client, message)
 
     def _answer(self, client: Any, message: dict[str, Any]) -> bool:
         """An answer of the WebSocket API. True when it was a refusal, which is then delivered as WsRefused."""
@@ -439,17 +430,6 @@ class Dialect(GeneralDialect):
     def know_balances(self, free: dict[str, Decimal], total: dict[str, Decimal], asked_ns: int) -> Balances:
         """The whole picture by REST, to which the stream's changes are applied, those during the request included."""
         return self._balances.snapshot(free, total, asked_ns)
-
-    def _book(self, message: dict[str, Any]) -> None:
-        bid, ask = figure(message["b"]), figure(message["a"])
-        quote = Quote(
-            bid=bid or None,
-            bid_qty=figure(message["B"]) if bid else None,
-            ask=ask or None,
-            ask_qty=figure(message["A"]) if ask else None,
-            recv_ns=host_clock.steady_ns(),
-        )
-        self.events.on_quote(self._symbol(message["s"]), quote)
 
 
 def _ms(value: Any) -> int:

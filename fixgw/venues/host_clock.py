@@ -111,8 +111,3 @@ def of_steady(ns: int) -> int:
 def to_wall(ns: int) -> int:
     """A moment by `steady_ns` by the wall clock as it stands now: what an exchange is asked for."""
     return ns - steady_ns() + time.time_ns()
-
-
-def of_wall(wall_ns: int) -> int:
-    """A moment of the wall clock by the steady one, never in the future."""
-    return steady_ns() - max(time.time_ns() - wall_ns, 0)

@@ -53,20 +53,27 @@ class Sink:
 
 
 def run_venue(
-    folder: Path, ws: bool, body: Body, limits: LimitConfig | None = None, file: dict[str, Any] | None = None, **rules: Any
+    folder: Path,
+    ws: bool,
+    body: Body,
+    limits: LimitConfig | None = None,
+    file: dict[str, Any] | None = None,
+    more: tuple[str, ...] = (),
+    **rules: Any,
 ) -> None:
-    """Run a body with a simulator and a connector that is up; `rules` change those of BTC/USDT, `file` adds to the venue file.
-    The keys stand in RIG_KEY and RIG_SECRET of the environment."""
+    """Run a body with a simulator and a connector that is up; `rules` change those of BTC/USDT, `file` adds to the venue file,
+    `more` are further instruments. The keys stand in RIG_KEY and RIG_SECRET of the environment."""
     market = parse_market("BTC/USDT")
     market = replace(market, rules=replace(market.rules, **rules))
     account = ApiAccount("demo", "demo-key", SECRET, DEMO_BALANCES)
-    config = SimConfig(folder, (account,), (market,), limits=limits or LimitConfig())
+    markets = (market, *(parse_market(symbol) for symbol in more))
+    config = SimConfig(folder, (account,), markets, limits=limits or LimitConfig())
 
     async def main() -> None:
         async with asyncio.timeout(60), SimServer(config) as server:
             sink = Sink()
             fields = {
-                "exchange": "binance", "symbols": ["BTC/USDT"], "base_url": f"http://127.0.0.1:{server.port}",
+                "exchange": "binance", "symbols": ["BTC/USDT", *more], "base_url": f"http://127.0.0.1:{server.port}",
                 "api_key_env": "RIG_KEY", "secret_env": "RIG_SECRET", "ws_orders": ws,
                 "request_timeout_ms": 1500, "recv_window_ms": 1000,
             }  # fmt: skip

@@ -307,8 +307,6 @@ def test_a_host_stamps_by_the_gateway_and_keeps_its_deadlines(monkeypatch: pytes
         assert host_clock.of_steady(asked_ns) == host_clock.now_ns()
         quote = _by_gateway(Quote(recv_ns=asked_ns - 5))
         assert (quote.recv_ns, quote.last_ns) == (host_clock.now_ns() - 5, 0)
-        assert host_clock.of_wall(machine.wall - 3) == host_clock.steady_ns() - 3
-        assert host_clock.of_wall(machine.wall + 3 * SECOND) == host_clock.steady_ns()
     assert host_clock.deadline_ns(0) == host_clock.of_steady(0) == 0
     # a deadline by a clock that was ahead
     assert host_clock.deadline_ns(host_clock.now_ns() + 600 * SECOND) == host_clock.steady_ns() + host_clock.LONGEST_NS

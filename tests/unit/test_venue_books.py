@@ -36,7 +36,9 @@ class Told:
     def book(self, symbol: str, quote: Quote) -> None:
         self.quotes.append(quote)
 
-    def books_alive_ns(self) -> int:
+    def end_silent(self) -> None: ...
+
+    def book_alive_ns(self, symbol: str) -> int:
         return self.alive_ns
 
 

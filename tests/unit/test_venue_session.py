@@ -24,7 +24,9 @@ class Fake:
     def listed(self) -> tuple[str, ...]:
         return ()
 
-    def books_alive_ns(self) -> int:
+    def end_silent(self) -> None: ...
+
+    def book_alive_ns(self, symbol: str) -> int:
         return 0
 
     def link(self, up: bool, reason: str = "") -> None: ...
