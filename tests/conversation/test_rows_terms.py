@@ -194,6 +194,26 @@ def stop_limit_sell_rests(up: int, down: int) -> list[Step]:
     ]
 
 
+def stop_limit_that_triggered_is_moved(up: int, down: int) -> list[Step]:
+    """A protective stop that has triggered is at the market: moved away it would trade at once, so it is refused."""
+    return [
+        new("X", "0.1", str(down + 300), side="2", kind="4", t99=str(down)),
+        er("pending new", "A", "X", "0.1 0 0.1"),
+        er("new", "0", "X", "0.1 0 0.1"),
+        mid(down - 20),
+        street("SELL", "0.01"),
+        at_venue("X"),
+        replace("Y", "X", px=str(down - 110), t99=str(down - 100)),
+        cxl_reject("Y,X", "0", to="2", why="2", code="UNSUPPORTED", t20002="99", t20003=str(down - 100)),
+        replace("Z", "X", px=str(down + 310)),
+        er("pending replace", "E", "Z,X", "0.1 0 0.1"),
+        er("replaced", "0|5", "Z,X", "0.1 0 0.1", t44=str(down + 310), t99=str(down)),
+        cancel("V", "Z"),
+        er("pending cancel", "6", "V,Z", "0.1 0 0.1"),
+        er("canceled", "4", "V,Z", "0.1 0 0"),
+    ]
+
+
 def stop_replaced_then_triggered(up: int, down: int) -> list[Step]:
     return [
         new("X", "0.1", "", kind="3", t99=str(up + 3000)),
@@ -238,6 +258,7 @@ STOPS: list[Callable[[int, int], list[Step]]] = [
     stop_sell,
     stop_limit_buy,
     stop_limit_sell_rests,
+    stop_limit_that_triggered_is_moved,
     stop_replaced_then_triggered,
     stop_refused_at_the_trigger,
 ]
