@@ -227,15 +227,18 @@ def _new_terms(cmd: ReplaceOrder, order: Order) -> rules.Terms:
         order_qty, cash_qty = (None, order.cash_qty) if order.cash_qty is not None else (order.order_qty, None)
     # of an order taken in before prices without a meaning were refused, they do not stay
     price, stop_px = rules.priced(order.ord_type, order.price, order.stop_px)
+    tif = cmd.tif if cmd.tif is not None else order.tif
+    # a date stays with what had one: the end of a Day order is ours, and a GTC order has none
+    expire_ns = order.expire_ns if order.tif == tif == rules.GTD else None
     return rules.Terms(
         side=order.side,
         ord_type=order.ord_type,
-        tif=cmd.tif if cmd.tif is not None else order.tif,
+        tif=tif,
         order_qty=order_qty,
         cash_qty=cash_qty,
         price=cmd.price if cmd.price is not None else price,
         stop_px=cmd.stop_px if cmd.stop_px is not None else stop_px,
-        expire_ns=cmd.expire_ns if cmd.expire_ns is not None else order.expire_ns,
+        expire_ns=cmd.expire_ns if cmd.expire_ns is not None else expire_ns,
         expire_tag=cmd.expire_tag,
         exec_inst=cmd.exec_inst if cmd.exec_inst is not None else order.exec_inst,
     )
