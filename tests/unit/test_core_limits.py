@@ -428,7 +428,7 @@ def test_a_replace_stays_in_its_account_and_at_its_venue(given: str) -> None:
             "reject C2 | 9.2 0 b<a REPLACE_FAILED; 4 4 a 0/0 REPLACE_FAILED",
             "an order that the venue takes",
         ),
-        ("replace b a 2 @99 | cancel C1; E E b<a 0/1\nreject C1 | 9.2 A b<a TOO_LATE; 8 8 a 0/0 VENUE_REJECT", "an open order"),
+        ("replace b a 2 @99 | cancel C1; E E b<a 0/1\nreject C1 | 8 8 a 0/0 VENUE_REJECT; 9.2 8 b<a TOO_LATE", "an open order"),
     ],
 )
 def test_a_refused_cancel_or_replace_names_the_order_and_what_would_do(story: str, told: str) -> None:
