@@ -388,7 +388,10 @@ def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> No
         _tell_refused(draft, draft.order(order.order_id), pending, denied)
         return
     if order.stopping:
-        _replace_failed(draft, order, text or ended_as, (41, order.cl_ord_id, "an order that is not being canceled"))
+        stopped = Reason[order.stopping]
+        wanted = "an order whose time in force goes on" if stopped is Reason.EXPIRED else "an order that is not being canceled"
+        why = f"{stopped.value}: {stopped.meaning}" + (f": {text}" if text else "")
+        _replace_failed(draft, order, why, (41, order.cl_ord_id, wanted))
         return
     if refused is not None:
         why = refused.meaning + (f": {text}" if text else "")
@@ -456,7 +459,7 @@ def _replace_failed(draft: Draft, order: Order, text: str, fault: Fault) -> None
     order = refuse_pending(draft, order, Reason.REPLACE_FAILED, fault, detail)
     if not order.is_open:
         return
-    if order.stopping == Reason.EXPIRED.value:
+    if order.stopping:
         finish_if_idle(draft, order.order_id)
     else:
-        _canceled(draft, order, order.cl_ord_id, order.stopping or Reason.REPLACE_FAILED.value, text=text, fault=fault)
+        _canceled(draft, order, order.cl_ord_id, Reason.REPLACE_FAILED.value, text=text, fault=fault)

@@ -85,3 +85,60 @@ def test_a_replace_of_a_gtd_order_may_repeat_or_move_its_expiry_without_a_time_i
         other.line(line)
     assert other.line("ack C2") == ["5 0 b<a 0/1"]  # to GTC the old date goes
     assert other.line("+61s") == [] and len(script.orders) == 1
+
+
+WORKING = "new a buy 1 @100 tif=6 expire_ns=10 | A A a 0/1; place C1 1@100 GTC\nack C1 | 0 0 a 0/1\n+8s | -\n"
+
+
+@pytest.mark.parametrize("terms", ["tif=6 expire_ns=60", "expire_ns=60", "tif=1"])
+def test_a_replace_to_a_later_time_outlives_the_old_one_that_passes_while_it_is_pending(terms: str) -> None:
+    """The client has asked in time; that the venue takes its time to cancel is not its doing."""
+    script = play(
+        WORKING
+        + f"""
+        replace b a 1 @101 {terms}              | cancel C1; E E b<a 0/1
+        trade C1 t1 0.4                         | F E a 0.4/0.6
+        +3s                                     | -
+        done C1 canceled 0.4                    | place C2 0.6@101 GTC
+        +1s                                     | -
+        ack C2                                  | 5 1 b<a 0.4/0.6
+        +1s                                     | -
+        """
+    )
+    if terms != "tif=1":
+        assert script.line("+60s") == ["cancel C2"]
+        assert script.line("done C2 canceled 0") == ["C C b 0.4/0 EXPIRED"]
+
+
+@pytest.mark.parametrize("refused", ["cancel-reject C1", "ambiguous C1 cancel"])
+def test_a_replace_to_a_later_time_that_comes_to_nothing_leaves_the_old_one(refused: str) -> None:
+    script = play(WORKING + "replace b a 1 @101 expire_ns=60 | cancel C1; E E b<a 0/1\n+3s | -")
+    if refused == "ambiguous C1 cancel":
+        assert script.line(refused) == ["I E b<a 0/1 OUTCOME_UNKNOWN", "query C1"]
+        assert script.line("answer C1 open cum=0") == ["cancel C1"]  # again, for the replace
+    assert script.line("cancel-reject C1") == ["9.2 0 b<a CANCEL_FAILED"]
+    assert script.line("+1s") == ["cancel C1"]
+    assert script.line("done C1 canceled 0") == ["C C a 0/0 EXPIRED"]
+
+
+@pytest.mark.parametrize("terms", ["", "expire_ns=1"])
+def test_an_order_that_expires_under_a_replace_to_no_later_time_says_so_in_the_refusal(terms: str) -> None:
+    script = play(
+        WORKING
+        + f"""
+        replace b a 1 @101 {terms}              | cancel C1; E E b<a 0/1
+        +3s                                     | -
+        done C1 canceled 0                      | 9.2 0 b<a REPLACE_FAILED; C C a 0/0 EXPIRED
+        """
+    )
+    told = script.told[0]
+    assert isinstance(told, CancelReject) and told.text.endswith("EXPIRED: the time in force ended"), told.text
+    assert told.reason_limit == "an order whose time in force goes on"
+
+
+def test_an_order_that_is_killed_under_a_replace_says_so_in_the_refusal() -> None:
+    script = play(WORKING + "replace b a 1 @101 | cancel C1; E E b<a 0/1\nkill HALTED firm | firm HALTED")
+    assert script.line("done C1 canceled 0") == ["9.2 0 b<a REPLACE_FAILED", "4 4 a 0/0 KILLED"]
+    refusal, end = script.told
+    assert isinstance(refusal, CancelReject) and refusal.text.endswith("KILLED: canceled by a kill switch")
+    assert isinstance(end, Report) and end.text == "canceled by a kill switch"
