@@ -17,6 +17,7 @@ import msgspec
 
 from . import events as e
 from .numbers import CTX, ZERO, average
+from .reasons import Reason
 
 PENDING_NEW, NEW, PARTIAL, FILLED, CANCELED, REJECTED, EXPIRED = "A", "0", "1", "2", "4", "8", "C"
 PENDING_CANCEL, PENDING_REPLACE = "6", "E"
@@ -267,6 +268,7 @@ def _change(order: Order, ev: e.OrderEvent) -> None:
             order.reason = ev.reason
             order.pending = None
         case e.OrderExpired():
+            order.reason = Reason.EXPIRED.value
             order.pending = None
         case e.OrderStopping():
             order.stopping = ev.reason

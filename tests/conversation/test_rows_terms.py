@@ -11,6 +11,7 @@ import pytest
 from dialogue import (
     Desk,
     Step,
+    ask_status,
     cancel,
     cxl_reject,
     er,
@@ -62,6 +63,8 @@ TIFS: dict[str, list[Step]] = {
         er("expired", "C", "X", "1 0 0", code="EXPIRED"),
         cancel("Y", "X"),
         cxl_reject("Y,X", "C", to="1", why="0", code="TOO_LATE"),
+        ask_status("X"),
+        er("status", "C", "X", "1 0 0", code="EXPIRED", text="the time in force ended", reply=True),
     ],
     "GTD expires after a partial fill": [
         *working("X", "1", tif="6", t126=lambda: utc(2.5)),

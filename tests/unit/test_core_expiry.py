@@ -142,3 +142,22 @@ def test_an_order_that_is_killed_under_a_replace_says_so_in_the_refusal() -> Non
     refusal, end = script.told
     assert isinstance(refusal, CancelReject) and refusal.text.endswith("KILLED: canceled by a kill switch")
     assert isinstance(end, Report) and end.text == "canceled by a kill switch"
+
+
+def test_an_expired_order_repeats_why_it_ended() -> None:
+    script = play(
+        WORKING
+        + """
+        trade C1 t1 0.4                         | F 1 a 0.4/0.6
+        +3s                                     | cancel C1
+        done C1 canceled 0.4                    | C C a 0.4/0 EXPIRED
+        status a                                | ?I C a 0.4/0 EXPIRED
+        new a buy 1 @100 poss_resend=1          | ?I C a 0.4/0 EXPIRED
+        trade C1 t2 0.1                         | F C a 0.5/0; !FILL_AFTER_END
+        status a                                | ?I C a 0.5/0 EXPIRED
+        trade C1 t3 0.5                         | F 2 a 1.0/0; !FILL_AFTER_END
+        status a                                | ?I 2 a 1.0/0
+        """
+    )
+    told = script.told[-1]
+    assert isinstance(told, Report) and (told.exec_type, told.reason) == ("I", "")
