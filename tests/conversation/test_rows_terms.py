@@ -149,6 +149,18 @@ def mid(px: int) -> Step:
     return lambda desk: void(desk.sim.price("BTCUSDT", px))
 
 
+def stop_status(name: str, triggered: bool, *, reply: bool = False, **tags: str) -> Step:
+    """What a client is told when its stop-limit, which may rest from then on, has triggered, and what the status of a stop
+    says. FIX 4.2 has no WorkingIndicator(636)."""
+    text = "the stop has triggered" if triggered else "the stop has not triggered"
+
+    def step(desk: Desk) -> None:
+        working = "" if desk.version.is_42 else "Y" if triggered else "N"
+        er("status", "0", name, "0.1 0 0.1", text=text, reply=reply, t636=working, **tags)(desk)
+
+    return step
+
+
 def stop_buy(up: int, down: int) -> list[Step]:
     return [
         new("X", "0.1", "", kind="3", t99=str(up)),
@@ -178,6 +190,7 @@ def stop_limit_buy(up: int, down: int) -> list[Step]:
         er("new", "0", "X", "0.1 0 0.1"),
         mid(up + 20),
         street("BUY", "0.01"),
+        stop_status("X", True, t44=str(up + 50), t99=str(up)),
         er("fill", "2", "X", "0.1 0.1 0", t31=str(up + 21), t44=str(up + 50)),
     ]
 
@@ -188,9 +201,14 @@ def stop_limit_sell_rests(up: int, down: int) -> list[Step]:
         new("X", "0.1", str(down + 300), side="2", kind="4", t99=str(down)),
         er("pending new", "A", "X", "0.1 0 0.1"),
         er("new", "0", "X", "0.1 0 0.1"),
+        ask_status("X"),
+        stop_status("X", False, reply=True),
         mid(down - 20),
         street("SELL", "0.01"),
+        stop_status("X", True, t99=str(down)),
         at_venue("X"),
+        ask_status("X"),
+        stop_status("X", True, reply=True),
         cancel("Y", "X"),
         er("pending cancel", "6", "Y,X", "0.1 0 0.1"),
         er("canceled", "4", "Y,X", "0.1 0 0"),
@@ -205,6 +223,7 @@ def stop_limit_that_triggered_is_moved(up: int, down: int) -> list[Step]:
         er("new", "0", "X", "0.1 0 0.1"),
         mid(down - 20),
         street("SELL", "0.01"),
+        stop_status("X", True),
         at_venue("X"),
         replace("Y", "X", px=str(down - 110), t99=str(down - 100)),
         cxl_reject("Y,X", "0", to="2", why="2", code="UNSUPPORTED", t20002="99", t20003=str(down - 100)),

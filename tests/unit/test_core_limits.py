@@ -103,7 +103,7 @@ def test_a_sell_stop_limit_is_valued_at_the_market_when_it_triggers() -> None:
     # down again: worth the bid, no longer the stop price
     world.quotes = {VENUE: Quote(bid=D(94), ask=D(96), last=D(95), recv_ns=world.now_ns)}
     assert script.line("new b sell 2 @50 ord_type=4 stop_px=95") == ["A A b 0/2", "0 0 b 0/2"]
-    assert script.line("trigger o2 95") == ["place C1 2@50 GTC"]
+    assert script.line("trigger o2 95") == ["I 0 b 0/2", "place C1 2@50 GTC"]
     assert world.state.orders[script.orders[-1]].risk_px == D(94)
 
 
@@ -288,7 +288,7 @@ def test_a_stop_limit_that_has_triggered_keeps_its_stop_price() -> None:
         """
         new a sell 1 @90 ord_type=4 stop_px=95             | A A a 0/1; 0 0 a 0/1
         replace b a 1 @89 ord_type=4 stop_px=94 side=sell  | 5 0 b<a 0/1
-        trigger o1 94                                      | place C1 1@89 GTC
+        trigger o1 94                                      | I 0 b 0/1; place C1 1@89 GTC
         ack C1                                             | -
         replace c b 1 @80 ord_type=4 stop_px=85 side=sell  | 9.2 0 c<b UNSUPPORTED
         """
