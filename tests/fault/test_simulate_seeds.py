@@ -34,8 +34,8 @@ SEEDS = 60
 CRASH_POINTS = ("evolved, not written", "within a write", "written, not synced", "synced, no effect yet", "a place sent",
                 "in the FIX store, not sent")  # fmt: skip
 OUTCOMES = ("order 0", "order 2", "order 4", "order 4 IOC_REMAINDER", "order 4 DISCONNECT", "order 4 REPLACE_FAILED",
-            "order C EXPIRED", "order 8 NOT_PLACED", "order 8 VENUE_REJECT", "order 8 MAX_NET_POSITION", "order 8 MAX_OPEN_ORDERS",
-            "order 8 BUYING_POWER", "orders packed",
+            "order C EXPIRED", "order 8 NOT_PLACED", "order 8 VENUE_REJECT", "order 8 MAX_NET_POSITION",
+            "order 8 MAX_OPEN_ORDERS", "order 8 BUYING_POWER", "orders packed",
             "outcome unknown (place)", "outcome unknown (cancel)", "torn tail cut", "power cut: sector missing",
             "host withdraws a place", "reports redelivered", "replay hash compared", "snapshot loaded", "event OrderReplaced",
             "event StopTriggered", "event ChildNotFound")  # fmt: skip
