@@ -132,6 +132,7 @@ class Config:
                     "name": session.name,
                     "heartbeat_min_s": session.heartbeat_min_s,
                     "heartbeat_max_s": session.heartbeat_max_s,
+                    "user_defined_fields": session.user_defined_fields,
                 }
                 for session in self.sessions.values()
             ],

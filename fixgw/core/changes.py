@@ -22,6 +22,7 @@ from .draft import Draft, is_forgotten, reason_fields
 from .evolve import at_risk, notional_at_risk
 from .market import Market, market_of, venue_ready
 from .numbers import CTX, ZERO
+from .numbers import text as fmt
 from .order import PENDING_CANCEL, Order
 from .placing import Assessment, assess
 from .reasons import Reason
@@ -208,6 +209,11 @@ def _replace_refusal(draft: Draft, cmd: ReplaceOrder, order: Order | None) -> De
         return Denied(Reason.OUTCOME_UNKNOWN, 41, cmd.orig_cl_ord_id, "a known outcome", text)
     if order.ord_type == rules.MARKET or (order.ord_type == rules.STOP and not order.held):
         return Denied(Reason.UNSUPPORTED, 40, cmd.ord_type, "2, 4", "an order that is at the market cannot be replaced")
+    if order.ord_type == rules.STOP_LIMIT and not order.held and cmd.stop_px not in (None, order.stop_px):
+        # nothing would hold it at the new one: whoever moves a stop away would trade at once
+        assert cmd.stop_px is not None and order.stop_px is not None
+        text = "the stop has triggered and the order works at the venue; its price and quantity can be changed, its StopPx cannot"
+        return Denied(Reason.UNSUPPORTED, 99, fmt(cmd.stop_px), f"{fmt(order.stop_px)} or none", text)
     too_old = rules.check_age(cmd, draft.state.settings.max_order_age_ns)
     if too_old is not None:
         return too_old
@@ -221,15 +227,18 @@ def _new_terms(cmd: ReplaceOrder, order: Order) -> rules.Terms:
         order_qty, cash_qty = (None, order.cash_qty) if order.cash_qty is not None else (order.order_qty, None)
     # of an order taken in before prices without a meaning were refused, they do not stay
     price, stop_px = rules.priced(order.ord_type, order.price, order.stop_px)
+    tif = cmd.tif if cmd.tif is not None else order.tif
+    # a date stays with what had one: the end of a Day order is ours, and a GTC order has none
+    expire_ns = order.expire_ns if order.tif == tif == rules.GTD else None
     return rules.Terms(
         side=order.side,
         ord_type=order.ord_type,
-        tif=cmd.tif if cmd.tif is not None else order.tif,
+        tif=tif,
         order_qty=order_qty,
         cash_qty=cash_qty,
         price=cmd.price if cmd.price is not None else price,
         stop_px=cmd.stop_px if cmd.stop_px is not None else stop_px,
-        expire_ns=cmd.expire_ns if cmd.expire_ns is not None else order.expire_ns,
+        expire_ns=cmd.expire_ns if cmd.expire_ns is not None else expire_ns,
         expire_tag=cmd.expire_tag,
         exec_inst=cmd.exec_inst if cmd.exec_inst is not None else order.exec_inst,
     )

@@ -16,7 +16,7 @@ from .numbers import text as fmt
 from .order import Order
 from .placing import Assessment, assess, place_child, triggered_qty
 from .reasons import Reason
-from .status import tell_status
+from .status import stop_fields, tell_status
 
 # BusinessRejectReason(380)
 THROTTLED = 8
@@ -153,4 +153,8 @@ def trigger_stop(draft: Draft, cmd: TriggerStop) -> None:
     draft.emit(e.StopTriggered(
             order_id=order.order_id, ts_ns=cmd.ts_ns, trigger_px=cmd.trigger_px, risk_px=verdict.risk_px
         ))
-    place_child(draft, draft.order(order.order_id), market, cmd.quotes, qty)
+    order = draft.order(order.order_id)
+    if order.ord_type == rules.STOP_LIMIT:
+        # it may rest now, which nothing else would tell; a stop market order trades or ends at once
+        draft.report(order, "I", **stop_fields(order))
+    place_child(draft, order, market, cmd.quotes, qty)

@@ -119,7 +119,7 @@ def timer(draft: Draft, cmd: c.Timer) -> None:
     kind, _, key = cmd.key.partition(":")
     if kind == "expire":
         order = draft.state.orders.get(key)
-        if order is not None and order.expire_ns is not None and order.expire_ns <= cmd.ts_ns:
+        if order is not None and order.deadline_ns is not None and order.deadline_ns <= cmd.ts_ns:
             stop_order(draft, key, Reason.EXPIRED)
         return
     if kind == "reconcile":

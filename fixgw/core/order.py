@@ -17,6 +17,7 @@ import msgspec
 
 from . import events as e
 from .numbers import CTX, ZERO, average
+from .reasons import Reason
 
 PENDING_NEW, NEW, PARTIAL, FILLED, CANCELED, REJECTED, EXPIRED = "A", "0", "1", "2", "4", "8", "C"
 PENDING_CANCEL, PENDING_REPLACE = "6", "E"
@@ -158,6 +159,16 @@ class Order(msgspec.Struct, array_like=True, gc=False):
         return average(self.notional, self.cum_qty)
 
     @property
+    def deadline_ns(self) -> int | None:
+        """When its time in force ends it; None: never. While a replace waits for the venue that is the later of the old time
+        and the new one: the client has asked in time, and the cancel that a replace begins with is under way already. Should
+        the replace come to nothing, the old time holds again."""
+        pending = self.pending
+        if pending is None or pending.kind != PENDING_REPLACE or self.expire_ns is None:
+            return self.expire_ns
+        return None if pending.expire_ns is None else max(self.expire_ns, pending.expire_ns)
+
+    @property
     def ord_status(self) -> str:
         """OrdStatus(39) with precedence: what is pending stands over everything."""
         return self.pending.kind if self.pending is not None else self.status
@@ -257,6 +268,7 @@ def _change(order: Order, ev: e.OrderEvent) -> None:
             order.reason = ev.reason
             order.pending = None
         case e.OrderExpired():
+            order.reason = Reason.EXPIRED.value
             order.pending = None
         case e.OrderStopping():
             order.stopping = ev.reason

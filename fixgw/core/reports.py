@@ -17,7 +17,8 @@ class Report(msgspec.Struct, frozen=True, array_like=True, tag="8", gc=False):
     """ExecutionReport(8). `symbol` and `account` are the client's own words; `instrument` is ours.
 
     exec_type(150): A pending new, 0 new, F trade, 4 canceled, 5 replaced, 6 pending cancel, E pending replace, 8 rejected,
-    C expired, H trade cancel, G trade correct, I status (our notice of an unknown outcome, or an answer to H), D restated.
+    C expired, H trade cancel, G trade correct, I status (our notice of an unknown outcome or of a stop-limit's trigger, or an
+    answer to H), D restated.
     `status_reply`: an answer to OrderStatusRequest or to a possible resend; not drop-copied.
     """
 
@@ -64,6 +65,8 @@ class Report(msgspec.Struct, frozen=True, array_like=True, tag="8", gc=False):
     transact_ns: int = 0
     # ord_status "0" of an order that a replace has changed: FIX 4.2 says 5
     replaced: bool = False
+    # WorkingIndicator(636), in the status of a stop: has it triggered
+    working: bool | None = None
 
 
 class CancelReject(msgspec.Struct, frozen=True, array_like=True, tag="9", kw_only=True, gc=False):

@@ -98,14 +98,23 @@ def _check_time(terms: AnyTerms, ts_ns: int) -> Denied | None:
         if terms.expire_ns is None:
             return _missing(126, "ExpireTime(126) or ExpireDate(432) with TimeInForce(59)=6")
         if terms.expire_ns <= ts_ns:
-            if terms.expire_tag == 432:  # the last ns of that day is over
-                return _invalid(432, utc_date(terms.expire_ns - DAY_NS), f"{utc_date(ts_ns)} or later")
-            return _invalid(126, utc_text(terms.expire_ns), f"later than now, {utc_text(ts_ns)}")
+            by_date = terms.expire_tag == 432  # the last ns of that day is over
+            limit = f"{utc_date(ts_ns)} or later" if by_date else f"later than now, {utc_text(ts_ns)}"
+            return _invalid(terms.expire_tag, _expiry(terms), limit)
+    elif terms.expire_ns is not None:
+        # it would bind nothing: the order would outlive the time that the client gave
+        return _invalid(terms.expire_tag, _expiry(terms), "none without TimeInForce(59)=6")
     if terms.exec_inst and is_post_only(terms.exec_inst) and (terms.ord_type in (MARKET, STOP) or terms.tif in (IOC, FOK)):
         return _unsupported(18, terms.exec_inst, "post-only needs a limit order that may rest")
     if terms.tif == FOK and terms.ord_type in (MARKET, STOP):
         return _unsupported(59, terms.tif, "FOK needs a limit price")
     return None
+
+
+def _expiry(terms: AnyTerms) -> str:
+    """As the client wrote it: the time of 126, the date of 432."""
+    assert terms.expire_ns is not None
+    return utc_date(terms.expire_ns - DAY_NS) if terms.expire_tag == 432 else utc_text(terms.expire_ns)
 
 
 def check_venue_rules(spec: InstrumentSpec, terms: AnyTerms, qty: Decimal, value_px: Decimal | None) -> Denied | None:

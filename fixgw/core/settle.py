@@ -285,13 +285,20 @@ def refuse_pending(draft: Draft, order: Order, reason: Reason, fault: Fault, tex
     """35=9 for the client's pending cancel or replace; gives the order as it is without it."""
     pending = order.pending
     assert pending is not None
-    replace = pending.kind == PENDING_REPLACE
-    refused = e.ReplaceRefused if replace else e.CancelRefused
-    draft.emit(refused(order_id=order.order_id, ts_ns=draft.ts_ns, reason=reason.value))
-    order = draft.order(order.order_id)
-    denied = Denied(reason, *fault, text or reason.meaning)
-    draft.cancel_reject(order.session, order, pending.cl_ord_id, order.cl_ord_id, "2" if replace else "1", denied)
+    order = _drop_pending(draft, order, pending, reason)
+    _tell_refused(draft, order, pending, Denied(reason, *fault, text or reason.meaning))
     return order
+
+
+def _drop_pending(draft: Draft, order: Order, pending: Pending, reason: Reason) -> Order:
+    refused = e.ReplaceRefused if pending.kind == PENDING_REPLACE else e.CancelRefused
+    draft.emit(refused(order_id=order.order_id, ts_ns=draft.ts_ns, reason=reason.value))
+    return draft.order(order.order_id)
+
+
+def _tell_refused(draft: Draft, order: Order, pending: Pending, denied: Denied) -> None:
+    response_to = "2" if pending.kind == PENDING_REPLACE else "1"
+    draft.cancel_reject(order.session, order, pending.cl_ord_id, order.cl_ord_id, response_to, denied)
 
 
 def finish_if_idle(draft: Draft, order_id: str, ended_as: str = "", text: str = "") -> None:
@@ -373,12 +380,18 @@ def _go_on_replacing(draft: Draft, order: Order, ended_as: str, text: str) -> No
     pending, refused = order.pending, _REFUSED.get(ended_as)
     assert pending is not None
     if refused is not None and order.status == PENDING_NEW:
-        # the order itself was refused, so there is nothing to replace
-        _refuse_late(draft, order)
-        _rejected(draft, draft.order(order.order_id), refused, text)
+        # the order itself was refused, so there is nothing to replace: that is told first, and is why the replace is refused
+        order = _drop_pending(draft, order, pending, Reason.TOO_LATE)
+        _rejected(draft, order, refused, text)
+        why = f"{Reason.TOO_LATE.meaning}: {refused.value}: {refused.meaning}" + (f": {text}" if text else "")
+        denied = Denied(Reason.TOO_LATE, 41, order.cl_ord_id, "an open order", why)
+        _tell_refused(draft, draft.order(order.order_id), pending, denied)
         return
     if order.stopping:
-        _replace_failed(draft, order, text or ended_as, (41, order.cl_ord_id, "an order that is not being canceled"))
+        stopped = Reason[order.stopping]
+        wanted = "an order whose time in force goes on" if stopped is Reason.EXPIRED else "an order that is not being canceled"
+        why = f"{stopped.value}: {stopped.meaning}" + (f": {text}" if text else "")
+        _replace_failed(draft, order, why, (41, order.cl_ord_id, wanted))
         return
     if refused is not None:
         why = refused.meaning + (f": {text}" if text else "")
@@ -446,7 +459,7 @@ def _replace_failed(draft: Draft, order: Order, text: str, fault: Fault) -> None
     order = refuse_pending(draft, order, Reason.REPLACE_FAILED, fault, detail)
     if not order.is_open:
         return
-    if order.stopping == Reason.EXPIRED.value:
+    if order.stopping:
         finish_if_idle(draft, order.order_id)
     else:
-        _canceled(draft, order, order.cl_ord_id, order.stopping or Reason.REPLACE_FAILED.value, text=text, fault=fault)
+        _canceled(draft, order, order.cl_ord_id, Reason.REPLACE_FAILED.value, text=text, fault=fault)

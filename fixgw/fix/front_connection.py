@@ -290,7 +290,8 @@ class ClientSide(asyncio.Protocol):
             self.transport.resume_reading()
 
     def _unanswered(self) -> None:
-        """To a Logon that the dictionary does not admit QuickFIX says nothing, and keeps the connection for ever."""
+        """To a Logon that the dictionary does not admit QuickFIX says nothing, and keeps the connection for ever. Most of these
+        are refused before (front_dictionary.py)."""
         if self.phase is Phase.OPEN and not self._written:
             assert self.backend is not None
             unread = unacknowledged(self.backend.transport.get_extra_info("socket").fileno())

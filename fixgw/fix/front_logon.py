@@ -18,6 +18,7 @@ import msgspec
 from fixgw.fix.dictionary import DictionaryError
 from fixgw.fix.frames import SOH
 from fixgw.fix.front_data import data_fault, data_fields
+from fixgw.fix.front_dictionary import logon_fault, logon_fields
 
 _DECIDED_TAGS: Final = frozenset((b"8", b"9", b"10", b"34", b"35", b"49", b"52", b"56", b"98", b"108", b"141", b"1137"))
 # as QuickFIX has them without a dictionary
@@ -45,6 +46,7 @@ class FrontSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     heartbeat_min_s: int = 1
     heartbeat_max_s: int = 3600
+    user_defined_fields: str = "reject"
 
     @property
     def key(self) -> SessionKey:
@@ -148,6 +150,7 @@ def load_config(path: Path) -> FrontConfig:
         seen.add(session.key)
         try:
             data_fields(session.begin_string)  # kept: no client has to wait for it
+            logon_fields(session.begin_string)
         except DictionaryError as error:
             raise ConfigError(str(error)) from error
     return config
@@ -209,6 +212,9 @@ def judge_logon(frame: bytes, sessions: dict[SessionKey, FrontSession], now_ns: 
         raise _refused("sending_time", 52, fields, f"within {max_latency_s:g} s of now", asker, ids)
     if reset and int(sequence) != 1:
         raise _refused("sequence", 34, fields, "1 with 141=Y", asker, ids)
+    wrong = logon_fault(frame, session.begin_string, session.user_defined_fields)
+    if wrong:
+        raise LogonRefused("not_in_dictionary", asker=asker, detail=wrong, **ids)
     return Logon(session, reset, int(sequence))
 
 

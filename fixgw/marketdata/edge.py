@@ -251,8 +251,9 @@ def due_timers(state: State, now_ns: int, inflight_ns: int = INFLIGHT_NS) -> lis
     for minute in sorted(state.expiries):
         if minute > now_ns // MINUTE_NS or len(expired) >= MAX_TIMERS:
             break
-        for order_id, due_ns in state.expiries[minute].items():
-            if due_ns <= now_ns and not state.orders[order_id].stopping:
+        for order_id in state.expiries[minute]:
+            order = state.orders[order_id]
+            if (ends_ns := order.deadline_ns) is not None and ends_ns <= now_ns and not order.stopping:
                 expired.append("expire:" + order_id)
     return keys + expired[:MAX_TIMERS]
 

@@ -78,7 +78,7 @@ class Havoc:
             step = self._wrong_ns = sim.rng.choice(_WRONG_S) * sim.rng.choice((-1, 1)) * SECOND
             sim.at(sim.ms(500, 30_000), self._put_right)
             if sim.throw(0.4):  # a run begins with it
-                self._light(sim.throw(0.5))
+                self._light(sim.throw(0.5) and sim.present("power"))
         gateway.clock.offset += step
         sim.note("machine", f"clock steps by {step / SECOND:.3f} s")
 

@@ -91,11 +91,23 @@ class Trader:
             fields |= {"symbol": SYMBOL, "side": view.side, "ord_type": view.ord_type, "order_qty": LOT * rng.randint(1, 14)}
             if view.price is not None:
                 fields["price"] = self._px()
+            fields |= self._other_terms(view)
         self.client.request(kind, **fields)
         if rng.random() < 0.15:
             # not patient: the other request at once
             other = {"cl_ord_id": self._next_id("f"), "orig_cl_ord_id": view.cl_ord_id}
             self.client.request("F", **other)
+
+    def _other_terms(self, view: OrderView) -> dict[str, Any]:
+        """Now and then another time to end at, wrongly without GTD too, or another stop price."""
+        rng, fields = self.sim.rng, dict[str, Any]()
+        if view.ord_type in "34" and rng.random() < 0.4:
+            fields["stop_px"] = self._px()
+        if rng.random() < 0.3:
+            fields["tif"] = rng.choice("166")
+        if fields.get("tif") == "6" or rng.random() < 0.05:
+            fields["expire_ns"] = self.sim.now + rng.randint(1, 20) * SECOND
+        return fields
 
     def _take_off(self) -> None:
         """Less of the same: an amend in place."""

@@ -99,6 +99,15 @@ REFUSED: dict[str, list[Step]] = {
         new("X", tif="6", t126=lambda: utc(-5)),
         er("rejected", "8", "X", "1 0 0", code="INVALID_VALUE", t103="99", t20002="126"),
     ],
+    "an expiry without GTD, which would bind nothing": [
+        new("X", tif="1", t126=lambda: utc(60)),
+        er("rejected", "8", "X", "1 0 0", code="INVALID_VALUE", t103="99", t20002="126", text="TimeInForce(59)=6"),
+        new("Y", tif="", t432="20200101"),
+        er("rejected", "8", "Y", "1 0 0", code="INVALID_VALUE", t103="99", t20002="432", t20003="20200101"),
+        *working("Z", "1", tif="0"),
+        replace("V", "Z", "2", t126=lambda: utc(60)),
+        cxl_reject("V,Z", "0", to="2", why="99", code="INVALID_VALUE", t20002="126"),
+    ],
     "off the tick": [
         new("X", px="59000.001"),
         er("rejected", "8", "X", "1 0 0", code="BAD_TICK", t103="99", t20002="44", t20003="59000.001", t20004="0.01"),

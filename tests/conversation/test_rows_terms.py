@@ -11,6 +11,7 @@ import pytest
 from dialogue import (
     Desk,
     Step,
+    ask_status,
     cancel,
     cxl_reject,
     er,
@@ -62,6 +63,8 @@ TIFS: dict[str, list[Step]] = {
         er("expired", "C", "X", "1 0 0", code="EXPIRED"),
         cancel("Y", "X"),
         cxl_reject("Y,X", "C", to="1", why="0", code="TOO_LATE"),
+        ask_status("X"),
+        er("status", "C", "X", "1 0 0", code="EXPIRED", text="the time in force ended", reply=True),
     ],
     "GTD expires after a partial fill": [
         *working("X", "1", tif="6", t126=lambda: utc(2.5)),
@@ -146,6 +149,18 @@ def mid(px: int) -> Step:
     return lambda desk: void(desk.sim.price("BTCUSDT", px))
 
 
+def stop_status(name: str, triggered: bool, *, reply: bool = False, **tags: str) -> Step:
+    """What a client is told when its stop-limit, which may rest from then on, has triggered, and what the status of a stop
+    says. FIX 4.2 has no WorkingIndicator(636)."""
+    text = "the stop has triggered" if triggered else "the stop has not triggered"
+
+    def step(desk: Desk) -> None:
+        working = "" if desk.version.is_42 else "Y" if triggered else "N"
+        er("status", "0", name, "0.1 0 0.1", text=text, reply=reply, t636=working, **tags)(desk)
+
+    return step
+
+
 def stop_buy(up: int, down: int) -> list[Step]:
     return [
         new("X", "0.1", "", kind="3", t99=str(up)),
@@ -175,6 +190,7 @@ def stop_limit_buy(up: int, down: int) -> list[Step]:
         er("new", "0", "X", "0.1 0 0.1"),
         mid(up + 20),
         street("BUY", "0.01"),
+        stop_status("X", True, t44=str(up + 50), t99=str(up)),
         er("fill", "2", "X", "0.1 0.1 0", t31=str(up + 21), t44=str(up + 50)),
     ]
 
@@ -185,12 +201,38 @@ def stop_limit_sell_rests(up: int, down: int) -> list[Step]:
         new("X", "0.1", str(down + 300), side="2", kind="4", t99=str(down)),
         er("pending new", "A", "X", "0.1 0 0.1"),
         er("new", "0", "X", "0.1 0 0.1"),
+        ask_status("X"),
+        stop_status("X", False, reply=True),
         mid(down - 20),
         street("SELL", "0.01"),
+        stop_status("X", True, t99=str(down)),
         at_venue("X"),
+        ask_status("X"),
+        stop_status("X", True, reply=True),
         cancel("Y", "X"),
         er("pending cancel", "6", "Y,X", "0.1 0 0.1"),
         er("canceled", "4", "Y,X", "0.1 0 0"),
+    ]
+
+
+def stop_limit_that_triggered_is_moved(up: int, down: int) -> list[Step]:
+    """A protective stop that has triggered is at the market: moved away it would trade at once, so it is refused."""
+    return [
+        new("X", "0.1", str(down + 300), side="2", kind="4", t99=str(down)),
+        er("pending new", "A", "X", "0.1 0 0.1"),
+        er("new", "0", "X", "0.1 0 0.1"),
+        mid(down - 20),
+        street("SELL", "0.01"),
+        stop_status("X", True),
+        at_venue("X"),
+        replace("Y", "X", px=str(down - 110), t99=str(down - 100)),
+        cxl_reject("Y,X", "0", to="2", why="2", code="UNSUPPORTED", t20002="99", t20003=str(down - 100)),
+        replace("Z", "X", px=str(down + 310)),
+        er("pending replace", "E", "Z,X", "0.1 0 0.1"),
+        er("replaced", "0|5", "Z,X", "0.1 0 0.1", t44=str(down + 310), t99=str(down)),
+        cancel("V", "Z"),
+        er("pending cancel", "6", "V,Z", "0.1 0 0.1"),
+        er("canceled", "4", "V,Z", "0.1 0 0"),
     ]
 
 
@@ -238,6 +280,7 @@ STOPS: list[Callable[[int, int], list[Step]]] = [
     stop_sell,
     stop_limit_buy,
     stop_limit_sell_rests,
+    stop_limit_that_triggered_is_moved,
     stop_replaced_then_triggered,
     stop_refused_at_the_trigger,
 ]

@@ -167,6 +167,8 @@ BAD_LOGON = {
     "no heartbeat": ([(98, 0)], [], "HeartBtInt(108) is missing"),
     "encryption": ([(98, 1), (108, 30)], [], "EncryptMethod(98) is 1, expected 0"),
     "old": ([(98, 0), (108, 30)], [(52, "20260101-00:00:00")], "SendingTime(52) is 20260101-00:00:00, expected within 120 s"),
+    "an unknown tag": ([(98, 0), (108, 30), (4999, "x")], [], "tag 4999 is no field of a Logon"),
+    "a value of no meaning": ([(98, 0), (108, 30), (20008, "X")], [], "CancelOnDisconnect(20008) is X, expected N S Y"),
 }
 
 
@@ -198,12 +200,18 @@ def test_a_refused_logon_is_told_why_and_costs_no_number(desk: Desk, reset: bool
     desk.play(working("X", "1"))
 
 
+def test_a_logon_may_list_its_message_types(desk: Desk) -> None:
+    desk.client.logout()
+    desk.client.connect(extra=[(384, 2), (372, "D"), (385, "R"), (372, "8"), (385, "S")])
+    desk.play(working("X", "1"))
+
+
 @pytest.mark.parametrize("desk", ["FIX44"], indirect=True)
-def test_a_logon_that_the_dictionary_does_not_admit_is_not_kept_waiting_for_ever(desk: Desk) -> None:
+def test_what_only_quickfix_finds_in_a_logon_is_not_kept_waiting_for_ever(desk: Desk) -> None:
     client = desk.client
     client.logout()
     client.open()
-    client.send("A", [(98, 0), (108, 30), (4999, "x")])
+    client.send("A", [(98, 0), (108, 30), (789, "x")])
     client.wait(lambda: not client.connected, "end of the connection", 10)
     client.connect()
 

@@ -89,7 +89,7 @@ STORIES = {
     "stopreplace": """
         new a buy 1 @106 ord_type=4 stop_px=105 | A A a 0/1; 0 0 a 0/1
         replace b a 2 @107 ord_type=4 stop_px=106 | 5 0 b<a 0/2
-        trigger o1 106                 | place C1 2@107 GTC
+        trigger o1 106                 | I 0 b 0/2; place C1 2@107 GTC
         ack C1                         | -
         trade C1 t1 2@106              | F 2 b 2/0
     """,

@@ -103,7 +103,7 @@ def test_a_sell_stop_limit_is_valued_at_the_market_when_it_triggers() -> None:
     # down again: worth the bid, no longer the stop price
     world.quotes = {VENUE: Quote(bid=D(94), ask=D(96), last=D(95), recv_ns=world.now_ns)}
     assert script.line("new b sell 2 @50 ord_type=4 stop_px=95") == ["A A b 0/2", "0 0 b 0/2"]
-    assert script.line("trigger o2 95") == ["place C1 2@50 GTC"]
+    assert script.line("trigger o2 95") == ["I 0 b 0/2", "place C1 2@50 GTC"]
     assert world.state.orders[script.orders[-1]].risk_px == D(94)
 
 
@@ -282,6 +282,31 @@ def test_a_replace_gives_no_price_to_a_stop_and_no_stop_to_a_limit_order() -> No
     assert refused(script) == ("INVALID_VALUE", 99, "99", "no stop price")
 
 
+def test_a_stop_limit_that_has_triggered_keeps_its_stop_price() -> None:
+    """Nothing would hold it at a new one: a stop that is moved away would trade at once."""
+    script = play(
+        """
+        new a sell 1 @90 ord_type=4 stop_px=95             | A A a 0/1; 0 0 a 0/1
+        replace b a 1 @89 ord_type=4 stop_px=94 side=sell  | 5 0 b<a 0/1
+        trigger o1 94                                      | I 0 b 0/1; place C1 1@89 GTC
+        ack C1                                             | -
+        replace c b 1 @80 ord_type=4 stop_px=85 side=sell  | 9.2 0 c<b UNSUPPORTED
+        """
+    )
+    assert refused(script) == ("UNSUPPORTED", 99, "85", "94 or none")
+    assert script.line("replace d b 1 @88 ord_type=4 side=sell") == ["cancel C1", "E E d<b 0/1"]
+    assert script.line("done C1 canceled 0") == ["place C2 1@88 GTC"]
+    assert script.line("ack C2") == ["5 0 d<b 0/1"]
+    assert script.line("trade C2 t1 0.4@88") == ["F 1 d 0.4/0.6"]
+    assert script.line("replace e d 1 @87 ord_type=4 stop_px=94.0 side=sell") == ["cancel C2", "E E e<d 0.4/0.6"]
+    assert script.line("done C2 canceled 0.4") == ["place C3 0.6@87 GTC"]
+    assert script.line("ack C3") == ["5 1 e<d 0.4/0.6"]
+    assert script.line("replace f e 2 @87 ord_type=4 stop_px=96 side=sell") == ["9.2 1 f<e UNSUPPORTED"]
+    assert script.line("status e") == ["?I 1 e 0.4/0.6"]
+    told = script.told[-1]
+    assert isinstance(told, Report) and told.stop_px == D(94)
+
+
 def test_market_orders_cannot_be_told_apart_by_prices_that_they_do_not_have() -> None:
     script = Script(World(limited("repeated_order", repeat_max=2)))
     codes = [script.line(f"new o{number} sell 1")[0].split()[-1] for number in range(3)]
@@ -403,7 +428,7 @@ def test_a_replace_stays_in_its_account_and_at_its_venue(given: str) -> None:
             "reject C2 | 9.2 0 b<a REPLACE_FAILED; 4 4 a 0/0 REPLACE_FAILED",
             "an order that the venue takes",
         ),
-        ("replace b a 2 @99 | cancel C1; E E b<a 0/1\nreject C1 | 9.2 A b<a TOO_LATE; 8 8 a 0/0 VENUE_REJECT", "an open order"),
+        ("replace b a 2 @99 | cancel C1; E E b<a 0/1\nreject C1 | 8 8 a 0/0 VENUE_REJECT; 9.2 8 b<a TOO_LATE", "an open order"),
     ],
 )
 def test_a_refused_cancel_or_replace_names_the_order_and_what_would_do(story: str, told: str) -> None:

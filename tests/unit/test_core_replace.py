@@ -127,7 +127,7 @@ STORIES = {
     "replace of what is refused": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         replace b a 2 @100             | cancel C1; E E b<a 0/1
-        reject C1                      | 9.2 A b<a TOO_LATE; 8 8 a 0/0 VENUE_REJECT
+        reject C1                      | 8 8 a 0/0 VENUE_REJECT; 9.2 8 b<a TOO_LATE
     """,
     "replace second leg refused": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC

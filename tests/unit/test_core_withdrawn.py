@@ -3,6 +3,8 @@
 import pytest
 from core_script import play
 
+from fixgw.core.reports import CancelReject
+
 STORIES = {
     "a cancel": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
@@ -29,7 +31,7 @@ STORIES = {
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         replace b a 2 @99              | cancel C1; E E b<a 0/1
         reject C1 withdrawn            | place C2 2@99 GTC
-        reject C2                      | 9.2 A b<a TOO_LATE; 8 8 a 0/0 VENUE_REJECT
+        reject C2                      | 8 8 a 0/0 VENUE_REJECT; 9.2 8 b<a TOO_LATE
     """,
     "a cancel over a replace": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
@@ -76,3 +78,16 @@ STORIES = {
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
 def test_story(story: str) -> None:
     play(story)
+
+
+@pytest.mark.parametrize("not_placed", [False, True])
+def test_a_replace_of_an_order_that_there_never_was_is_refused_behind_its_end_and_says_why(not_placed: bool) -> None:
+    script = play("new a buy 1 @100 | A A a 0/1; place C1 1@100 GTC\nreplace b a 2 @99 | cancel C1; E E b<a 0/1")
+    lines, code = ["reject C1"], "VENUE_REJECT"
+    if not_placed:
+        lines, code = ["ambiguous C1 place", "+100s", "answer C1 not_found", "+1s", "answer C1 not_found"], "NOT_PLACED"
+    came = [script.line(line) for line in lines][-1]
+    assert came == [f"8 8 a 0/0 {code}", "9.2 8 b<a TOO_LATE"]
+    told = script.told[-1]
+    assert isinstance(told, CancelReject) and told.text.startswith(f"the order is already finished: {code}: ")
+    assert script.line("status a") == [f"?I 8 a 0/0 {code}"]

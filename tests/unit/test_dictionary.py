@@ -35,6 +35,10 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
     (tmp_path / "FIX42.xml").write_text("<fix")
     with pytest.raises(DictionaryError, match=r"FIX42\.xml: cannot be read"):
         generate("FIX42", tmp_path)
+    for version in ("FIXT11", "FIX50SP2"):
+        (tmp_path / f"{version}.xml").write_text("<fix><fields/><messages/><components/></fix>")
+    with pytest.raises(DictionaryError, match="FIXT11: component MsgTypeGrp is not there"):
+        generate("FIXT11", tmp_path)
     with pytest.raises(DictionaryError, match="'FIX43', expected one of"):
         load("FIX43")
 
@@ -135,6 +139,19 @@ def test_logon_fields(engine: dict[str, quickfix.DataDictionary], version: str) 
     text += soh + soh.join(["553=u", "554=p", "789=5", "20008=Y", "8013=S", "9001=N"])
     text += soh + ("1137=9" + soh if version == "FIXT11" else "") + f"10=000{soh}"
     engine[version].validate(quickfix.Message(text, engine[version], False))
+
+
+@pytest.mark.parametrize("version", ["FIX42", "FIX44", "FIXT11"])
+def test_a_logon_may_list_its_message_types(engine: dict[str, quickfix.DataDictionary], version: str) -> None:
+    """FIXT.1.1's own dictionary of QuickFIX has that component, with nothing in it."""
+    begin = {"FIXT11": "FIXT.1.1"}.get(version) or BEGIN[version]
+    more = ["1130=9", "1406=1", "1131=x", "1410=Y"] if version == "FIXT11" else []
+    fields = [f"8={begin}", "9=0", "35=A", "34=1", "49=A", f"52={TIME}", "56=B", "98=0", "108=30"]
+    fields += ["384=2", "372=D", "385=R", *more, "372=8", "385=S", *(["1137=9"] if more else []), "10=000", ""]
+    engine[version].validate(quickfix.Message("\x01".join(fields), engine[version], False))
+    wrong = "\x01".join(fields).replace("384=2", "384=3")
+    with pytest.raises(quickfix.FIXException):
+        engine[version].validate(quickfix.Message(wrong, engine[version], False))
 
 
 # the same by another word

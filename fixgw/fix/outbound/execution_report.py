@@ -53,7 +53,7 @@ def encode(report: Report, version: Version, *, copy_of: str = "", poss_resend: 
     parts = _seldom(report, version) + _why(report, version)
     if report.fee is not None:
         parts += _fee(report, version)
-    if not version.is_42 and (report.liquidity or report.request_id):
+    if not version.is_42 and (report.liquidity or report.request_id or report.working is not None):
         parts += _since_44(report)
     if copy_of:
         parts += _copy(copy_of, version)
@@ -136,6 +136,8 @@ def _since_44(report: Report) -> list[str]:
     parts = [f"851={report.liquidity}"] if report.liquidity in _LIQUIDITY else []
     if report.request_id:
         parts.append(f"790={word(report.request_id)}")
+    if report.working is not None:
+        parts.append(f"636={'Y' if report.working else 'N'}")
     return parts
 
 
