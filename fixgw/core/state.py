@@ -87,6 +87,9 @@ class VenueState(msgspec.Struct, array_like=True):
     reconciled_ns: int = 0
     # trades that are not ours -> when they came; kept for as long as a reconciliation may bring them again
     external_trades: dict[str, int] = {}
+    # instrument -> from when trades of others move its position: its first request for pictures (until the venue's first complete
+    # one: the latest). What was before is in the balances, whatever a later picture tells of it
+    counts_from: dict[str, int] = {}
 
 
 class AccountState(msgspec.Struct, array_like=True):
