@@ -344,6 +344,8 @@ def kill(
 ) -> None:
     """Kill switch: refuse new orders and cancel what is open. Survives a restart; `resume` ends it.
 
+    REDUCING is refused where HALTED is in force: a kill never loosens one, only `resume` does.
+
     \b
     Example:
       fixgw kill --session OMS44 --reason "runaway algo" --dir demo

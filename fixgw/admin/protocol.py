@@ -45,7 +45,7 @@ Reads show durable state only. Each list is {"<name>": [...], "more": bool} with
                   used: text or null where nothing is counted (a limit per order); scope as in positions
     cancel        {order_id, reason} -> {order_id, accepted: true}; NOT_FOUND, REFUSED (finished already)
     kill          {scope: "firm"|"session"|"venue", target: name or "", level: "HALTED"|"REDUCING", reason}
-                  -> {scope, target, level, canceling: number of orders}; NOT_FOUND
+                  -> {scope, target, level, canceling: number of orders}; NOT_FOUND, REFUSED (a stricter level is in force)
     resume        {scope, target, reason} -> {scope, target, level: "ACTIVE"}; NOT_FOUND
     session       {name, action: "show"|"set_seq"|"reset"|"logout"|"enable"|"disable", next_sender?: int >= 1,
                   next_target?: int >= 1, reason} -> the row of `sessions`; NOT_FOUND, REFUSED (set_seq and reset want

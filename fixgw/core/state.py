@@ -23,7 +23,7 @@ from .sharing import share_child, share_order
 
 ACTIVE, REDUCING, HALTED = "ACTIVE", "REDUCING", "HALTED"
 DOWN, RECONCILING, READY = "DOWN", "RECONCILING", "READY"
-_LEVELS = {ACTIVE: 0, REDUCING: 1, HALTED: 2}
+STRICTNESS = {ACTIVE: 0, REDUCING: 1, HALTED: 2}
 
 
 class SymbolExposure(msgspec.Struct, array_like=True):
@@ -240,7 +240,7 @@ class State(msgspec.Struct):
             levels.append(self.sessions[session].level)
         if venue in self.venues:
             levels.append(self.venues[venue].level)
-        return max(levels, key=_LEVELS.__getitem__)
+        return max(levels, key=STRICTNESS.__getitem__)
 
 
 def new_state() -> State:

@@ -9,6 +9,10 @@ from core_world import World, core_settings
 from fixgw.admin.views import order_row
 from fixgw.core.reconcile import EARLY_MAX
 
+LOOSENS = (
+    "a kill at level REDUCING would loosen that; only `fixgw resume --SCOPE` does, and `fixgw kill --SCOPE --level REDUCING` "
+    "after it where that is meant"
+)
 STORIES = {
     "down and up": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
@@ -162,6 +166,25 @@ STORIES = {
         kill STOP firm                 | refused: level 'STOP': expected one of REDUCING, HALTED
         resume moon x                  | refused: scope 'moon': expected firm, session or venue
     """,
+    "a kill never loosens one": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        kill REDUCING firm             | firm REDUCING
+        kill HALTED firm               | firm HALTED; cancel C1
+        kill REDUCING firm             | refused: firm is HALTED already, and stays so: {firm}
+        new b buy 1 @100               | 8 8 b 0/0 HALTED
+        kill REDUCING session OMS44    | session OMS44 REDUCING
+        kill REDUCING session OMS44    | session OMS44 REDUCING
+        kill HALTED session OMS44      | session OMS44 HALTED
+        kill REDUCING session OMS44    | refused: session OMS44 is HALTED already, and stays so: {session OMS44}
+        kill HALTED venue sim          | venue sim HALTED
+        restart                        | DOWN; I 0 a 0/1 OUTCOME_UNKNOWN; query C1
+        kill REDUCING venue sim        | refused: venue sim is HALTED already, and stays so: {venue sim}
+        resume firm                    | firm ACTIVE
+        kill REDUCING firm             | firm REDUCING
+        resume venue sim               | venue sim ACTIVE
+        kill REDUCING venue sim        | venue sim REDUCING
+    """.format_map({scope: LOOSENS.replace("SCOPE", scope) for scope in ("firm", "session OMS44", "venue sim")}),
     "reducing": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         ack C1                         | 0 0 a 0/1
