@@ -21,10 +21,12 @@ Reads show durable state only. Each list is {"<name>": [...], "more": bool} with
                   venues: [{name, account, up, state, reason, level, host_pid, unknown_orders, unlisted}]}; unlisted: symbols
                   that take no new orders, because the venue does not list them, or not with usable rules
                   state of a venue: "DOWN", "RECONCILING", "READY"; level, firm_state: "ACTIVE", "REDUCING", "HALTED"
-    sessions      {session?} -> {sessions: [{name, role, begin_string, client_comp_id, gateway_comp_id, enabled, connected,
-                  level, next_sender, next_target, reset_epoch, open_orders, delivered_seq, pending_reports,
+    sessions      {session?} -> {sessions: [{name, role, begin_string, client_comp_id, gateway_comp_id, configured: bool, enabled,
+                  connected, fault, level, next_sender, next_target, reset_epoch, open_orders, delivered_seq, pending_reports,
                   pending_more: bool, last_logon_ns, last_logout_ns}], more}; pending_reports: messages that the session
-                  has not confirmed to have (its delivery cursor), at most 10000; pending_more: at least so many
+                  has not confirmed to have (its delivery cursor), at most 10000; pending_more: at least so many.
+                  A session of the journal that is configured no more is listed too while it has open orders, pending
+                  reports or a kill switch, and when it is asked for; its role is "" when no configuration tells it
     orders        {session?, open?: bool, symbol?, limit?: 1..10000 = 100} -> {orders: [ORDER], more}
                   ORDER = {order_id, session, account, venue, cl_ord_id, orig_cl_ord_id, symbol, side, ord_type, tif,
                   order_qty, cash_qty, price, stop_px, cum_qty, leaves_qty, avg_px, ord_status, pending, unknown: bool,

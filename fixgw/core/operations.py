@@ -155,7 +155,8 @@ def _level(draft: Draft, scope: str, target: str) -> str:
 
 
 def _check_scope(draft: Draft, scope: str, target: str) -> None:
-    known = {"firm": {""}, "session": draft.state.settings.sessions, "venue": draft.state.settings.venues}.get(scope)
+    # what is configured no more may still have orders
+    known = {"firm": {""}, "session": draft.state.sessions, "venue": draft.state.venues}.get(scope)
     if known is None:
         raise Refusal(f"scope {scope!r}: expected firm, session or venue")
     if target not in known:
@@ -171,8 +172,9 @@ def kill(draft: Draft, cmd: c.AdminKill) -> None:
     scope = f"{cmd.scope} {cmd.target}".strip()
     if STRICTNESS[cmd.level] < STRICTNESS[now := _level(draft, cmd.scope, cmd.target)]:
         option = f"--{scope}"
-        text = f"{scope} is {now} already, and stays so: a kill at level {cmd.level} would loosen that; only"
-        raise Refusal(f"{text} `fixgw resume {option}` does, and `fixgw kill {option} --level {cmd.level}` after it where that is meant")
+        text = f"{scope} is {now} already, and stays so: a kill at level {cmd.level} would loosen that"
+        then = f"`fixgw kill {option} --level {cmd.level}` after it where that is meant"
+        raise Refusal(f"{text}; only `fixgw resume {option}` does, and {then}")
     _admin(draft, "kill", f"{cmd.scope} {cmd.target} {cmd.level}".replace("  ", " "), cmd.user, cmd.reason)
     draft.emit(
         e.KillSet(
@@ -210,6 +212,8 @@ def admin_note(draft: Draft, cmd: c.AdminNote) -> None:
         draft.alert("STORE_FAILED", f"session {name}: {cmd.reason}; no orders and no Logon of it until it can")
     elif cmd.action == "session numbers lost":
         draft.alert("SESSION_NUMBERS_LOST", f"session {name}: {cmd.reason}")
+    elif cmd.action == "session not configured":
+        draft.alert("SESSION_NOT_CONFIGURED", f"session {cmd.target} is not configured any more and has {cmd.reason}")
     elif cmd.action == "raw log failed":
         draft.alert("RAW_LOG_FAILED", f"{cmd.target} cannot be written, orders and reports are not touched: {cmd.reason}")
     elif cmd.action == "sockets lost":
