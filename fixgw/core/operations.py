@@ -353,6 +353,7 @@ def _manual_fill(draft: Draft, order: Order, live: list[Child], cmd: c.AdminReso
             qty=cmd.qty,
             px=cmd.px,
         ),
+        evidence=cmd.evidence,
     )
 
 

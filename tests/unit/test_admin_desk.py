@@ -100,6 +100,20 @@ def test_a_correction_keeps_the_fee(directory: Path, world: World) -> None:
     assert (row["last_px"], row["fee"], row["fee_asset"], row["liquidity"]) == ("98", "0.052", "USDT", "2")
 
 
+def test_a_manual_fill_says_that_it_is_one_and_why(directory: Path, world: World) -> None:
+    order_id = next(iter(world.state.orders))
+    assert resolve(directory, order_id, "fill", trade_id="m1", qty="0.5", px="99").exit_code == 0
+    *by_venue, message = (report.message for report in reports(world) if report.message.exec_type == "F")
+    text = "resolved by operations with evidence: ticket"
+    assert (message.venue_trade_id, message.reason, message.text) == ("m1", "RESOLVED", text)
+    assert [found.reason for found in by_venue] == ["", ""]
+    for version, exec_type in (("FIX.4.2", "150=1"), ("FIX.4.4", "150=F")):
+        wire = encode(message, VERSIONS[version]).toString().split("\x01")
+        assert {exec_type, "20001=RESOLVED"} <= set(wire) and any(field.startswith("58=") and text in field for field in wire)
+    history = told(directory, "order", order_id)["history"]
+    assert [row["text"] for row in history if "RESOLVED" in row["text"]] == [f"150=F 39=1 RESOLVED {text}"]
+
+
 def reports(world: World) -> list[e.Reported]:
     events = (event for payload in world.records for event in decode_record(payload).events)
     return [event for event in events if isinstance(event, e.Reported) and isinstance(event.message, Report)]
