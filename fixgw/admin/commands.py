@@ -74,6 +74,7 @@ SESSION_COLUMNS = [
 POSITION_COLUMNS = ["scope", "name", "symbol", "net", "open_buy", "open_sell"]
 BALANCE_COLUMNS = ["account", "venue", "asset", "free", "total", "in_flight", "available", "asof_ns"]
 LIMIT_COLUMNS = ["scope", "name", "limit", "symbol", "used", "max"]
+PROCESS_COLUMNS = ["name", "pid", "up", "restarts", "restarts_lately", "started_ns", "reason"]
 VENUE_COLUMNS = ["name", "account", "state", "up", "level", "unknown_orders", "host_pid", "reason"]
 
 
@@ -143,7 +144,7 @@ def _ask(directory: Path, method: str, **params: Any) -> Any:
 @_directory
 @_json
 def status(directory: Path, as_json: bool) -> None:
-    """How the running gateway is: journal, projection, venues, kill switches.
+    """How the running gateway is: journal, projection, venues, kill switches, the front and the other processes.
 
     \b
     Example:
@@ -155,6 +156,8 @@ def status(directory: Path, as_json: bool) -> None:
         return
     print_fields(str(result.get("firm", "gateway")), result)
     print_table("venues", VENUE_COLUMNS, result.get("venues", []))
+    if processes := result.get("processes"):
+        print_table("processes", PROCESS_COLUMNS, processes)
 
 
 @click.command()

@@ -18,6 +18,9 @@ Reads show durable state only. Each list is {"<name>": [...], "more": bool} with
                   projection_behind: durable records that data/projection.db lacks, projection_trouble: why it is not to
                   be relied on (behind for over a minute, follower ended or stuck), or "", clock_trouble: the
                   machine's clock differs from the gateway's time, or was followed by a step in this run; or "",
+                  front: where it listens, its process; front_trouble: why no client can log on (it is down, its port is
+                  taken, it hangs), or ""; process_trouble: what is restarted again and again, or "";
+                  processes: [{name, pid, up, restarts, restarts_lately (10 minutes), started_ns, reason: why it ended}],
                   venues: [{name, account, up, state, reason, level, host_pid, unknown_orders, unlisted}]}; unlisted: symbols
                   that take no new orders, because the venue does not list them, or not with usable rules
                   state of a venue: "DOWN", "RECONCILING", "READY"; level, firm_state: "ACTIVE", "REDUCING", "HALTED"

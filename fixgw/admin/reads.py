@@ -31,6 +31,7 @@ from .asked import Params, limit_of, text_of
 from .engine_access import durable_view
 from .history import history_of
 from .names import Names
+from .processes import told_processes
 from .protocol import AdminError
 from .recent import RECENT_FILLS, Recent
 from .server import Method
@@ -127,7 +128,7 @@ class Reads:
                 "venues": venues,
             }
 
-        return durable_view(self._engine, make)
+        return durable_view(self._engine, make) | told_processes(self._config.paths, time.time())
 
     def sessions(self, params: Params, user: str) -> object:
         wanted = self._names.session_of(params)
