@@ -20,13 +20,14 @@ _DONE: Final = "fixgw.answers.done"
 
 
 class _Watched(io.FileIO):
-    """A standard stream's file, below all buffers. `trouble`: why something could not be written; nothing is tried any more then
-    (the end of the process would try what is left, and change the exit status)."""
+    """A standard stream's file, below all buffers. `trouble`: why something could not be written, lately. `deaf`: nothing is
+    tried any more (the end of the process would try what is left, and change the exit status)."""
 
     trouble: OSError | None = None
+    deaf: bool = False
 
     def write(self, data: Any, /) -> int:
-        if self.trouble is not None:
+        if self.deaf:
             return len(data)
         try:
             # None: a file that would block
@@ -56,9 +57,14 @@ def watch_output() -> None:
             _watched.append(raw)
 
 
-def unwritten() -> OSError | None:
-    """Why something that the command said could not be written, if that is so."""
-    return next((raw.trouble for raw in _watched if raw.trouble is not None), None)
+def unwritten(error: BaseException) -> bool:
+    """Is this why something that the command said could not be written?"""
+    return any(raw.trouble is error for raw in _watched)
+
+
+def _give_up() -> None:
+    for raw in _watched:
+        raw.deaf = raw.trouble is not None
 
 
 def carried_out(ctx: click.Context, what: str) -> None:
@@ -76,13 +82,13 @@ def answering(ctx: click.Context | None) -> Iterator[None]:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as error:
-        trouble = unwritten()
-        if trouble is None:
+        if not unwritten(error):
             raise
+        _give_up()
         # a reader that has gone wants no more; the exit status is for who ran the command
-        if trouble.errno != errno.EPIPE:
+        if error.errno != errno.EPIPE:
             what = told.get(_DONE)
-            _say(f"Error: the answer cannot be written: {trouble.strerror}{f'; {what}' if what else ''}")
+            _say(f"Error: the answer cannot be written: {error.strerror}{f'; {what}' if what else ''}")
         raise Exit(EXIT_UNWRITTEN) from error
     except KeyboardInterrupt as error:
         what = told.get(_DONE)
@@ -92,11 +98,20 @@ def answering(ctx: click.Context | None) -> Iterator[None]:
         raise Exit(EXIT_UNWRITTEN) from error
     except click.ClickException as error:
         # not by click: where nobody can be told, the exit status has to say it
-        with contextlib.suppress(OSError):
+        with _untold():
             error.show()
         raise Exit(error.exit_code) from error
 
 
+@contextlib.contextmanager
+def _untold() -> Iterator[None]:
+    """What it is about is told by the exit status, if nobody can be told otherwise."""
+    try:
+        yield
+    except OSError:
+        _give_up()
+
+
 def _say(text: str) -> None:
-    with contextlib.suppress(OSError):
+    with _untold():
         click.echo(text, err=True)

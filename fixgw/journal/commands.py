@@ -220,6 +220,6 @@ def _errors() -> Iterator[None]:
     except BrokenPipeError:
         raise click.exceptions.Exit(0) from None
     except (JournalError, OSError, sqlite3.Error, ValueError) as error:
-        if isinstance(error, OSError) and unwritten() is not None:
+        if unwritten(error):
             raise  # no matter of the journal
         raise click.ClickException(str(error)) from error

@@ -140,3 +140,40 @@ def test_ctrl_c_at_the_prompt(directory: Path, asked: list[str], monkeypatch: py
     result = CliRunner().invoke(main, ["kill", "--firm", "--dir", str(directory)])
     assert (result.exit_code, result.output) == (1, "Error: stopped before anything was asked for: nothing was changed\n")
     assert asked == []
+
+
+TWICE = """
+import errno, os, sys
+import click
+from fixgw.cli import main
+
+@main.command()
+def twice():
+    try:
+        click.echo("lost")
+    except OSError:
+        pass
+    os.dup2(int(os.environ["ROOM"]), 1)
+    if os.environ.get("FAILS"):
+        raise FileNotFoundError(errno.ENOENT, "something else", "x")
+    click.echo("kept")
+
+main(["twice"])
+"""
+
+
+@pytest.mark.parametrize("fails", ["", "yes"])
+def test_who_copes_with_a_full_disk_goes_on_when_there_is_room(tmp_path: Path, fails: str) -> None:
+    """`run` for one: what it says is no reason to end, and what it says later is wanted again."""
+    room = (tmp_path / "room").open("w")
+    with open(FULL, "w") as full, room:
+        done = subprocess.run(
+            [sys.executable, "-c", TWICE], stdout=full, stderr=subprocess.PIPE, text=True, pass_fds=[room.fileno()], timeout=60,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "ROOM": str(room.fileno()), "FAILS": fails}, check=False,
+        )  # fmt: skip
+    said = (tmp_path / "room").read_text()
+    if fails:
+        # of no matter of the output
+        assert done.returncode == 1 and "FileNotFoundError" in done.stderr and "answer" not in done.stderr
+    else:
+        assert (done.returncode, done.stderr) == (0, "") and said.endswith("kept\n")
