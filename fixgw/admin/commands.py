@@ -110,6 +110,7 @@ def _reason_or_ask(ctx: click.Context, param: click.Parameter, value: str | None
         try:
             return str(click.prompt("Reason", default=NO_REASON, err=True)).strip() or NO_REASON
         except click.Abort:
+            click.echo(err=True)  # behind the terminal's ^C
             raise click.ClickException("stopped before anything was asked for: nothing was changed") from None
     return NO_REASON
 

@@ -138,7 +138,7 @@ def test_ctrl_c_at_the_prompt(directory: Path, asked: list[str], monkeypatch: py
     monkeypatch.setattr(commands, "_on_terminal", lambda: True)
     monkeypatch.setattr(commands.click, "prompt", interrupted)
     result = CliRunner().invoke(main, ["kill", "--firm", "--dir", str(directory)])
-    assert (result.exit_code, result.output) == (1, "Error: stopped before anything was asked for: nothing was changed\n")
+    assert (result.exit_code, result.output) == (1, "\nError: stopped before anything was asked for: nothing was changed\n")
     assert asked == []
 
 
