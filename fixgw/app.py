@@ -19,7 +19,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .admin.server import AdminServer
 from .clock import GatewayClock
@@ -113,6 +113,7 @@ class Gateway:
             config, self.engine, self.acceptor, self.links, self._full_because, self.housekeeping.projection.state,
             lambda: self.clock.trouble,
         )
+        self._sessions = methods["sessions"]
         self.admin = AdminServer(self.paths.admin_socket, methods)
         self.doors = Doors(
             {
@@ -172,6 +173,7 @@ class Gateway:
         self.admin.start()
         self.housekeeping.start()
         self.doors.start()
+        self._tell_unconfigured()
         self._write_ready()
         log.info("ready: journal at %d, epoch %d", journal.durable_seq, journal.epoch)
 
@@ -287,6 +289,16 @@ class Gateway:
 
     def _tell_projection(self, what: str, why: str) -> None:
         self._note(what, "data/projection.db", why)
+
+    def _tell_unconfigured(self) -> None:
+        """A file that was taken out of sessions/ leaves what its session has at the venues, and what it was not told."""
+        if self.engine.state.sessions.keys() <= self.config.sessions.keys():
+            return
+        told: Any = self._sessions({}, "gateway")
+        for row in told["sessions"]:
+            if not row["configured"] and (row["open_orders"] or row["pending_reports"]):
+                pending = f"{row['pending_reports']}{' or more' if row['pending_more'] else ''} reports that it has not confirmed"
+                self._note("session not configured", row["name"], f"{row['open_orders']} open orders, {pending}")
 
     def _note(self, action: str, target: str, why: str) -> None:
         note = c.AdminNote(ts_ns=self.engine.now_ns(), action=action, target=target, user="gateway", reason=why)

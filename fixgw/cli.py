@@ -7,9 +7,11 @@ import io
 import json
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
+
+from .answers import answering, watch_output
 
 # command -> (where it is, one line for the list); admin commands share one module
 _LAZY: Final = {
@@ -38,6 +40,15 @@ _LAZY: Final = {
 
 class LazyGroup(click.Group):
     """A group whose commands are imported on use; one that cannot be imported does not break the others."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        watch_output()
+        with answering(None):
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> object:
+        with answering(ctx):
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *_LAZY})

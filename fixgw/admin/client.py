@@ -62,7 +62,8 @@ class AdminClient:
 
     def call(self, method: str, **params: Any) -> Any:
         """The result of one method; parameters that are None are left out. Raises AdminError, NotRunning (connection
-        lost or no answer in time: whether a change was carried out is then unknown, and the text says what shows it)."""
+        lost, no answer in time, or interrupted: whether a change was carried out is then unknown, and the text says what shows
+        it)."""
         request_id, self._next_id = self._next_id, self._next_id + 1
         given = {name: value for name, value in params.items() if value is not None}
         line = msgspec.json.encode({"id": request_id, "method": method, "params": given, "user": self._user})
@@ -71,6 +72,11 @@ class AdminClient:
             answer = self._lines.readline(MAX_REPLY_BYTES + 2)
         except OSError as error:
             raise NotRunning(f"the gateway did not answer {method!r}: {error}{_unknown(method, given)}") from error
+        except KeyboardInterrupt as error:
+            if not shown_by(method, given):
+                raise
+            # the request is on its way, and nobody can call it back
+            raise NotRunning(f"interrupted before the gateway answered {method!r}{_unknown(method, given)}") from error
         if not answer.endswith(b"\n"):
             raise NotRunning(f"the gateway closed the admin connection during {method!r}{_unknown(method, given)}")
         try:
@@ -95,13 +101,18 @@ class AdminClient:
         self.close()
 
 
+def shown_by(method: str, params: dict[str, Any]) -> str:
+    """The command that shows whether this change was carried out; "" for a read."""
+    return "" if params.get("action") == "show" else _SHOWN_BY.get(method, "")
+
+
 def _unknown(method: str, params: dict[str, Any]) -> str:
     """What to know of a request that was sent and has no answer."""
-    if method not in _SHOWN_BY or params.get("action") == "show":
+    if not (command := shown_by(method, params)):
         return ""
     return (
         "; the outcome is unknown: what was asked for may have been done, or may still be, as soon as the gateway goes on. "
-        f"{_SHOWN_BY[method]} shows it; look there before you ask again"
+        f"{command} shows it; look there before you ask again"
     )
 
 

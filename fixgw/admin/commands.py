@@ -10,9 +10,10 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from ..answers import carried_out
 from ..config.paths import Paths
 from .asked import DEFAULT_ROWS, MAX_ROWS
-from .client import AdminClient, NotRunning
+from .client import AdminClient, NotRunning, shown_by
 from .protocol import AdminError
 from .render import print_fields, print_json, print_table, print_warning
 
@@ -73,6 +74,7 @@ SESSION_COLUMNS = [
 POSITION_COLUMNS = ["scope", "name", "symbol", "net", "open_buy", "open_sell"]
 BALANCE_COLUMNS = ["account", "venue", "asset", "free", "total", "in_flight", "available", "asof_ns"]
 LIMIT_COLUMNS = ["scope", "name", "limit", "symbol", "used", "max"]
+PROCESS_COLUMNS = ["name", "pid", "up", "restarts", "restarts_lately", "started_ns", "reason"]
 VENUE_COLUMNS = ["name", "account", "state", "up", "level", "unknown_orders", "host_pid", "reason"]
 
 
@@ -94,14 +96,22 @@ _limit = click.option(
 )
 
 
+def _on_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
 def _reason_or_ask(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
     """Every change is journaled with its reason. A person at a terminal is asked for it, Enter is an answer too; a script is
     never held up: a kill that is refused for want of words helps nobody."""
     if value is not None and value.strip():
         return value.strip()
-    if value is None and sys.stdin.isatty() and not ctx.params.get("as_json") and not ctx.resilient_parsing:
+    if value is None and _on_terminal() and not ctx.params.get("as_json") and not ctx.resilient_parsing:
         # on stderr: the answer may go to a file
-        return str(click.prompt("Reason", default=NO_REASON, err=True)).strip() or NO_REASON
+        try:
+            return str(click.prompt("Reason", default=NO_REASON, err=True)).strip() or NO_REASON
+        except click.Abort:
+            click.echo(err=True)  # behind the terminal's ^C
+            raise click.ClickException("stopped before anything was asked for: nothing was changed") from None
     return NO_REASON
 
 
@@ -121,7 +131,10 @@ def _ask(directory: Path, method: str, **params: Any) -> Any:
     """One call; errors as click shows them: exit status 1, or 2 when no gateway answers."""
     try:
         with AdminClient(Paths(directory.resolve()).admin_socket) as client:
-            return client.call(method, **params)
+            result = client.call(method, **params)
+            if command := shown_by(method, params):
+                carried_out(click.get_current_context(), f"`{method}` was carried out, {command} shows it")
+            return result
     except NotRunning as error:
         raise _NotRunning(str(error)) from error
     except AdminError as error:
@@ -132,7 +145,7 @@ def _ask(directory: Path, method: str, **params: Any) -> Any:
 @_directory
 @_json
 def status(directory: Path, as_json: bool) -> None:
-    """How the running gateway is: journal, projection, venues, kill switches.
+    """How the running gateway is: journal, projection, venues, kill switches, the front and the other processes.
 
     \b
     Example:
@@ -144,6 +157,8 @@ def status(directory: Path, as_json: bool) -> None:
         return
     print_fields(str(result.get("firm", "gateway")), result)
     print_table("venues", VENUE_COLUMNS, result.get("venues", []))
+    if processes := result.get("processes"):
+        print_table("processes", PROCESS_COLUMNS, processes)
 
 
 @click.command()
@@ -343,6 +358,8 @@ def kill(
     reason: str,
 ) -> None:
     """Kill switch: refuse new orders and cancel what is open. Survives a restart; `resume` ends it.
+
+    REDUCING is refused where HALTED is in force: a kill never loosens one, only `resume` does.
 
     \b
     Example:

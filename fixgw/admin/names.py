@@ -21,7 +21,14 @@ class Names:
         return name
 
     def known_session(self, name: str) -> None:
-        known("session", name, self._config.sessions)
+        """Also one of the journal that is configured no more: it may still have orders, and reports that nobody has got."""
+        if name not in self._config.sessions:
+            with self._engine.reading() as state:
+                among = {*self._config.sessions, *state.sessions}
+            known("session", name, among)
+
+    def is_configured(self, session: str) -> bool:
+        return session in self._config.sessions
 
     def meant_by(self, symbol: str, session: str = "") -> frozenset[str]:
         """The instruments that `symbol` may mean: itself, or what sessions call so, first of all the one that is asked for;

@@ -18,13 +18,18 @@ Reads show durable state only. Each list is {"<name>": [...], "more": bool} with
                   projection_behind: durable records that data/projection.db lacks, projection_trouble: why it is not to
                   be relied on (behind for over a minute, follower ended or stuck), or "", clock_trouble: the
                   machine's clock differs from the gateway's time, or was followed by a step in this run; or "",
+                  front: where it listens, its process; front_trouble: why no client can log on (it is down, its port is
+                  taken, it hangs), or ""; process_trouble: what is restarted again and again, or "";
+                  processes: [{name, pid, up, restarts, restarts_lately (10 minutes), started_ns, reason: why it ended}],
                   venues: [{name, account, up, state, reason, level, host_pid, unknown_orders, unlisted}]}; unlisted: symbols
                   that take no new orders, because the venue does not list them, or not with usable rules
                   state of a venue: "DOWN", "RECONCILING", "READY"; level, firm_state: "ACTIVE", "REDUCING", "HALTED"
-    sessions      {session?} -> {sessions: [{name, role, begin_string, client_comp_id, gateway_comp_id, enabled, connected,
-                  level, next_sender, next_target, reset_epoch, open_orders, delivered_seq, pending_reports,
+    sessions      {session?} -> {sessions: [{name, role, begin_string, client_comp_id, gateway_comp_id, configured: bool, enabled,
+                  connected, fault, level, next_sender, next_target, reset_epoch, open_orders, delivered_seq, pending_reports,
                   pending_more: bool, last_logon_ns, last_logout_ns}], more}; pending_reports: messages that the session
-                  has not confirmed to have (its delivery cursor), at most 10000; pending_more: at least so many
+                  has not confirmed to have (its delivery cursor), at most 10000; pending_more: at least so many.
+                  A session of the journal that is configured no more is listed too while it has open orders, pending
+                  reports or a kill switch, and when it is asked for; its role is "" when no configuration tells it
     orders        {session?, open?: bool, symbol?, limit?: 1..10000 = 100} -> {orders: [ORDER], more}
                   ORDER = {order_id, session, account, venue, cl_ord_id, orig_cl_ord_id, symbol, side, ord_type, tif,
                   order_qty, cash_qty, price, stop_px, cum_qty, leaves_qty, avg_px, ord_status, pending, unknown: bool,
@@ -45,7 +50,7 @@ Reads show durable state only. Each list is {"<name>": [...], "more": bool} with
                   used: text or null where nothing is counted (a limit per order); scope as in positions
     cancel        {order_id, reason} -> {order_id, accepted: true}; NOT_FOUND, REFUSED (finished already)
     kill          {scope: "firm"|"session"|"venue", target: name or "", level: "HALTED"|"REDUCING", reason}
-                  -> {scope, target, level, canceling: number of orders}; NOT_FOUND
+                  -> {scope, target, level, canceling: number of orders}; NOT_FOUND, REFUSED (a stricter level is in force)
     resume        {scope, target, reason} -> {scope, target, level: "ACTIVE"}; NOT_FOUND
     session       {name, action: "show"|"set_seq"|"reset"|"logout"|"enable"|"disable", next_sender?: int >= 1,
                   next_target?: int >= 1, reason} -> the row of `sessions`; NOT_FOUND, REFUSED (set_seq and reset want

@@ -15,13 +15,15 @@ import msgspec
 
 from .. import __version__
 from ..config import Config
+from ..config.models import SessionFile
 from ..core import events as e
 from ..core.cold import Row
 from ..core.order import Order
 from ..core.reports import Report
-from ..core.state import State
+from ..core.state import ACTIVE, State
 from ..engine import Engine
 from ..fix.acceptor import Acceptor
+from ..fix.acceptor_settings import AcceptorSession
 from ..journal.projection_watch import ProjectionState
 from ..venues.gateway_link import VenueLinks
 from . import views
@@ -29,11 +31,13 @@ from .asked import Params, limit_of, text_of
 from .engine_access import durable_view
 from .history import history_of
 from .names import Names
+from .processes import told_processes
 from .protocol import AdminError
 from .recent import RECENT_FILLS, Recent
 from .server import Method
 
 FILLS_AT_ONCE = 50
+NOT_CONFIGURED = "not configured"
 # for messages that are owed from long ago; the next question goes on
 LOOK_BACK_S = 0.5
 
@@ -124,18 +128,19 @@ class Reads:
                 "venues": venues,
             }
 
-        return durable_view(self._engine, make)
+        return durable_view(self._engine, make) | told_processes(self._config.paths, time.time())
 
     def sessions(self, params: Params, user: str) -> object:
         wanted = self._names.session_of(params)
         live = {item.name: item for item in self._acceptor.status()}
+        files: dict[str, SessionFile | AcceptorSession] = {**self._config.sessions, **self._recent.left}
 
         def make(state: State) -> Params:
             rows = []
-            for name, file in self._config.sessions.items():
+            for name, file in files.items():
                 if wanted not in ("", name):
                     continue
-                found, status = state.session(name), live.get(name)
+                found, status, configured = state.session(name), live.get(name), name in self._config.sessions
                 on, off = self._recent.logons.get(name, (None, None))
                 rows.append(
                     {
@@ -143,10 +148,11 @@ class Reads:
                         "role": file.role,
                         "begin_string": file.begin_string,
                         "client_comp_id": file.client_comp_id,
-                        "gateway_comp_id": self._config.gateway_comp_id(file),
+                        "gateway_comp_id": self._gateway_comp_id(name),
+                        "configured": configured,
                         "enabled": found.enabled and file.enabled,
                         "connected": status.logged_on if status is not None else False,
-                        "fault": status.fault if status is not None else "",
+                        "fault": status.fault if status is not None else "" if configured else NOT_CONFIGURED,
                         "level": found.level,
                         "next_sender": status.next_out if status is not None else None,
                         "next_target": status.next_in if status is not None else None,
@@ -164,8 +170,14 @@ class Reads:
         until = time.monotonic() + LOOK_BACK_S
         for row in told["sessions"]:
             owed = self._recent.owed.count(row["name"], row["delivered_seq"], until)
-            row |= {"pending_reports": owed.messages, "pending_more": owed.more}
+            # a drop copy is owed what others are told; of which it was one, no configuration tells any more
+            row |= {"pending_reports": owed.messages, "pending_more": owed.more or (not row["configured"] and not row["role"])}
+        told["sessions"] = [row for row in told["sessions"] if row["configured"] or wanted or _is_left_with_something(row)]
         return told
+
+    def _gateway_comp_id(self, session: str) -> str:
+        file = self._config.sessions.get(session)
+        return self._config.gateway_comp_id(file) if file is not None else ""
 
     def _orders(self, params: Params, user: str) -> object:
         limit = limit_of(params)
@@ -265,6 +277,11 @@ class Reads:
         return durable_view(self._engine,
             lambda state: {"limits": views.limit_rows(state, session, now_ns), "levels": views.level_rows(state)}
         )
+
+
+def _is_left_with_something(row: Params) -> bool:
+    """Of a session that is configured no more: one that all is done with is not listed."""
+    return bool(row["open_orders"] or row["pending_reports"] or row["level"] != ACTIVE)
 
 
 def _ends(path: Path) -> dict[str, str]:

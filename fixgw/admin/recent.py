@@ -13,7 +13,9 @@ from itertools import islice
 from ..config import Config
 from ..core import events as e
 from ..core.codec import Record, decode_record
+from ..core.state import State
 from ..engine import Engine
+from ..fix.acceptor_settings import AcceptorSession
 from ..fix.from_config import acceptor_session
 from ..fix.owed import Owed
 from ..journal.errors import JournalGap
@@ -35,6 +37,16 @@ def kept(engine: Engine, start: int) -> tuple[int, Iterator[tuple[int, bytes]]]:
     return start, itertools.chain(first, rows)
 
 
+def _left(name: str, state: State) -> AcceptorSession:
+    """A session that is configured no more; where no configuration at hand has it its role is not known: "". """
+    found = state.settings.sessions.get(name)
+    scope = (found.scope_sessions, found.scope_accounts) if found is not None else (frozenset[str](), frozenset[str]())
+    return AcceptorSession(
+        name=name, begin_string="", client_comp_id="", gateway_comp_id="", enabled=False,
+        role=found.role if found is not None else "", scope_sessions=scope[0], scope_accounts=scope[1],
+    )  # fmt: skip
+
+
 class Recent:
     """Filled from the journal's end at the start, then by the engine with every durable record."""
 
@@ -44,7 +56,10 @@ class Recent:
         # session -> (last logon, last logout) in ns, None where not seen
         self.logons: dict[str, tuple[int | None, int | None]] = {}
         start, rows = kept(engine, max(engine.durable_seq - SEED_RECORDS, 0) + 1)
-        self.owed = Owed((acceptor_session(config, name) for name in config.sessions), start, engine.journal.read)
+        # sessions of the journal that are configured no more; read before this run's configuration is in force
+        self.left = {name: _left(name, engine.state) for name in engine.state.sessions if name not in config.sessions}
+        specs = [acceptor_session(config, name) for name in config.sessions] + list(self.left.values())
+        self.owed = Owed(specs, start, engine.journal.read)
         for _seq, payload in rows:
             self.note(decode_record(payload))
         engine.on_durable.append(self.note)

@@ -1,4 +1,5 @@
-"""Answers of the gateway for people: tables on a terminal, aligned plain text otherwise. Decimals stay exact text."""
+"""Answers of the gateway for people: tables on a terminal (a line per field where it is too narrow for one), aligned plain text
+otherwise. Decimals stay exact text, whole and on one line."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -37,6 +39,9 @@ _NAMES: Final[dict[str, dict[str, str]]] = {
     },
     "liquidity": {"1": "added", "2": "removed"},
 }
+# text is folded into no less than this, in a table with lines and in one without
+_LEAST_TEXT: Final = 8
+_LEAST_TEXT_DENSE: Final = 6
 _RIGHT: Final = frozenset(
     [
         "order_qty",
@@ -65,6 +70,11 @@ _RIGHT: Final = frozenset(
         "open_orders",
         "pending_reports",
         "seq",
+        "unknown_orders",
+        "host_pid",
+        "pid",
+        "restarts",
+        "restarts_lately",
     ]
 )
 
@@ -115,17 +125,49 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, 
     cells = [[printable(cell(column, row.get(column))) for column in columns] for row in rows]
     console = Console()
     if console.is_terminal:
-        table = Table(title=title, title_justify="left")
-        for column, head in zip(columns, heads, strict=True):
-            table.add_column(head, justify="right" if column in _RIGHT else "left", overflow="fold")
-        for line in cells:
-            table.add_row(*(Text(text) for text in line))
-        console.print(table)
+        table = _table_that_fits(console.width, columns, [heads, *cells])
+        if table is None:
+            _print_records(title, heads, cells)
+        else:
+            table.title = title
+            for line in cells:
+                table.add_row(*(Text(text) for text in line))
+            console.print(table)
     else:
         for text in _aligned(columns, [heads, *cells]):
             click.echo(text)
     if more:
         click.echo("there are more: raise --limit")
+
+
+def _table_that_fits(width: int, columns: Sequence[str], lines: list[list[str]]) -> Table | None:
+    """An empty table in which no figure is folded or cut and no text is folded into less than a few characters; one without lines
+    where that takes too much. None: not even that fits (rich makes columns as narrow as nothing then)."""
+    widths = [max(cell_len(line[number]) for line in lines) for number in range(len(columns))]
+    for least, between, edge in ((_LEAST_TEXT, 3, 1), (_LEAST_TEXT_DENSE, 1, 0)):
+        needed = sum(full if column in _RIGHT else min(full, least) for column, full in zip(columns, widths, strict=True))
+        if needed + between * len(columns) + edge > width:
+            continue
+        table = Table(title_justify="left")
+        if not edge:
+            table = Table(title_justify="left", box=None, padding=(0, 1, 0, 0), leading=1)
+        for column, head in zip(columns, lines[0], strict=True):
+            # what may be folded is narrowed first, the widest before others
+            right = column in _RIGHT
+            table.add_column(head, justify="right" if right else "left", overflow="fold", no_wrap=right)
+        return table
+    return None
+
+
+def _print_records(title: str, heads: list[str], cells: list[list[str]]) -> None:
+    """A line per field: what is too long for the terminal goes on in its next line."""
+    longest = max(map(len, heads))
+    click.secho(title, bold=True)
+    for number, line in enumerate(cells):
+        if number:
+            click.echo()
+        for head, text in zip(heads, line, strict=True):
+            click.echo(f"  {head:<{longest}}  {text}")
 
 
 def print_fields(title: str, fields: Mapping[str, Any]) -> None:

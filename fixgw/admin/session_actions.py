@@ -32,6 +32,9 @@ class SessionActions:
         name, action = text_of(params, "name"), text_of(params, "action")
         self._names.known_session(name)
         if action != "show":
+            if not self._names.is_configured(name):
+                text = f"session {name!r} is not configured: expected `show`, or a file of it in sessions/ and a restart"
+                raise AdminError("REFUSED", f"{text}; what is open of it ends by `fixgw kill --session {name}` or `fixgw cancel`")
             self.act(name, action, params, user, text_of(params, "reason"))
         rows: Any = self._sessions({"session": name}, user)
         return rows["sessions"][0]

@@ -99,6 +99,11 @@ class Paths:
         return self.run / "ended.json"
 
     @property
+    def processes(self) -> Path:
+        """Every process and its starts; the supervisor writes it, `fixgw status` tells it."""
+        return self.run / "processes.json"
+
+    @property
     def admin_socket(self) -> Path:
         return self.run / "admin.sock"
 

@@ -9,6 +9,7 @@ was. No such time may then lie further ahead than it can by itself: it would sta
     questions, time-outs ......... are due after the rest of their wait
     an end that awaits its proof . was told at the same moment, now at the latest
     reconciliation ............... from the same moment; where that is not known from as far back as can be told apart
+    trades of others ............. count from the same moment
     balances, reservations ....... as of the same moment, now at the latest
 
 Times that others have set (GTD, end of day) and times that only tell (when an order came, when it finished) stay; finished orders
@@ -126,6 +127,7 @@ def apply_clock(state: State, ev: e.ClockWasSet) -> None:
             venue.reconciled_ns = max(now_ns - KEPT_NS, 1)
         venue.reconciled_ns = moved(venue.reconciled_ns)
         venue.external_trades = {key: moved(ns) for key, ns in venue.external_trades.items()}
+        venue.counts_from = {symbol: moved(ns) for symbol, ns in venue.counts_from.items()}
     for account in state.accounts.values():
         account.asof_ns = moved(account.asof_ns)
         account.later = {asset: moved(ns) for asset, ns in account.later.items()}

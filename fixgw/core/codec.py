@@ -13,7 +13,7 @@ import msgspec
 from .commands import AnyCommand
 from .events import AnyEvent
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):

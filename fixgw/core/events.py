@@ -355,6 +355,8 @@ class ReconcileRequested(Event, frozen=True, tag="reconcilerequested", kw_only=T
     venue: str
     since_ns: int
     symbols: tuple[str, ...]
+    # 0: asked before this was journaled
+    ts_ns: int = 0
 
 
 class ReconcileCompleted(Event, frozen=True, tag="reconcilecompleted", kw_only=True):

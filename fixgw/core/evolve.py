@@ -392,6 +392,14 @@ def _venue_state(state: State, ev: e.VenueStateChanged) -> None:
     venue.reason = ev.reason
 
 
+def _asked(state: State, ev: e.ReconcileRequested) -> None:
+    """Trades of others count from the first picture on, those of an instrument that comes later from its own first."""
+    venue = state.venue(ev.venue)
+    for symbol in ev.symbols:
+        if symbol not in venue.counts_from or not venue.reconciled_ns:
+            venue.counts_from[symbol] = ev.ts_ns or ev.since_ns
+
+
 def _reconciled(state: State, ev: e.ReconcileCompleted) -> None:
     """Trades that no later picture can bring again are forgotten: it is asked from an overlap before this one on."""
     venue = state.venue(ev.venue)
@@ -484,7 +492,7 @@ HANDLERS: dict[type, Callable[..., None]] = {
     e.DeliveryAdvanced: _delivery,
     e.KillSet: _kill_set,
     e.VenueStateChanged: _venue_state,
-    e.ReconcileRequested: _nothing,
+    e.ReconcileRequested: _asked,
     e.ReconcileCompleted: _reconciled,
     e.OrphanCancelSent: _nothing,
     e.ExternalFill: _external_fill,

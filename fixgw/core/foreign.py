@@ -36,7 +36,8 @@ def foreign_trade(draft: Draft, venue: str, item: VenueTrade, why: str = "") -> 
     if key in draft.external:
         return
     draft.external.add(key)
-    ours = not why and is_ours(draft.install, item.venue_cl_ord_id)
+    bears_ours = is_ours(draft.install, item.venue_cl_ord_id)
+    ours = bears_ours and not why
     if ours and _may_be_forgotten(draft, item):
         # its position was counted then
         text = f"{venue}: trade {item.venue_trade_id} of {item.venue_cl_ord_id}, an order of ours that is forgotten"
@@ -45,6 +46,10 @@ def foreign_trade(draft: Draft, venue: str, item: VenueTrade, why: str = "") -> 
     if state is not None and item.venue_ns and item.venue_ns < state.reconciled_ns - JUDGED_NS:
         # a complete picture of later has told it; an answer to a question from before that brings it again, perhaps after
         # external_trades has forgotten it (evolve.EXTERNAL_KEPT_NS, which is longer)
+        return
+    if state is not None and not bears_ours and item.venue_ns and item.venue_ns < state.counts_from.get(item.symbol, 0):
+        # from before we were here: the overlap of a later picture must not move what the first left alone. One that bears an id
+        # of ours is never passed over so, since the venue's clock is not ours
         return
     draft.emit(e.ExternalFill(venue=venue, trade=item, ts_ns=draft.ts_ns))
     if not why:

@@ -16,7 +16,7 @@ from .reconcile import link_down, request_reconciliation
 from .reports import Notice
 from .sanity import MAX_DIGITS, MAX_EXPONENT, is_number
 from .settle import close, confirm, finish_if_idle, is_replacing, replaced, stop_the_rest, trade
-from .state import ACTIVE, HALTED, READY, REDUCING
+from .state import ACTIVE, HALTED, READY, REDUCING, STRICTNESS
 from .venue_reports import become_unknown, query_now, works_on
 
 KILL_LEVELS = (REDUCING, HALTED)
@@ -146,8 +146,17 @@ def _kill_targets(draft: Draft, scope: str, target: str) -> list[str]:
     return [order_id for order_id in draft.state.open_orders if orders[order_id].venue == target]
 
 
+def _level(draft: Draft, scope: str, target: str) -> str:
+    """The scope's own, not those that hold for it too."""
+    if scope == "firm":
+        return draft.state.level
+    found = draft.state.sessions.get(target) if scope == "session" else draft.state.venues.get(target)
+    return found.level if found is not None else ACTIVE
+
+
 def _check_scope(draft: Draft, scope: str, target: str) -> None:
-    known = {"firm": {""}, "session": draft.state.settings.sessions, "venue": draft.state.settings.venues}.get(scope)
+    # what is configured no more may still have orders
+    known = {"firm": {""}, "session": draft.state.sessions, "venue": draft.state.venues}.get(scope)
     if known is None:
         raise Refusal(f"scope {scope!r}: expected firm, session or venue")
     if target not in known:
@@ -155,10 +164,17 @@ def _check_scope(draft: Draft, scope: str, target: str) -> None:
 
 
 def kill(draft: Draft, cmd: c.AdminKill) -> None:
-    """HALTED cancels everything in the scope, unknown outcomes included; REDUCING only bars what increases a position."""
+    """HALTED cancels everything in the scope, unknown outcomes included; REDUCING only bars what increases a position. A kill
+    only ever tightens: two people in an emergency must not undo each other. It takes `resume` to loosen one."""
     _check_scope(draft, cmd.scope, cmd.target)
     if cmd.level not in KILL_LEVELS:
         raise Refusal(f"level {cmd.level!r}: expected one of {', '.join(KILL_LEVELS)}")
+    scope = f"{cmd.scope} {cmd.target}".strip()
+    if STRICTNESS[cmd.level] < STRICTNESS[now := _level(draft, cmd.scope, cmd.target)]:
+        option = f"--{scope}"
+        text = f"{scope} is {now} already, and stays so: a kill at level {cmd.level} would loosen that"
+        then = f"`fixgw kill {option} --level {cmd.level}` after it where that is meant"
+        raise Refusal(f"{text}; only `fixgw resume {option}` does, and {then}")
     _admin(draft, "kill", f"{cmd.scope} {cmd.target} {cmd.level}".replace("  ", " "), cmd.user, cmd.reason)
     draft.emit(
         e.KillSet(
@@ -196,6 +212,8 @@ def admin_note(draft: Draft, cmd: c.AdminNote) -> None:
         draft.alert("STORE_FAILED", f"session {name}: {cmd.reason}; no orders and no Logon of it until it can")
     elif cmd.action == "session numbers lost":
         draft.alert("SESSION_NUMBERS_LOST", f"session {name}: {cmd.reason}")
+    elif cmd.action == "session not configured":
+        draft.alert("SESSION_NOT_CONFIGURED", f"session {cmd.target} is not configured any more and has {cmd.reason}")
     elif cmd.action == "raw log failed":
         draft.alert("RAW_LOG_FAILED", f"{cmd.target} cannot be written, orders and reports are not touched: {cmd.reason}")
     elif cmd.action == "sockets lost":
@@ -335,6 +353,7 @@ def _manual_fill(draft: Draft, order: Order, live: list[Child], cmd: c.AdminReso
             qty=cmd.qty,
             px=cmd.px,
         ),
+        evidence=cmd.evidence,
     )
 
 

@@ -57,14 +57,15 @@ def _up(draft: Draft, cmd: c.VenueLink) -> None:
 
 def request_reconciliation(draft: Draft, venue: str) -> None:
     """Ask for every open order, and for the trades since the last complete picture (at the very first start: from now on,
-    since what others traded before us is in the balances). Trades of an older live child come by its own query."""
+    since what others traded before us is in the balances, and in no position: foreign.py). Trades of an older live child come
+    by its own query."""
     state = draft.state.venues[venue]
     since_ns = state.reconciled_ns - OVERLAP_NS if state.reconciled_ns else draft.ts_ns
     symbols = {name: None for name, item in draft.state.settings.instruments.items() if venue in item.venues or not item.venues}
     for child_id in state.live:
         symbols[draft.child(child_id).symbol] = None
     draft.emit(
-        e.ReconcileRequested(venue=venue, since_ns=max(since_ns, 0), symbols=tuple(symbols))
+        e.ReconcileRequested(venue=venue, since_ns=max(since_ns, 0), symbols=tuple(symbols), ts_ns=draft.ts_ns)
     )
 
 

@@ -119,9 +119,10 @@ def end_is_nonsense(draft: Draft, child: Child, status: str, cum_qty: Decimal | 
     return bool(problem)
 
 
-def trade(draft: Draft, venue: str, item: VenueTrade, answer: bool = False) -> Child | None:
-    """One trade, from wherever it came (`answer`: to a question about its order); known ones are passed over. Gives the child
-    of which a trade is told that cannot be so, and which therefore has to be asked about."""
+def trade(draft: Draft, venue: str, item: VenueTrade, answer: bool = False, evidence: str = "") -> Child | None:
+    """One trade, from wherever it came (`answer`: to a question about its order; `evidence`: from operations, for this reason);
+    known ones are passed over. Gives the child of which a trade is told that cannot be so, and which therefore has to be
+    asked about."""
     problem = trade_problem(item)
     if problem:
         draft.alert("BAD_TRADE", f"{venue}: trade {item.venue_trade_id!r:.60} {item.symbol:.40}: {problem}")
@@ -146,7 +147,7 @@ def trade(draft: Draft, venue: str, item: VenueTrade, answer: bool = False) -> C
         text = f"{venue}: trade {item.venue_trade_id} of {child.venue_cl_ord_id}: {item.qty:f} executed at once of {most:f}"
         draft.alert("BAD_TRADE", f"{text}: not booked, asked for")
         return child
-    _book(draft, venue, child, item)
+    _book(draft, venue, child, item, evidence)
     child = draft.child(child.venue_cl_ord_id)
     if child.is_live and child.told_qty >= child.qty:
         close(draft, child, child.closed_as if child.state == CLOSING else "filled")
@@ -156,7 +157,7 @@ def trade(draft: Draft, venue: str, item: VenueTrade, answer: bool = False) -> C
     return None
 
 
-def _book(draft: Draft, venue: str, child: Child, item: VenueTrade) -> None:
+def _book(draft: Draft, venue: str, child: Child, item: VenueTrade, evidence: str) -> None:
     """A trade of this child that is new and can be."""
     external = draft.state.venues[venue].external_trades
     if external and external_key(item.account, item.symbol, item.venue_trade_id) in external:
@@ -194,6 +195,7 @@ def _book(draft: Draft, venue: str, child: Child, item: VenueTrade) -> None:
         venue_order_id=item.venue_order_id,
         venue_trade_id=item.venue_trade_id,
         venue_cl_ord_id=child.venue_cl_ord_id,
+        **(reason_fields(Reason.RESOLVED, text=f"{Reason.RESOLVED.meaning}: {evidence}") if evidence else {}),
     )
     if not was_open:
         draft.alert("FILL_AFTER_END", f"order {order.order_id} ({order.ord_status}) got trade {item.venue_trade_id}")

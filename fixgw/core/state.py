@@ -23,7 +23,7 @@ from .sharing import share_child, share_order
 
 ACTIVE, REDUCING, HALTED = "ACTIVE", "REDUCING", "HALTED"
 DOWN, RECONCILING, READY = "DOWN", "RECONCILING", "READY"
-_LEVELS = {ACTIVE: 0, REDUCING: 1, HALTED: 2}
+STRICTNESS = {ACTIVE: 0, REDUCING: 1, HALTED: 2}
 
 
 class SymbolExposure(msgspec.Struct, array_like=True):
@@ -87,6 +87,9 @@ class VenueState(msgspec.Struct, array_like=True):
     reconciled_ns: int = 0
     # trades that are not ours -> when they came; kept for as long as a reconciliation may bring them again
     external_trades: dict[str, int] = {}
+    # instrument -> from when trades of others move its position: its first request for pictures (until the venue's first complete
+    # one: the latest). What was before is in the balances, whatever a later picture tells of it
+    counts_from: dict[str, int] = {}
 
 
 class AccountState(msgspec.Struct, array_like=True):
@@ -237,7 +240,7 @@ class State(msgspec.Struct):
             levels.append(self.sessions[session].level)
         if venue in self.venues:
             levels.append(self.venues[venue].level)
-        return max(levels, key=_LEVELS.__getitem__)
+        return max(levels, key=STRICTNESS.__getitem__)
 
 
 def new_state() -> State:

@@ -12,6 +12,7 @@ authentication a check in front_logon.judge_logon.
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -25,6 +26,8 @@ from fixgw.fix.front_logon import ConfigError, FrontConfig, SessionKey, load_con
 from fixgw.fix.front_start import Backend, address, backend_address
 from fixgw.process import allow_files, die_with_parent
 from fixgw.ready import write_ready
+
+BEAT_S = 1.0
 
 
 class Front:
@@ -93,6 +96,17 @@ class Front:
             connection.abort("front_stops")
 
 
+async def _beat(ready_file: Path, told: dict[str, object]) -> None:
+    """The ready file's time tells `fixgw status` that this loop turns (admin/processes.py); one that was deleted comes back."""
+    while True:
+        with contextlib.suppress(OSError):
+            try:
+                os.utime(ready_file)
+            except FileNotFoundError:
+                write_ready(ready_file, told)
+        await asyncio.sleep(BEAT_S)
+
+
 async def serve(
     listen: tuple[str, int], backend: Backend, sessions: Path, ready_file: Path | None, log: LineLog
 ) -> None:
@@ -108,10 +122,15 @@ async def serve(
     front.loop.add_signal_handler(signal.SIGHUP, front.reload, sessions)
     server = await front.loop.create_server(lambda: ClientSide(front), *listen, backlog=256)
     host, port = server.sockets[0].getsockname()[:2]
+    beat = None
     if ready_file is not None:
-        write_ready(ready_file, {"host": host, "port": port, "pid": os.getpid()})
+        told = {"host": host, "port": port, "pid": os.getpid()}
+        write_ready(ready_file, told)
+        beat = front.loop.create_task(_beat(ready_file, told))
     log.info("ready", host=host, port=port, backend=backend, sessions=len(config.sessions))
     await stop.wait()
+    if beat is not None:
+        beat.cancel()
     stop.clear()
     server.close()
     await front.stop(stop)

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from fixgw.answers import unwritten
 from fixgw.core.codec import decode_record
 
 from .errors import JournalError
@@ -219,4 +220,6 @@ def _errors() -> Iterator[None]:
     except BrokenPipeError:
         raise click.exceptions.Exit(0) from None
     except (JournalError, OSError, sqlite3.Error, ValueError) as error:
+        if unwritten(error):
+            raise  # no matter of the journal
         raise click.ClickException(str(error)) from error

@@ -55,7 +55,7 @@ def run(directory: str | Path, ready_file: Path | None = None, held: Set[signal.
     ready_files = [config.paths.ready] + ([ready_file.absolute()] if ready_file is not None else [])
     try:
         # what an earlier run wrote is not true any more
-        for path in [*ready_files, paths.gateway_ready, paths.front_ready, paths.simulator_ready, paths.ended]:
+        for path in [*ready_files, paths.gateway_ready, paths.front_ready, paths.simulator_ready, paths.ended, paths.processes]:
             path.unlink(missing_ok=True)
         check_held(held)
         return Supervisor(Plan(config), lock, ready_files, StatusLine()).run()

@@ -19,6 +19,7 @@ from typing import Final
 from ..process import die_with_parent
 from .child_log import ChildLog
 
+KEPT_STARTS: Final = 20
 BACKOFF_FIRST_S: Final = 0.1
 BACKOFF_MAX_S: Final = 10.0
 # a child that lived so long has earned a quick restart
@@ -51,6 +52,8 @@ class Child:
     was_ready: bool = False
     late: bool = False
     starts: int = 0
+    # when, in ns since the epoch, the newest last
+    started_at_ns: list[int] = field(default_factory=list)
     last_exit: int | None = None
     next_start: float = 0.0
     started: float = 0.0
@@ -91,6 +94,7 @@ class Child:
             preexec_fn=_before_exec(os.getpid()),
         )
         self.starts += 1
+        self.started_at_ns = [*self.started_at_ns[1 - KEPT_STARTS :], time.time_ns()]
         self.started = time.monotonic()
         self.is_ready = False
         return f"its log {describe_error(trouble, self.log)}" if trouble is not None else None

@@ -47,6 +47,8 @@ class Supervisor:
         self._by_name = {child.name: child for child in self._children}
         self._pids: dict[str, int] = {}
         self._told: dict[str, object] = {}
+        self._told_processes: object = None
+        self._next_tell_processes = 0.0
         self._announced = False
         self._stop_reason: str | None = None
         self._exit_status = 0
@@ -106,6 +108,7 @@ class Supervisor:
                 else:
                     self._status.line(f"{child.name} is not ready yet; the others go on without it", bad=True)
         self._tell()
+        self._tell_processes()
         self._status.update(self._children, self._plan.addresses())
         if now >= self._next_log_check:
             self._next_log_check = now + _LOG_CHECK_S
@@ -129,7 +132,7 @@ class Supervisor:
         else:
             self._folder_trouble = ""
             return
-        self._told = {}
+        self._told, self._told_processes = {}, None
         if self._ends:
             ends, self._ends = self._ends, {}
             for name, why in ends.items():
@@ -190,6 +193,23 @@ class Supervisor:
             write_json(self._plan.config.paths.ended, self._ends)
         except OSError as error:
             self._status.line(f"{describe_error(error)} (`fixgw status` does not tell why {child.name} ended)", bad=True)
+
+    def _tell_processes(self) -> None:
+        """For `fixgw status`, as _tell_end; a disk that is full is told there and by others."""
+        told = [(child.name, child.pid, child.is_ready, child.starts) for child in self._children]
+        now = time.monotonic()
+        if told == self._told_processes or now < self._next_tell_processes:
+            return
+        rows = [
+            dict(zip(("name", "pid", "ready", "starts", "starts_ns"), (*row, child.started_at_ns), strict=True))
+            for row, child in zip(told, self._children, strict=True)
+        ]
+        try:
+            write_json(self._plan.config.paths.processes, rows)
+        except OSError:
+            self._next_tell_processes = now + _TELL_AGAIN_S
+            return
+        self._told_processes = told
 
     def _fail(self, text: str, status: int) -> None:
         self._status.line(text, bad=True)

@@ -3,6 +3,7 @@ what this one would have known. `fixgw run` that is told so before it has starte
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from core_world import World
+from core_script import Script
+from core_world import World, core_settings, session_settings
 
 from fixgw.cli import main
 from fixgw.config import Paths
@@ -64,12 +66,16 @@ def paths(tmp_path: Path) -> Paths:
     world = World()
     while len(world.records) < RECORDS:
         world.start()
-    journal = Journal.open(found.journal)
+    write_journal(found, world)
+    return found
+
+
+def write_journal(paths: Paths, world: World) -> None:
+    journal = Journal.open(paths.journal)
     for seq, payload in enumerate(world.records, 1):
         journal.append(seq, payload)
     journal.commit()
     journal.close()
-    return found
 
 
 def start(paths: Paths, place: str) -> subprocess.Popen[str]:
@@ -117,6 +123,22 @@ def test_while_it_comes_up(paths: Paths, place: str) -> None:
     else:
         assert after.state == "clean" and after.last_seq > RECORDS
     assert paths.gateway_ready.exists() == (place == "last")
+
+
+def test_a_session_of_the_journal_that_is_configured_no_more_is_told_of(paths: Paths) -> None:
+    script = Script(World(core_settings(sessions={name: session_settings(name) for name in ("GONE", "DONE", "OMS44")})))
+    for line in ("new a buy 1 @100 as=GONE", "ack C1", "new b buy 1 @100 as=OMS44"):
+        script.line(line)
+    shutil.rmtree(paths.journal)
+    write_journal(paths, script.world)
+    process = start(paths, "last")
+    try:
+        said = process.communicate(timeout=110)[1]
+    finally:
+        process.kill()
+    told = [line for line in said.splitlines() if "SESSION_NOT_CONFIGURED" in line]
+    assert len(told) == 1, said
+    assert "session GONE is not configured any more and has 1 open orders, 2 reports that it has not confirmed" in told[0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -194,6 +194,15 @@ def echoes(client: socket.socket) -> bool:
     return receive(client, len(message)) == message
 
 
+def test_its_ready_file_tells_that_it_lives(front: FrontProcess) -> None:
+    for _ in range(2):
+        os.utime(front.ready_file, (0, 0))
+        until(lambda: time.time() - front.ready_file.stat().st_mtime < 60, "the ready file is renewed")
+    front.ready_file.unlink()
+    until(front.ready_file.exists, "the ready file is back")
+    assert json.loads(front.ready_file.read_text()) == front.ready
+
+
 def test_passes_frames_both_ways(front: FrontProcess, backend: Backend) -> None:
     client = log_on(front)
     for _ in range(3):

@@ -340,6 +340,28 @@ def test_a_venue_host_with_an_unusable_configuration_is_told_as_such(root: Path,
     assert "restart in 0.1 s" in output and "restart in 0.2 s" in output
 
 
+def test_every_process_and_its_starts_are_told(root: Path, runs: list[Run]) -> None:
+    processes = root / "run" / "processes.json"
+    plan(root, "venue", exit=1)
+    run = Run(root, "gateway", "venue", "front")
+    runs.append(run)
+    run.ready()
+
+    def rows() -> dict[str, Any]:
+        return {row["name"]: row for row in json.loads(processes.read_text())}
+
+    found = run.until(lambda: (r := rows())["venue"]["starts"] >= 3 and r, "the starts are not told")
+    assert (found["front"]["starts"], found["front"]["ready"], found["front"]["pid"]) == (1, True, run.pid("front"))
+    assert not found["venue"]["ready"] and len(found["venue"]["starts_ns"]) == found["venue"]["starts"]
+    assert abs(found["venue"]["starts_ns"][-1] - time.time_ns()) < 60e9
+    old = run.pid("front")
+    os.kill(old, signal.SIGKILL)
+    run.until(lambda: (r := rows()["front"])["starts"] == 2 and r["ready"] and r["pid"] != old, "the new front is not told")
+    shutil.rmtree(root / "run")
+    run.until(processes.exists, "not told again")
+    assert run.stop()[0] == 0
+
+
 def test_second_supervisor_is_refused_with_the_pid(root: Path, runs: list[Run]) -> None:
     run = Run(root, "gateway")
     runs.append(run)

@@ -9,11 +9,11 @@ import pytest
 from admin_rig import Engine, fixgw, serving, told
 from click.testing import Result
 from core_script import Script
-from core_world import World
+from core_world import World, core_settings, session_settings
 
 from fixgw.core import commands as c
 from fixgw.core import events as e
-from fixgw.core.codec import decode_record
+from fixgw.core.codec import Record, decode_record
 from fixgw.core.reports import Report
 from fixgw.fix.outbound import VERSIONS, encode
 
@@ -24,10 +24,12 @@ class Desk(Engine):
     def now_ns(self) -> int:
         return self.world.tick()
 
-    def call(self, command: c.Command) -> None:
+    def call(self, command: c.Command) -> Record:
         self.world.run(command)
+        record = decode_record(self.world.records[-1])
         for listener in self.on_durable:
-            listener(decode_record(self.world.records[-1]))
+            listener(record)
+        return record
 
 
 @pytest.fixture
@@ -98,6 +100,20 @@ def test_a_correction_keeps_the_fee(directory: Path, world: World) -> None:
     assert (row["last_px"], row["fee"], row["fee_asset"], row["liquidity"]) == ("98", "0.052", "USDT", "2")
 
 
+def test_a_manual_fill_says_that_it_is_one_and_why(directory: Path, world: World) -> None:
+    order_id = next(iter(world.state.orders))
+    assert resolve(directory, order_id, "fill", trade_id="m1", qty="0.5", px="99").exit_code == 0
+    *by_venue, message = (report.message for report in reports(world) if report.message.exec_type == "F")
+    text = "resolved by operations with evidence: ticket"
+    assert (message.venue_trade_id, message.reason, message.text) == ("m1", "RESOLVED", text)
+    assert [found.reason for found in by_venue] == ["", ""]
+    for version, exec_type in (("FIX.4.2", "150=1"), ("FIX.4.4", "150=F")):
+        wire = encode(message, VERSIONS[version]).toString().split("\x01")
+        assert {exec_type, "20001=RESOLVED"} <= set(wire) and any(field.startswith("58=") and text in field for field in wire)
+    history = told(directory, "order", order_id)["history"]
+    assert [row["text"] for row in history if "RESOLVED" in row["text"]] == [f"150=F 39=1 RESOLVED {text}"]
+
+
 def reports(world: World) -> list[e.Reported]:
     events = (event for payload in world.records for event in decode_record(payload).events)
     return [event for event in events if isinstance(event, e.Reported) and isinstance(event.message, Report)]
@@ -120,7 +136,7 @@ def test_what_contradicts_the_order_is_refused_and_what_is_not_there_is_not_foun
 
 
 class Slow(Desk):
-    def call(self, command: c.Command) -> None:
+    def call(self, command: c.Command) -> Record:
         raise TimeoutError(f"{type(command).__name__} is not durable after 10.0 s: it may be yet")
 
 
@@ -129,3 +145,59 @@ def test_who_is_told_that_it_takes_too_long_is_told_that_it_may_still_be_done(tm
         shown = fixgw(directory, "cancel", next(iter(world.state.orders)), "--reason", "by phone")
     assert shown.exit_code == 1
     assert "BUSY: AdminCancel is not durable after 10.0 s: it may be yet, once the gateway goes on" in shown.output
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> Iterator[tuple[Path, World]]:
+    """OMS42 has an open order and reports, and its file is gone; one that is done with is gone too."""
+    script = Script(World(core_settings(sessions=core_settings().sessions | {"OLD": session_settings("OLD")})))
+    for line in ("new a buy 2 @100 as=OMS42", "ack C1", "trade C1 t1 0.5"):
+        script.line(line)
+    world = script.world
+    world.settings = core_settings(hash="without", sessions={"OMS44": session_settings("OMS44")})
+    world.start()
+    with serving(tmp_path, Desk(world)) as found:
+        yield found, world
+
+
+def test_a_session_that_is_configured_no_more_is_seen_and_can_be_killed(left: tuple[Path, World]) -> None:
+    directory, world = left
+    rows = {row["name"]: row for row in told(directory, "sessions")["sessions"]}
+    assert set(rows) == {"OMS44", "OMS42"}
+    row = rows["OMS42"]
+    assert (row["configured"], row["enabled"], row["fault"]) == (False, False, "not configured")
+    assert (row["open_orders"], row["pending_reports"], row["pending_more"]) == (1, 3, True)
+    assert rows["OMS44"]["configured"] and rows["OMS44"]["fault"] == ""
+    assert "not configured" in fixgw(directory, "sessions").output
+    assert [row["name"] for row in told(directory, "sessions", "--session", "OLD")["sessions"]] == ["OLD"]
+    assert len(told(directory, "orders", "--session", "OMS42")["orders"]) == 1
+    assert len(told(directory, "fills", "--session", "OMS42")["fills"]) == 1
+    assert told(directory, "limits", "--session", "OMS42")["levels"]
+    assert told(directory, "session", "OMS42", "show")["open_orders"] == 1
+    refused = fixgw(directory, "session", "OMS42", "disable")
+    assert refused.exit_code == 1 and "REFUSED: session 'OMS42' is not configured" in refused.output
+    killed = told(directory, "kill", "--session", "OMS42")
+    assert (killed["level"], killed["canceling"]) == ("HALTED", 1)
+    assert world.state.sessions["OMS42"].enabled
+    assert told(directory, "resume", "--session", "OMS42")["level"] == "ACTIVE"
+    nobody = fixgw(directory, "orders", "--session", "NOPE")
+    assert "NOT_FOUND: session 'NOPE' is unknown, expected one of OLD, OMS42, OMS44" in nobody.output
+
+
+def test_a_venue_that_is_configured_no_more_can_be_killed() -> None:
+    script = Script()
+    for line in ("new a buy 2 @100", "ack C1"):
+        script.line(line)
+    script.world.settings = core_settings(hash="without", venues={})
+    script.world.start()
+    assert script.line("kill HALTED venue sim")[0] == "venue sim HALTED"
+    assert script.world.state.venues["sim"].level == "HALTED"
+
+
+def test_the_alert_of_a_session_that_is_left_with_orders(world: World) -> None:
+    note = c.AdminNote(
+        ts_ns=world.tick(), action="session not configured", target="OMS50", user="gateway", reason="2 open orders, 3 reports"
+    )
+    (alert,) = (event for event in world.run(note) if isinstance(event, e.Alerted))
+    assert alert.kind == "SESSION_NOT_CONFIGURED"
+    assert alert.text == "session OMS50 is not configured any more and has 2 open orders, 3 reports"

@@ -9,6 +9,10 @@ from core_world import World, core_settings
 from fixgw.admin.views import order_row
 from fixgw.core.reconcile import EARLY_MAX
 
+LOOSENS = (
+    "a kill at level REDUCING would loosen that; only `fixgw resume --SCOPE` does, and `fixgw kill --SCOPE --level REDUCING` "
+    "after it where that is meant"
+)
 STORIES = {
     "down and up": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
@@ -162,6 +166,25 @@ STORIES = {
         kill STOP firm                 | refused: level 'STOP': expected one of REDUCING, HALTED
         resume moon x                  | refused: scope 'moon': expected firm, session or venue
     """,
+    "a kill never loosens one": """
+        new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
+        ack C1                         | 0 0 a 0/1
+        kill REDUCING firm             | firm REDUCING
+        kill HALTED firm               | firm HALTED; cancel C1
+        kill REDUCING firm             | refused: firm is HALTED already, and stays so: {firm}
+        new b buy 1 @100               | 8 8 b 0/0 HALTED
+        kill REDUCING session OMS44    | session OMS44 REDUCING
+        kill REDUCING session OMS44    | session OMS44 REDUCING
+        kill HALTED session OMS44      | session OMS44 HALTED
+        kill REDUCING session OMS44    | refused: session OMS44 is HALTED already, and stays so: {session OMS44}
+        kill HALTED venue sim          | venue sim HALTED
+        restart                        | DOWN; I 0 a 0/1 OUTCOME_UNKNOWN; query C1
+        kill REDUCING venue sim        | refused: venue sim is HALTED already, and stays so: {venue sim}
+        resume firm                    | firm ACTIVE
+        kill REDUCING firm             | firm REDUCING
+        resume venue sim               | venue sim ACTIVE
+        kill REDUCING venue sim        | venue sim REDUCING
+    """.format_map({scope: LOOSENS.replace("SCOPE", scope) for scope in ("firm", "session OMS44", "venue sim")}),
     "reducing": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         ack C1                         | 0 0 a 0/1
@@ -201,7 +224,7 @@ STORIES = {
         ack C1                         | 0 0 a 0/1
         done C1 canceled 0.5           | query C1
         resolve o1 open                | refused: order o1: the venue said that C1 ended; its trades are missing
-        resolve o1 fill trade_id=m1 qty=0.3 px=100 | F 1 a 0.3/0.7
+        resolve o1 fill trade_id=m1 qty=0.3 px=100 | F 1 a 0.3/0.7 RESOLVED
         resolve o1 fill trade_id=m1 qty=0.1 px=100 | refused: trade m1 is known already
         resolve o1 not_placed          | refused: order o1: C1 has trades, so it was placed
         resolve o1 canceled            | 4 4 a 0.3/0 VENUE_CANCEL
@@ -262,11 +285,11 @@ STORIES = {
         trade C1 t1 0.4                | F 1 a 0.4/0.6
         resolve o1 fill trade_id=m1 qty=60 px=100 | refused: fill: --qty 60: expected at most 0.6, all that is left of C1
                                        | more than that by --as correct
-        resolve o1 fill trade_id=m1 qty=0.6 px=100 | F 2 a 1.0/0
+        resolve o1 fill trade_id=m1 qty=0.6 px=100 | F 2 a 1.0/0 RESOLVED
         resolve o1 bust trade_id=t1    | H 1 a 0.6/0.4 RESOLVED; 4 4 a 0.6/0 BUSTED
         resolve o1 fill trade_id=m2 qty=0.41 px=100 | refused: fill: --qty 0.41: expected at most 0.4, all that is left of C1
                                        | more than that by --as correct
-        resolve o1 fill trade_id=m2 qty=0.4 px=100 | F 2 a 1.0/0; !FILL_AFTER_END
+        resolve o1 fill trade_id=m2 qty=0.4 px=100 | F 2 a 1.0/0 RESOLVED; !FILL_AFTER_END
     """,
     "correct of too much": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
@@ -295,7 +318,7 @@ STORIES = {
     "resolve fill": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC
         ack C1                         | 0 0 a 0/1
-        resolve o1 fill trade_id=m1 qty=1 px=100 | F 2 a 1/0
+        resolve o1 fill trade_id=m1 qty=1 px=100 | F 2 a 1/0 RESOLVED
         resolve o1 fill trade_id=m2 qty=-1 px=100 | refused: fill: expected --trade-id, --qty above 0 and --px above 0
                                        | at most 40 digits, from 1E-24 to below 1E+25
         new s sell 1 ord_type=3 stop_px=95 | A A s 0/1; 0 0 s 0/1
@@ -341,7 +364,7 @@ STORIES = {
         resolve o1 correct trade_id=t1 qty=0.6 | G 1 a 0.6/0.4 RESOLVED; 4 4 a 0.6/0 CORRECTED
         resolve o1 fill trade_id=m1 qty=0.41 px=0.5 | refused: fill: --qty 0.41: expected at most 0.4, all that is left of C1
                                        | more than that by --as correct
-        resolve o1 fill trade_id=m1 qty=0.4 px=0.5 | F 2 a 1.0/0; !FILL_AFTER_END
+        resolve o1 fill trade_id=m1 qty=0.4 px=0.5 | F 2 a 1.0/0 RESOLVED; !FILL_AFTER_END
     """,
     "correct down while working": """
         new a buy 1 @100               | A A a 0/1; place C1 1@100 GTC

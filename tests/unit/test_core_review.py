@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from core_script import play
-from core_world import ACCOUNT, FIRST_NS, SECOND, SYMBOL, VENUE, VENUE_ACCOUNT, World, core_settings, session_settings
+from core_world import ACCOUNT, FIRST_NS, INSTALL, SECOND, SYMBOL, VENUE, VENUE_ACCOUNT, World, core_settings, session_settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -317,6 +317,73 @@ def test_trades_are_asked_for_from_the_last_picture_on() -> None:
     world.run(_picture(now_ns, asked_ns=now_ns + DAY_S * SECOND))
     assert _requests(world.run(c.Timer(ts_ns=world.tick(), key="reconcile:sim"))) == [now_ns - OVERLAP_NS]
     world.check()
+
+
+def test_a_later_picture_books_nothing_of_before_the_first() -> None:
+    """Pictures overlap, and what others traded before we were here is in the balances: a restart moves no position by it."""
+    world = World(ready=False)
+
+    def told(number: int, venue_ns: int, **fields: Any) -> c.VenueTrade:
+        return msgspec.structs.replace(_foreign(number), venue_ns=venue_ns, **fields)
+
+    def booked(*trades: c.VenueTrade) -> list[str]:
+        events = world.run(_picture(world.tick(), trades))
+        assert not any(isinstance(event, e.Alerted) for event in events) or any(isinstance(ev, e.ExternalFill) for ev in events)
+        return [event.trade.venue_trade_id for event in events if isinstance(event, e.ExternalFill)]
+
+    world.run(c.VenueLink(ts_ns=world.tick(), venue=VENUE, up=True))
+    failed_ns = world.now_ns
+    world.run(c.VenueLink(ts_ns=world.tick(SECOND), venue=VENUE, up=True))
+    first_ns = world.now_ns
+    assert booked() == []
+    early, between = told(1, first_ns - 60 * SECOND), told(2, failed_ns)
+    later, timeless = told(3, first_ns), told(4, 0)
+    ours = told(5, first_ns - SECOND, venue_cl_ord_id=INSTALL + "0010000ZZ7C01")
+    for _ in range(2):
+        world.tick(60 * SECOND)
+        world.start()
+        world.run(c.VenueLink(ts_ns=world.tick(), venue=VENUE, up=True))
+        assert booked(early, between) == []
+    assert world.state.exposure("firm", SYMBOL).position == 0
+    # an order of ours may have traded by a venue's clock that is behind; a trade without a time is told rather than lost
+    assert booked(early, later, timeless, ours) == ["x3", "x4", "x5"]
+    # a stream's word of it is judged alike
+    word = c.ChildTrade(ts_ns=world.tick(), venue=VENUE, trade=early)
+    assert world.run(word) == []
+    # our clock is put right: the venue's is not moved by that
+    world.run(c.ClockSet(ts_ns=world.tick(-90 * SECOND), step_ns=-90 * SECOND))
+    assert booked(early, told(6, first_ns - 10 * SECOND)) == ["x1", "x6"]
+    world.check()
+    for at in range(len(world.records)):
+        world.check_snapshot(at)
+
+
+def test_an_instrument_that_comes_later_counts_from_its_own_first_picture() -> None:
+    world = World(core_settings(instruments={SYMBOL: core_settings().instruments[SYMBOL]}))
+    world.tick(60 * SECOND)
+    world.settings = core_settings(hash="with ETH")
+    world.start()
+    world.run(c.VenueLink(ts_ns=world.tick(), venue=VENUE, up=True))
+    asked_ns = world.now_ns
+    trades = tuple(
+        msgspec.structs.replace(_foreign(number), symbol=symbol, venue_ns=venue_ns)
+        for number, (symbol, venue_ns) in enumerate(
+            [("ETH/USDT", asked_ns - SECOND), (SYMBOL, asked_ns - SECOND), ("ETH/USDT", asked_ns + 1)]
+        )
+    )
+    for expected in (["x1", "x2"], []):
+        events = world.run(_picture(world.tick(), trades))
+        assert [event.trade.venue_trade_id for event in events if isinstance(event, e.ExternalFill)] == expected
+    assert (world.state.exposure("firm", "ETH/USDT").position, world.state.exposure("firm", SYMBOL).position) == (1, 1)
+    world.check()
+
+
+def test_requests_of_an_older_build_count_from_what_they_asked_for() -> None:
+    state = State()
+    evolve(state, e.ReconcileRequested(venue=VENUE, since_ns=100, symbols=(SYMBOL,)))
+    evolve(state, e.ReconcileCompleted(venue=VENUE, asked_ns=110))
+    evolve(state, e.ReconcileRequested(venue=VENUE, since_ns=50, symbols=(SYMBOL, "ETH/USDT")))
+    assert state.venues[VENUE].counts_from == {SYMBOL: 100, "ETH/USDT": 50}
 
 
 def test_many_foreign_trades_stay_known_and_go_in_the_end() -> None:

@@ -28,7 +28,10 @@ from fixgw.core.statehash import state_hash
 
 JOURNALS = Path(__file__).parent.parent / "journals"
 # SCHEMA_VERSION -> the hash over the states of all journals of the file
-READ_AS = {"schema8.gz": (8, "4b5264c2e4951a0f2d2aa0a29c68c52bf4f4e8824db8f37ec26189d776ba3516")}
+READ_AS = {
+    "schema8.gz": (9, "550624d590c3dd42ceabb5eaceb7d0beeee9806a435214d2ecb28b6733924c1d"),
+    "schema9.gz": (9, "4c0a0c616be7f40f6b4f2edd11036637a8113e632537910dd7eb5a5b42f8581b"),
+}
 TOLD = "journals replay to another state than before: raise SCHEMA_VERSION and put it here, with this hash"
 
 
