@@ -7,12 +7,13 @@ counts after it is put in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from decimal import Decimal
 from functools import lru_cache
 
 from . import cold
 from . import events as e
+from .balances import apply_balances
 from .child import CLOSED, SENT, Child, apply_child, apply_fill, new_child
 from .clock import apply_clock
 from .freezing import freeze_oldest, thaw_child, thaw_order
@@ -313,37 +314,6 @@ def _uncover(state: State, child: Child, ts_ns: int) -> None:
         account.covered_from[child.venue_cl_ord_id] = ts_ns
 
 
-def _balances(state: State, ev: e.BalancesUpdated) -> None:
-    account = state.account(ev.account)
-    free, total, later = ev.free, ev.total, ev.later
-    if ev.asof_ns >= account.asof_ns:
-        asof_ns = ev.asof_ns
-        known = {asset: at_ns for asset, at_ns in account.later.items() if at_ns > later.get(asset, asof_ns)}
-        free, total = _with(free, account.free, known), _with(total, account.total, known)
-        later = later | known
-    else:
-        # overtaken on its way: of what is spent it would give back; what it tells as of later than is known is news still
-        asof_ns = account.asof_ns
-        news = {asset: at_ns for asset, at_ns in later.items() if at_ns > account.later.get(asset, asof_ns)}
-        if not news:
-            return
-        free, total = _with(account.free, free, news), _with(account.total, total, news)
-        later = account.later | news
-    account.asof_ns, account.later = asof_ns, later
-    account.free, account.total = free, total
-    for child_id, ts_ns in list(account.covered_from.items()):
-        child = state.children[child_id]
-        if ts_ns <= asof_ns or ts_ns <= later.get(child.reserve_asset, 0):
-            release(account, child)
-    for asset, qty in account.settling.release(asof_ns, later).items():
-        account.reserved[asset] -= qty
-
-
-def _with(figures: dict[str, Decimal], others: dict[str, Decimal], assets: Iterable[str]) -> dict[str, Decimal]:
-    """`figures`, those of `assets` as in `others` where there are such."""
-    return figures | {asset: others[asset] for asset in assets if asset in others}
-
-
 def _received(state: State, ev: e.Received) -> None:
     session = state.session(ev.session)
     session.reset_epoch = ev.reset_epoch
@@ -496,7 +466,7 @@ HANDLERS: dict[type, Callable[..., None]] = {
     e.ReconcileCompleted: _reconciled,
     e.OrphanCancelSent: _nothing,
     e.ExternalFill: _external_fill,
-    e.BalancesUpdated: _balances,
+    e.BalancesUpdated: apply_balances,
     e.InstrumentsLoaded: _instruments,
     e.SettingsLoaded: _settings,
     e.EngineStarted: _started,
