@@ -363,6 +363,8 @@ class Delivery:
     def _due(self) -> float | None:
         """Seconds until a TestRequest is due; None: nothing to confirm. The lock is held."""
         seq = self._done[0]
+        if seq <= self._delivered:
+            return None  # what was handed over since went with a store that was wiped, and goes out again first
         if self._report_seq <= self._delivered and seq - self._delivered < QUIET_RECORDS:
             return None
         unanswered = self._asked > self._delivered and self._asked >= self._report_seq
