@@ -18,6 +18,8 @@ from fixgw.venues.wire import PlaceChild, QueryChild
 
 SYMBOL = "BTC/USDT"
 TRADED, LOST = 400, 30
+# fifty orders at once on a busy machine
+PATIENT = {"request_timeout_ms": 15_000, "recv_window_ms": 10_000}
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +87,7 @@ def test_what_became_of_lost_orders_is_known_at_once(tmp_path: Path) -> None:
         finally:
             await again.close()
 
-    run_venue(tmp_path, True, body)
+    run_venue(tmp_path, True, body, file=PATIENT)
 
 
 def test_a_trade_that_could_be_of_a_lost_order_still_keeps_it_unknown(tmp_path: Path) -> None:
@@ -121,4 +123,4 @@ def test_a_trade_that_could_be_of_a_lost_order_still_keeps_it_unknown(tmp_path: 
         finally:
             await again.close()
 
-    run_venue(tmp_path, True, body)
+    run_venue(tmp_path, True, body, file=PATIENT)
