@@ -460,3 +460,6 @@ class Driver(ModelVenue):
             told_of = [what for what in self.answers.get(cl_ord_id, []) if what in final]
             assert told_of, f"{kind} {cl_ord_id} was never settled: {self.answers.get(cl_ord_id)}"
             assert not ("9" in told_of and len(told_of) > 1), f"{kind} {cl_ord_id} was refused and more: {told_of}"
+
+
+MOVES = len(Driver().moves)

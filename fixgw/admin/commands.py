@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -428,17 +429,20 @@ def session(
     _tell(result, as_json, f"session {name}")
 
 
-def _amount(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """A decimal above zero, passed on as the exact text."""
+def _fee(context: click.Context, parameter: click.Parameter, value: str | None, above_zero: bool = False) -> str | None:
+    """A decimal, passed on as the exact text."""
     if value is None:
         return None
     try:
-        amount = Decimal(value)
+        number = Decimal(value)
     except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite() or amount <= 0:
-        raise click.BadParameter(f"{value!r}, expected a number above zero", context, parameter)
-    return format(amount, "f")
+        number = Decimal("NaN")
+    if number.is_finite() and (number > 0 or not above_zero):
+        return format(number, "f")
+    raise click.BadParameter(f"{value!r}, expected a number{' above zero' if above_zero else ''}", context, parameter)
+
+
+_amount = functools.partial(_fee, above_zero=True)
 
 
 @click.command()
@@ -454,6 +458,8 @@ def _amount(context: click.Context, parameter: click.Parameter, value: str | Non
 @click.option("--trade-id", metavar="ID", help="fill, bust, correct: the venue's trade id.")
 @click.option("--qty", metavar="QTY", callback=_amount, help="fill, correct: the quantity.")
 @click.option("--px", metavar="PRICE", callback=_amount, help="fill, correct: the price.")
+@click.option("--fee", metavar="FEE", callback=_fee, help="fill: its fee, below zero for a rebate; positions are net of it.")
+@click.option("--fee-asset", metavar="ASSET", help="fill: what the fee was paid in, for example BTC.")
 @_directory
 @_json
 def resolve(
@@ -465,6 +471,8 @@ def resolve(
     trade_id: str | None,
     qty: str | None,
     px: str | None,
+    fee: str | None,
+    fee_asset: str | None,
 ) -> None:
     """Settle what the venue will not tell: an unknown outcome, a missing fill, a bust.
 
@@ -476,14 +484,8 @@ def resolve(
     if None in needs:
         wanted = "--trade-id" if outcome == "bust" else "--trade-id, --qty and --px"
         raise click.UsageError(f"--as {outcome} needs {wanted}")
-    result = _ask(
-        directory,
-        "resolve",
-        order_id=order_id,
-        outcome=outcome,
-        evidence=evidence,
-        trade_id=trade_id,
-        qty=qty,
-        px=px,
-    )
+    if (fee is None) != (fee_asset is None) or (fee is not None and outcome != "fill"):
+        raise click.UsageError("--fee and --fee-asset go together, with --as fill")
+    trade = {"trade_id": trade_id, "qty": qty, "px": px, "fee": fee, "fee_asset": fee_asset}
+    result = _ask(directory, "resolve", order_id=order_id, outcome=outcome, evidence=evidence, **trade)
     _tell(result, as_json, f"order {order_id}")

@@ -65,6 +65,9 @@ class Writes:
     def _resolve(self, params: Params, user: str) -> object:
         order_id, outcome, trade_id = text_of(params, "order_id"), text_of(params, "outcome"), str(params.get("trade_id") or "")
         before = self._last_told(order_id, trade_id) if outcome == "correct" else None
+        fee, fee_asset = decimal_of(params, "fee"), str(params.get("fee_asset") or "")
+        if outcome == "correct":
+            fee, fee_asset = (before.fee, before.fee_asset) if before is not None else (None, "")
         journaled(
             self._engine,
             c.AdminResolve(
@@ -76,15 +79,15 @@ class Writes:
                 trade_id=trade_id,
                 qty=decimal_of(params, "qty"),
                 px=decimal_of(params, "px"),
-                fee=before.fee if before is not None else None,
-                fee_asset=before.fee_asset if before is not None else "",
+                fee=fee,
+                fee_asset=fee_asset,
                 liquidity=before.liquidity if before is not None else "",
             ),
         )
         order = durable_view(self._engine, lambda state: state.find_order(order_id))
         assert order is not None
         told = {"order_id": order_id, "outcome": outcome, "ord_status": order.ord_status, "cum_qty": order.cum_qty}
-        return told | ({"fee": before.fee, "fee_asset": before.fee_asset} if before is not None else {})
+        return told | ({"fee": fee, "fee_asset": fee_asset} if fee_asset or before is not None else {})
 
     def _last_told(self, order_id: str, trade_id: str) -> Report | None:
         """The report that tells a trade now, from the journal: its record stands in its ExecID. None for an unknown trade."""

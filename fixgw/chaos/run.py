@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -15,7 +16,7 @@ from .check import Verdict, judge
 from .havoc import Havoc
 from .load import Load, wait_quiet
 from .traps import PLANTED
-from .witness import Client, Hearing, read_journal
+from .witness import Client, Hearing, Journaled, read_journal
 from .world import World
 
 SESSIONS = ("OMS42", "OMS44", "OMS50")
@@ -23,6 +24,9 @@ DROP_COPY = "PB44"
 UP_S = 60.0
 SETTLE_S = 150.0
 QUIET_S = 3.0
+# a trade of the moment has reached all who hear of it by then
+TAKE_S = 1.0
+TAKES = 20
 # a planted bug comes by its trap with nearly every order, or with the next trade
 PLANTED_S = 30.0
 
@@ -87,8 +91,8 @@ def run_chaos(
                 load.stop()
             settled = _settle(world, clients, hearings, say)
             witnesses = [Client(name, hearings[name], load.requests) for name, load in loads.items()]
-            journal = read_journal(directory / "data" / "journal")
-            verdict = judge(world.sim().ledger(), journal, witnesses, hearings[DROP_COPY], "main")
+            journal, ledger = _take_down(world, directory, hearings)
+            verdict = judge(ledger, journal, witnesses, hearings[DROP_COPY], "main")
             if settled:
                 verdict.add("stuck", settled)
             died = world.unplanned_exits() + [error for client in clients.values() for error in map(repr, client.errors)]
@@ -150,6 +154,20 @@ def _wait_up(world: World, clients: dict[str, FixClient]) -> None:
         return all(client.logged_on for client in clients.values()) and world.all_up()
 
     world.wait("all parts are up, all clients logged on", up, UP_S)
+
+
+def _take_down(
+    world: World, directory: Path, hearings: dict[str, Hearing]
+) -> tuple[Journaled, list[dict[str, Any]]]:
+    """The journal and the exchange's ledger as of one moment with what was heard: what still works may trade at any time, and what
+    comes in between is in the one and not in the other."""
+    for _ in range(TAKES):
+        heard = sum(map(len, hearings.values()))
+        journal, ledger = read_journal(directory / "data" / "journal"), list(world.sim().ledger())
+        time.sleep(TAKE_S)
+        if heard == sum(map(len, hearings.values())):
+            break
+    return journal, ledger
 
 
 def _settle(world: World, clients: dict[str, FixClient], hearings: dict[str, Hearing], say: Callable[[str], None]) -> str:

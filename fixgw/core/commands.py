@@ -419,8 +419,8 @@ class AdminCancel(Command, frozen=True, tag="admincancel", kw_only=True):
 
 class AdminResolve(Command, frozen=True, tag="resolve", kw_only=True):
     """Operations settle what the venue will not tell. `outcome`: "not_placed", "canceled", "open", "fill", "bust" or
-    "correct"; qty / px / trade_id as that outcome needs. fee / fee_asset / liquidity: of "correct", as the trade's last report
-    told them; the state does not keep them."""
+    "correct"; qty / px / trade_id as that outcome needs. fee / fee_asset: what a "fill" cost; they and liquidity of "correct", as
+    the trade's last report told them: the state does not keep them."""
 
     order_id: str
     outcome: str

@@ -331,6 +331,9 @@ def _manual_fill(draft: Draft, order: Order, live: list[Child], cmd: c.AdminReso
         raise Refusal(f"order {cmd.order_id} was never sent to a venue")
     if not cmd.trade_id or not _is_amount(cmd.qty) or not _is_amount(cmd.px):
         raise Refusal(f"fill: expected --trade-id, --qty above 0 and --px above 0; {_AMOUNT}")
+    fee = cmd.fee if cmd.fee is not None else Decimal(0)
+    if bool(cmd.fee_asset) != (cmd.fee is not None) or not is_number(fee, None):
+        raise Refusal(f"fill: expected --fee and --fee-asset, or neither; {_AMOUNT}")
     child = children[-1]
     if cmd.trade_id in child.fills:
         raise Refusal(f"trade {cmd.trade_id} is known already")
@@ -352,6 +355,8 @@ def _manual_fill(draft: Draft, order: Order, live: list[Child], cmd: c.AdminReso
             side=child.side,
             qty=cmd.qty,
             px=cmd.px,
+            fee=fee,
+            fee_asset=cmd.fee_asset,
         ),
         evidence=cmd.evidence,
     )

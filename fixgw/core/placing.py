@@ -10,7 +10,7 @@ from ..risk import session_state
 from ..risk.base import REPLACE, TRIGGER, Denied, RiskRequest, run_stages
 from . import events as e
 from . import rules
-from .commands import Quote
+from .commands import InstrumentSpec, Quote
 from .draft import Draft
 from .evolve import at_risk, notional_at_risk
 from .ids import venue_cl_ord_id
@@ -59,7 +59,7 @@ def assess(
         if isinstance(sized, Denied):
             return _with_cause(sized, market, quote)
         qty = sized
-    denied = rules.check_venue_rules(spec, terms, qty, value_px)
+    denied = rules.check_venue_rules(spec, terms, qty, _least_px(market, spec, terms, value_px))
     if denied is not None:
         return denied
     leaves = added = max(qty - executed, ZERO)
@@ -105,6 +105,15 @@ def switched_off(draft: Draft, order: Order, pending: Pending, market: Market) -
             order=order, cash_qty=pending.cash_qty,
         )
     )  # fmt: skip
+
+
+def _least_px(market: Market, spec: InstrumentSpec, terms: rules.AnyTerms, value_px: Decimal | None) -> Decimal | None:
+    """The price at which the venue will value the order: a market sell goes out as a limit at the collar."""
+    collar = market.bounds.collar
+    if value_px is None or collar is None or terms.side != "2" or terms.ord_type not in (rules.MARKET, rules.STOP):
+        return value_px
+    px = collar.px(terms.side, value_px)
+    return rules.to_tick_inside(terms.side, px, spec) if px > 0 else value_px
 
 
 def _cash_px(market: Market, terms: rules.AnyTerms, reference: Decimal | None) -> Decimal | None:
@@ -162,6 +171,8 @@ def _most_px(order: Order, market: Market, quote: Quote | None, qty: Decimal) ->
     """The worst price (quote per base) that a market order may get; None: any."""
     collar, reference = market.bounds.collar, rules.reference_px(order.side, quote)
     px = collar.px(order.side, reference) if collar is not None and reference is not None else None
+    if px is not None and px <= 0:
+        px = None  # a collar of the whole price: no sell can trade beyond it
     if order.cash_qty is None or order.side != "1" or not qty:
         return px
     # whatever the market does meanwhile, a buy never spends more than its cash, fees included

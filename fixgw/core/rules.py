@@ -139,7 +139,8 @@ def check_venue_rules(spec: InstrumentSpec, terms: AnyTerms, qty: Decimal, value
     px = terms.price if terms.price is not None and not market else value_px
     if spec.min_notional and px is not None and qty * px < spec.min_notional:
         notional = fmt(qty * px)
-        return Denied(Reason.MIN_NOTIONAL, qty_tag, notional, fmt(spec.min_notional), "below the venue's minimum notional")
+        text = f"below the venue's minimum notional, valued at {fmt(px)}"
+        return Denied(Reason.MIN_NOTIONAL, qty_tag, notional, fmt(spec.min_notional), text)
     return None
 
 

@@ -4,7 +4,7 @@ whatever touches a packed order, wherever a snapshot falls, and even if every ha
 import random
 
 import pytest
-from core_driver import Driver
+from core_driver import MOVES, Driver
 from core_twin import nothing_found, packing, same, tell_again
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fixgw.core import cold, hashindex
 from fixgw.core.state import State
 
-MOVE = st.tuples(st.integers(0, 32), st.integers(0, 11), st.integers(0, 11))
+MOVE = st.tuples(st.integers(0, MOVES - 1), st.integers(0, 11), st.integers(0, 11))
 
 
 def told(moves: list[tuple[int, int, int]]) -> Driver:
@@ -34,7 +34,7 @@ def test_any_story_reads_the_same(moves: list[tuple[int, int, int]], warm: int, 
 def long_story(seed: int) -> Driver:
     """Few kinds of moves, fills and ends among them, so that many orders finish and some are touched again."""
     chooser = random.Random(seed)
-    kinds = [0, 0, 5, 9, 14, 14, 15, 17, *chooser.sample(range(33), 6)]
+    kinds = [0, 0, 5, 9, 14, 14, 15, 17, *chooser.sample(range(MOVES), 6)]
     return told([(chooser.choice(kinds), chooser.randrange(12), chooser.randrange(12)) for _ in range(160)])
 
 

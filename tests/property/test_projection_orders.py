@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import sqlite_utils
-from core_driver import Driver
+from core_driver import MOVES, Driver
 from core_script import Script
 from core_world import SYMBOL, World
 from hypothesis import HealthCheck, given, settings
@@ -23,7 +23,7 @@ from fixgw.core.state import State
 from fixgw.journal import projection_orders
 from fixgw.journal.projection import Projector
 
-MOVE = st.tuples(st.integers(0, 32), st.integers(0, 11), st.integers(0, 11))
+MOVE = st.tuples(st.integers(0, MOVES - 1), st.integers(0, 11), st.integers(0, 11))
 
 
 def projected(records: list[bytes], chooser: random.Random) -> sqlite3.Connection:
@@ -88,7 +88,7 @@ def test_long_stories(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Few kinds of moves, so that rare ones meet often; few orders at hand, so that most are read from their rows."""
     monkeypatch.setattr(projection_orders, "_AT_HAND", seed % 3)
     chooser = random.Random(seed)
-    kinds = [0, 2, 3, 5, 9, 14, *chooser.sample(range(33), 8)]
+    kinds = [0, 2, 3, 5, 9, 14, *chooser.sample(range(MOVES), 8)]
     driver = Driver()
     for _ in range(160):
         driver.step(chooser.choice(kinds), chooser.randrange(12), chooser.randrange(12))

@@ -114,6 +114,26 @@ def test_a_manual_fill_says_that_it_is_one_and_why(directory: Path, world: World
     assert [row["text"] for row in history if "RESOLVED" in row["text"]] == [f"150=F 39=1 RESOLVED {text}"]
 
 
+def test_a_manual_fill_tells_its_fee_and_positions_are_net_of_it(directory: Path, world: World) -> None:
+    order_id = next(iter(world.state.orders))
+    order = world.state.orders[order_id]
+    base = order.symbol.split("/")[0]
+
+    def net() -> Decimal:
+        rows = told(directory, "positions")["positions"]
+        return next(Decimal(row["net"]) for row in rows if row["scope"] == "account" and base in row["symbol"])
+
+    before = net()
+    fill = {"trade_id": "m1", "qty": "0.5", "px": "99"}
+    assert resolve(directory, order_id, "fill", **fill, fee="0.001").exit_code == 2
+    assert resolve(directory, order_id, "fill", **fill, fee="NaN", fee_asset=base).exit_code == 2
+    assert resolve(directory, order_id, "bust", trade_id="t1", fee="1", fee_asset=base).exit_code == 2
+    assert resolve(directory, order_id, "fill", **fill, fee="0.001", fee_asset=base).exit_code == 0
+    message = [report.message for report in reports(world) if report.message.exec_type == "F"][-1]
+    assert (message.fee, message.fee_asset) == (Decimal("0.001"), base)
+    assert net() - before == (Decimal("0.499") if order.side == "1" else Decimal("-0.501"))
+
+
 def reports(world: World) -> list[e.Reported]:
     events = (event for payload in world.records for event in decode_record(payload).events)
     return [event for event in events if isinstance(event, e.Reported) and isinstance(event.message, Report)]

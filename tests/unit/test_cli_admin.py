@@ -131,6 +131,10 @@ def test_text_is_plain_exact_and_harmless(directory: Path) -> None:
          {"order_id": "X", "outcome": "not_placed", "evidence": "e"}),
         (["resolve", "X", "--as", "fill", "--evidence", "e", "--trade-id", "t", "--qty", "0.10", "--px", "1E+3"], "resolve",
          {"order_id": "X", "outcome": "fill", "evidence": "e", "trade_id": "t", "qty": "0.10", "px": "1000"}),
+        (["resolve", "X", "--as", "fill", "--evidence", "e", "--trade-id", "t", "--qty", "1", "--px", "2", "--fee", "-1E-3",
+          "--fee-asset", "BTC"], "resolve",
+         {"order_id": "X", "outcome": "fill", "evidence": "e", "trade_id": "t", "qty": "1", "px": "2", "fee": "-0.001",
+          "fee_asset": "BTC"}),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("as_json", [False, True])

@@ -497,3 +497,25 @@ def test_the_age_of_the_market_data_and_its_limit_are_told() -> None:
     reason, tag, value, limit = refused(script)
     assert (reason, tag, limit) == ("STALE_MARKET_DATA", 55, "at most 2000 ms old")
     assert value.startswith("300") and value.endswith(" ms old")
+
+
+# --- market sells go out as limits at the collar, and are valued there ---
+
+
+def test_a_market_sell_that_the_venue_would_value_too_low_is_refused_at_once() -> None:
+    """By a bid of 100 0.1 is valued at 4.9 at the collar of 51 %; the venue's minimum is 5."""
+    script = Script(World(limited("collar", collar_bps="5100")))
+    assert script.line("new a sell 0.1 ord_type=1") == ["8 8 a 0/0 MIN_NOTIONAL"]
+    assert refused(script)[2:] == ("4.900", "5")
+    assert script.line("new b sell 0.2 ord_type=1")[0].startswith("A A b")
+    # it may come to the market at its stop price
+    assert script.line("new c sell 0.1 ord_type=3 stop_px=98") == ["8 8 c 0/0 MIN_NOTIONAL"]
+    # a limit is valued at its own price, a buy not below the market
+    assert script.line("new d sell 0.1 @95")[0].startswith("A A d")
+    assert script.line("new e buy 0.1 ord_type=1")[0].startswith("A A e")
+
+
+@pytest.mark.parametrize("bps", ["10000", "1000000"])
+def test_a_collar_of_the_whole_price_binds_no_sell(bps: str) -> None:
+    script = Script(World(limited("collar", collar_bps=bps)))
+    assert script.line("new a sell 1 ord_type=1")[-1] == "place C1 1@market IOC"
