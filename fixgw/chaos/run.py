@@ -156,11 +156,9 @@ def _wait_up(world: World, clients: dict[str, FixClient]) -> None:
     world.wait("all parts are up, all clients logged on", up, UP_S)
 
 
-def _take_down(
-    world: World, directory: Path, hearings: dict[str, Hearing]
-) -> tuple[Journaled, list[dict[str, Any]]]:
-    """The journal and the exchange's ledger as of one moment with what was heard: what still works may trade at any time, and what
-    comes in between is in the one and not in the other."""
+def _take_down(world: World, directory: Path, hearings: dict[str, Hearing]) -> tuple[Journaled, list[dict[str, Any]]]:
+    """The journal and the exchange's ledger as of one moment with what was heard: what still works may trade at any time, and
+    what comes in between is in the one and not in the other."""
     for _ in range(TAKES):
         heard = sum(map(len, hearings.values()))
         journal, ledger = read_journal(directory / "data" / "journal"), list(world.sim().ledger())
