@@ -3,8 +3,9 @@
 Available = the free balance of the last report, less what is in flight and not yet in it (the account's
 `reserved`); all sessions on the account share it. A buy needs its cost with the fee in the quote asset (whatever asset the
 venue will take the fee in), a sell its quantity in the base asset. Replacing an order that works at the venue frees what it
-had reserved, so that only the difference is needed; a held stop has nothing reserved, so that it needs the whole at its
-placement, at its replacement and again at its trigger.
+had reserved, so that only the difference is needed; where the price falls, what is added, because all of the old may be
+executed before. A held stop has nothing reserved, so that it needs the whole at its placement, at its replacement and again
+at its trigger.
 """
 
 from __future__ import annotations
@@ -80,4 +81,6 @@ def _cost(request: RiskRequest, collar: Collar | None) -> Decimal | None:
     if request.price is None and request.reference is not None:
         px = max(px, _market_px(request, request.reference, collar))
     whole = request.leaves * px
-    return _difference(request, request.added_notional, whole) * request.with_fee
+    # what the order has reserved may go into fills at its old price before the new one is in force: what is added is paid besides
+    more = max(request.added_notional, request.added * px)
+    return _difference(request, more, whole) * request.with_fee

@@ -296,7 +296,8 @@ def test_a_market_buy_must_afford_its_collar_since_the_venue_locks_that() -> Non
         ("replace", False, "1", "4", "90", "0"),
         ("replace", False, "1", "6", "100", "100"),
         ("replace", False, "1", "5", "110", "50"),
-        ("replace", False, "1", "10", "40", "0"),
+        # the 5 may all be executed at 100 before the cancel, and 5 more are bought at 40
+        ("replace", False, "1", "10", "40", "200"),
         ("replace", False, "2", "6", "100", "1"),
         ("replace", False, "2", "5", "1", "0"),
         # a held stop has nothing reserved
