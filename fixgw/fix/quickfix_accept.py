@@ -57,8 +57,7 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 _accepting: Final[dict[int, int]] = {}
 # listeners that have got another socket under their number
 _renewed: Final[set[int]] = set()
-# native id of an accepting thread -> the connection that it took last, while that has no thread (a threading.local would be
-# gone after each call: to Python it is another thread each time)
+# native id of an accepting thread -> the connection that it took last, while that has no thread
 _taken: Final[dict[int, int]] = {}
 # a number of its own -> what a thread that is being started is to run, and with what
 _beginning: Final[dict[int, tuple[int, int]]] = {}
